@@ -1,0 +1,1 @@
+"""The SARLANG-1M benchmark as software: simulate, train, serve, score."""

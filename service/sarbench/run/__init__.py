@@ -1,0 +1,1 @@
+"""Asking an OpenAI-compatible endpoint every question of a data set, once."""

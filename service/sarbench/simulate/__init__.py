@@ -1,0 +1,1 @@
+"""Radar scenes with known truth: drawn, speckled, questioned and captioned."""

@@ -1,0 +1,1 @@
+"""Training sarlens-nano on simulated pictures."""

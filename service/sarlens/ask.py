@@ -1,0 +1,68 @@
+"""The command line's own client: one question, one image, the answer as it is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+
+class AskFailed(Exception):
+    """The gateway refused, in its own words."""
+
+
+def question_body(image: str, question: str, *, model: str | None, sar: dict[str, Any]) -> dict[str, Any]:
+    """A streaming chat body with the image before the question."""
+    image_url = {"url": image, "sar": sar} if sar else {"url": image}
+    parts = [{"type": "image_url", "image_url": image_url}, {"type": "text", "text": question}]
+    body = {"messages": [{"role": "user", "content": parts}], "stream": True, "temperature": 0}
+    return body if model is None else {"model": model, **body}
+
+
+async def stream_answer(base_url: str, body: dict[str, Any]) -> AsyncIterator[str]:
+    """The answer, piece by piece.
+
+    Raises:
+        AskFailed: with the gateway's sentence.
+    """
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{base_url}/v1/chat/completions", json=body) as response,
+    ):
+        await _refused(response)
+        async for line in response.content:
+            if not line.startswith(b"data: {"):
+                continue
+            event = orjson.loads(line[6:])
+            if "error" in event:
+                raise AskFailed(event["error"]["message"])
+            for choice in event["choices"]:
+                yield choice["delta"].get("content") or ""
+
+
+async def save_picture(base_url: str, image: str, query: dict[str, str], out: Path) -> None:
+    """Save the picture that the model sees.
+
+    Raises:
+        AskFailed: with the gateway's sentence.
+    """
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{base_url}/v1/sar/picture", params={"url": image, **query}) as response,
+    ):
+        await _refused(response)
+        await asyncio.to_thread(out.write_bytes, await response.read())
+
+
+async def _refused(response: aiohttp.ClientResponse) -> None:
+    if response.status == 200:
+        return
+    try:
+        message = orjson.loads(await response.read())["error"]["message"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message = f"{response.url.origin()} answers {response.status}: is it a Sarlens gateway?"
+    raise AskFailed(message)

@@ -1,0 +1,161 @@
+"""The ``sarlens`` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import aiohttp
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+import sarlens
+from sarlens.ask import AskFailed, question_body, save_picture, stream_answer
+from sarlens.chat import parse_render, sar_from_text
+from sarlens.child import ChildFailed
+from sarlens.errors import SarlensError
+from sarlens.local import run_local
+from sarlens.serve import CannotListen, listen, serve
+from sarlens.settings import Settings, describe
+from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Ask questions of radar images: a gateway between callers, S3 and vLLM workers.",
+)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.secho(f"sarlens: {message}", err=True, fg="red")
+    raise SystemExit(1)
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except SettingsError as error:
+        _fail(f"a setting is not valid JSON: {error}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "SARLENS_" + "__".join(str(step).upper() for step in first["loc"])
+        _fail(f"the setting {name} is wrong: {first['msg']}")
+
+
+@app.command("serve")
+def serve_command(
+    worker: Annotated[list[str] | None, typer.Option(help="Base URL of a vLLM worker; may be repeated.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 8080]")] = None,
+) -> None:
+    """Serve the gateway for workers that run already.
+
+    Every setting can be given in the environment or in a file .env, such as SARLENS_S3__ENDPOINT; docs/settings.md
+    lists them.
+
+    Example: sarlens serve --worker http://gpu-1:8000 --worker http://gpu-2:8000
+    """
+    settings = _settings(host=host, port=port)
+    if worker:
+        settings = _settings(host=host, port=port, worker={**settings.worker.model_dump(), "urls": worker})
+    if not settings.worker.urls:
+        _fail("no worker is named: give --worker http://host:8000, or set SARLENS_WORKER__URLS")
+    try:
+        serve(settings, listen(settings.host, settings.port))
+    except CannotListen as error:
+        _fail(str(error))
+
+
+@app.command()
+def local(
+    model: Annotated[Path, typer.Option(help="Directory of the model that the worker loads.")],
+    scenes: Annotated[Path | None, typer.Option(help="Directory of images to put into the bucket scenes.")] = None,
+    state: Annotated[Path, typer.Option(help="Where the S3 server keeps its objects, and logs go.")] = Path(".local"),
+    port: Annotated[int, typer.Option(help="Port of the gateway.")] = 8080,
+) -> None:
+    """Serve everything on this machine: gateway, one vLLM worker on the CPU, an S3 server with sample scenes."""
+    try:
+        run_local(_settings(port=port), model=model, scenes=scenes, state=state)
+    except (ChildFailed, CannotListen, VllmMissing) as error:
+        _fail(str(error))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def worker(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="Model directory, or a name that vLLM can fetch.")],
+    name: Annotated[str | None, typer.Option(help="Name to serve it under. [default: the directory's]")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Become a vLLM worker with the switches that the gateway relies on; further options go to vLLM."""
+    try:
+        command = worker_command(model, name or Path(model).name, host, port, context.args)
+    except VllmMissing as error:
+        _fail(str(error))
+    os.execve(command[0], command, {**os.environ, **worker_environment()})  # noqa: S606  the caller's own command line
+
+
+@app.command()
+def ask(
+    image: Annotated[str, typer.Argument(help="s3://, https:// or data: URL of an image.")],
+    question: Annotated[
+        str, typer.Argument(help="What to ask.")
+    ] = "Describe the content of this image in one sentence.",
+    url: Annotated[str, typer.Option(help="The gateway.", envvar="SARLENS_URL")] = "http://localhost:8080",
+    model: Annotated[str | None, typer.Option(help="Model to ask; may be left out where one is served.")] = None,
+    window: Annotated[str | None, typer.Option(help="Part of the image: col,row,width,height.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands, such as VV or VV,VH.")] = None,
+    filter: Annotated[str | None, typer.Option(help="Speckle filter, such as lee or none.")] = None,  # noqa: A002
+    show: Annotated[Path | None, typer.Option(help="Save the picture that the model sees.")] = None,
+) -> None:
+    """Ask a question of an image.
+
+    Example: sarlens ask s3://scenes/port.tif "How many ships are in the image?" --show port.png
+    """
+    given = {"window": window, "bands": bands, "filter": filter}
+    query = {name: value for name, value in given.items() if value is not None}
+    try:
+        asyncio.run(_ask(url.rstrip("/"), image, question, model, query, show))
+    except (AskFailed, SarlensError) as error:
+        _fail(str(error))
+    except aiohttp.ClientError:
+        _fail(f"no gateway answers at {url}; `make serve` starts one")
+
+
+async def _ask(
+    url: str, image: str, question: str, model: str | None, query: dict[str, str], show: Path | None
+) -> None:
+    if show:
+        await save_picture(url, image, query | ({"model": model} if model else {}), show)
+    sar = sar_from_text(query)
+    parse_render(sar, "sar")
+    async for piece in stream_answer(url, question_body(image, question, model=model, sar=sar)):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+@app.command("settings")
+def settings_command() -> None:
+    """Print every setting with its default, as a Markdown table."""
+    typer.echo("| variable | default | meaning |\n|---|---|---|")
+    for variable, default, meaning in describe():
+        typer.echo(f"| `{variable}` | {f'`{default}`' if default else ''} | {meaning} |")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sarlens {sarlens.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Ask questions of radar images: a gateway between callers, S3 and vLLM workers."""

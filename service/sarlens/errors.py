@@ -1,0 +1,174 @@
+"""The error tree, and the one table that says how each looks on the wire.
+
+SarlensError
+├── BadRequest                400  what was sent cannot be understood
+│   ├── UnsupportedImage      400  the bytes are no image that Sarlens reads
+│   ├── WindowOutside         400  the window is empty or lies outside the image
+│   ├── BandMissing           400  the image has no such band
+│   ├── SourceRefused         400  a scheme or host that policy does not allow
+│   └── WrongMethod           405  the path is right, the method is not
+├── AccessDenied              403  the store refuses the object to these credentials
+├── NotFound                  404
+│   ├── ImageNotFound         404  no such object, bucket or page
+│   └── ModelNotFound         404  no worker serves the model
+├── TooLarge                  413  a body or an image over the limit
+├── SourceChanged             409  the object changed while it was read
+├── SourceUnavailable         502  the store cannot be reached or fails
+│   └── StoreCredentials      502  the gateway's own credentials are missing or wrong
+├── WorkerFailed              502  a worker broke off or answered nonsense
+│   └── WorkerUnreachable     502  a worker answered not one byte
+├── NoWorker                  503  no worker can take the request now
+└── Timeout                   504  a source or a worker took too long
+
+Errors carry plain values: a sentence for the caller and, where one field is to blame, its name.
+They never carry requests, credentials or paths of this machine.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SarlensError(Exception):
+    """Anything that Sarlens tells a caller went wrong.
+
+    ``status`` is the HTTP status, ``kind`` the ``type`` of an OpenAI error object and ``code`` its ``code``,
+    which is also the closed label that metrics count by.
+    """
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class BadRequest(SarlensError):
+    """What was sent cannot be understood."""
+
+    status = 400
+    kind = "invalid_request_error"
+    code = "bad_request"
+
+
+class UnsupportedImage(BadRequest):
+    """The bytes are no image that Sarlens reads."""
+
+    code = "unsupported_image"
+
+
+class WindowOutside(BadRequest):
+    """The window is empty or lies outside the image."""
+
+    code = "window_outside"
+
+
+class BandMissing(BadRequest):
+    """The image has no such band."""
+
+    code = "band_missing"
+
+
+class SourceRefused(BadRequest):
+    """The image's scheme or host is not allowed here."""
+
+    code = "source_refused"
+
+
+class WrongMethod(BadRequest):
+    """The path is right, the method is not."""
+
+    status = 405
+    code = "wrong_method"
+
+
+class AccessDenied(SarlensError):
+    """The store refuses the object to these credentials."""
+
+    status = 403
+    kind = "permission_error"
+    code = "access_denied"
+
+
+class NotFound(SarlensError):
+    """Nothing is there under that name."""
+
+    status = 404
+    kind = "not_found_error"
+    code = "not_found"
+
+
+class ImageNotFound(NotFound):
+    """No such object, bucket or page."""
+
+    code = "image_not_found"
+
+
+class ModelNotFound(NotFound):
+    """No worker serves the model."""
+
+    code = "model_not_found"
+
+
+class SourceChanged(SarlensError):
+    """The object was replaced while it was being read."""
+
+    status = 409
+    kind = "conflict_error"
+    code = "source_changed"
+
+
+class TooLarge(SarlensError):
+    """A body or an image is over its limit."""
+
+    status = 413
+    kind = "invalid_request_error"
+    code = "too_large"
+
+
+class SourceUnavailable(SarlensError):
+    """The place that holds the image cannot be reached or fails."""
+
+    status = 502
+    kind = "upstream_error"
+    code = "source_unavailable"
+
+
+class StoreCredentials(SourceUnavailable):
+    """The gateway's own credentials for the store are missing or wrong."""
+
+    code = "store_credentials"
+
+
+class WorkerFailed(SarlensError):
+    """A worker broke off, or answered what no worker should."""
+
+    status = 502
+    kind = "upstream_error"
+    code = "worker_failed"
+
+
+class WorkerUnreachable(WorkerFailed):
+    """A worker answered not one byte, so another may be asked."""
+
+    code = "worker_unreachable"
+
+
+class NoWorker(SarlensError):
+    """No worker can take the request now."""
+
+    status = 503
+    kind = "overloaded_error"
+    code = "no_worker"
+
+
+class Timeout(SarlensError):
+    """A source or a worker took longer than allowed."""
+
+    status = 504
+    kind = "timeout_error"
+    code = "timeout"

@@ -1,0 +1,38 @@
+"""From an object's bytes to pixels, whatever the object is called: what it begins with says what it is."""
+
+from __future__ import annotations
+
+from sarlens.errors import UnsupportedImage
+from sarlens.imagery.bitmap import decode_bitmap
+from sarlens.imagery.blob import Blob, Limits
+from sarlens.imagery.ranges import PAGE
+from sarlens.imagery.raster import Picture, Raster
+from sarlens.imagery.tiff import decode_tiff
+from sarlens.request import Render
+
+__all__ = ["Blob", "Limits", "decode"]
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
+
+def decode(blob: Blob, render: Render, size: int, limits: Limits) -> Raster | Picture:
+    """Read what ``render`` wants of an image, for a picture at most ``size`` pixels long where it names no size.
+
+    A Picture is the object's own bytes, fit for a model as they are. A Raster holds at least 1.5 times the pixels
+    that the picture will have on its longest side, where the image has them; of a larger window an overview is read,
+    or the mean power over looks, so that what stays in memory depends on the picture and not on the window.
+
+    Raises:
+        UnsupportedImage: the bytes are no PNG, JPEG, WebP or TIFF that is read here, or damaged.
+        TooLarge: the image or the window is over a limit.
+        WindowOutside, BandMissing, BadRequest: ``render`` does not fit the image.
+        SarlensError: whatever reading the blob raises.
+    """
+    head = blob.read(0, min(PAGE, blob.size))
+    side = render.size or size
+    if head.startswith(_TIFF):
+        return decode_tiff(blob, head, render, side, limits)
+    if head.startswith((_PNG, _JPEG)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+        return decode_bitmap(blob, head, render, side, limits)
+    raise UnsupportedImage(f"{blob.name} is no PNG, JPEG, WebP or TIFF.")

@@ -1,0 +1,24 @@
+"""The name of a picture: equal asks have equal names, in every process and on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from sarlens.request import Render
+
+REVISION = 1
+"""Rises whenever the code draws another picture for the same ask, so that no cache shows the old one."""
+
+
+def image_id(version: str, render: Render, size: int) -> str:
+    """The content id of a picture: 64 hexadecimal digits.
+
+    It is the SHA-256 of the canonical JSON (sorted keys, no spaces) of ``[REVISION, version, parameters]``, where
+    ``version`` identifies the bytes of the source and the parameters are those of ``render`` with defaults filled in:
+    the preset is replaced by the filter that it means, and ``size``, in pixels, stands in where ``render`` names none.
+    """
+    parameters = render.model_dump(mode="json", exclude={"preset"})
+    parameters |= {"filter": render.speckle_filter, "size": render.size or size}
+    ask = json.dumps([REVISION, version, parameters], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(ask.encode()).hexdigest()

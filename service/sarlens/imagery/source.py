@@ -1,0 +1,98 @@
+"""Where images come from: a URL goes in, an open image comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sarlens.errors import SourceRefused
+
+
+class Blob(Protocol):
+    """An opened image: one version of its bytes, read in ranges by one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """What callers and logs may see: no query, no credentials, no bytes."""
+
+    @property
+    def version(self) -> str:
+        """Identifies the bytes: equal versions have equal bytes."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes fetched over the network for this blob until now."""
+
+    @property
+    def seconds(self) -> float:
+        """Time that ``read`` has waited for the network until now."""
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes from ``start`` on, fewer than ``length`` only at the end. Blocks.
+
+        Raises:
+            SourceChanged: the object is another one by now.
+            SarlensError: the bytes cannot be had.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBlob:
+    """An image whose bytes are all here."""
+
+    name: str
+    version: str
+    data: bytes
+    bytes_moved: int = 0
+    seconds: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return len(self.data)
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes from ``start`` on, fewer than ``length`` only at the end."""
+        return self.data[start : start + length]
+
+
+def content_version(data: bytes) -> str:
+    """The version of bytes that nothing but themselves identifies."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class Source(Protocol):
+    """A kind of place that holds images."""
+
+    async def open(self, url: str) -> Blob:
+        """Find the image and settle which version of it is read.
+
+        Raises:
+            SarlensError: the URL is wrong, not allowed, or leads nowhere.
+        """
+
+
+class Sources:
+    """All the places that images may come from, by the scheme of their URLs."""
+
+    def __init__(self, schemes: Mapping[str, Source]) -> None:
+        self._schemes = dict(schemes)
+
+    async def open(self, url: str) -> Blob:
+        """Open an image where its scheme says that it is.
+
+        Raises:
+            SarlensError: the scheme is not one of those offered, or its source refuses.
+        """
+        scheme, colon, _ = url.partition(":")
+        source = self._schemes.get(scheme.lower()) if colon else None
+        if source is None:
+            offered = ", ".join(f"{name}:" for name in self._schemes)
+            raise SourceRefused(f"The url of an image has to begin with one of {offered}")
+        return await source.open(url)

@@ -1,0 +1,132 @@
+"""TIFF, GeoTIFF, COG and BigTIFF by GDAL, which sees one file, one driver and no network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.session import DummySession
+
+from sarlens.errors import SarlensError, TooLarge, UnsupportedImage
+from sarlens.imagery.blob import Blob, Limits
+from sarlens.imagery.radiometry import looks_across
+from sarlens.imagery.ranges import Ranges
+from sarlens.imagery.raster import Raster
+from sarlens.imagery.scene import Scene
+from sarlens.imagery.strips import read_window
+from sarlens.imagery.window import window_in
+from sarlens.request import Render, Window
+
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+_FOLLOWERS = "VRT DERIVED GTI STACIT STACTA HTTP WMS WMTS WCS PLMOSAIC EEDAI DAAS"
+_GDAL = {
+    "GDAL_SKIP": _FOLLOWERS.replace(" ", ","),
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    "GTIFF_IMPLICIT_JPEG_OVR": "NO",
+    "GDAL_CACHEMAX": 64,
+}
+"""``_FOLLOWERS`` are drivers that open what a file names. The other switches keep GDAL from looking for companions
+of a file, and its block cache at 64 MB."""
+
+
+def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limits) -> Raster:
+    """Read what ``render`` wants of a TIFF, for a picture ``side`` pixels long.
+
+    Raises:
+        UnsupportedImage: the TIFF is damaged, refers to other files, or is of a kind that is not read.
+        TooLarge: what it declares, or what would have to be unpacked, is over a limit.
+        WindowOutside, BandMissing, BadRequest: ``render`` does not fit the image.
+    """
+    ranges = Ranges(blob, head, limits.header_bytes)
+    with _opened(ranges) as scene:
+        _check(scene, blob, limits)
+        window = window_in(scene.width, scene.height, render.window)
+        bands = _chosen(scene, render)
+        level = scene.level(window, side)
+        full = scene
+    with _opened(ranges, **({} if level is None else {"OVERVIEW_LEVEL": level})) as scene:
+        _check(scene, blob, limits)
+        cells = _scaled(window, scene.width / full.width, scene.height / full.height)
+        _allow(ranges, scene, len(bands), cells, limits)
+        looks = looks_across((cells.height, cells.width), side)
+        raster = read_window(scene, bands, cells, looks, render.scale)
+    return replace(raster, window=window)
+
+
+@contextmanager
+def _opened(ranges: Ranges, **options: Any) -> Iterator[Scene]:
+    """An open TIFF, with GDAL's errors in our words; what failed first stands for all that followed from it."""
+    try:
+        with (
+            rasterio.Env(session=DummySession(), **_GDAL),
+            rasterio.open(ranges.name, driver="GTiff", opener=ranges, **options) as dataset,
+        ):
+            yield Scene(dataset)
+    except (SarlensError, RasterioError, CPLE_BaseError, ValueError, KeyError) as error:
+        ranges.check()
+        if isinstance(error, SarlensError):
+            raise
+        raise UnsupportedImage(f"{ranges.blob.name} is a damaged TIFF, or of a kind that is not read.") from error
+    ranges.check()
+
+
+def _check(scene: Scene, blob: Blob, limits: Limits) -> None:
+    """Refuse by its header what must not be read.
+
+    The tag OVERVIEW_FILE makes GDAL open whatever it names, local files and URLs included, with any driver, once it
+    is asked for overviews or a mask; until then it only stands there.
+    """
+    if scene.dataset.tags(ns="OVERVIEWS"):
+        raise UnsupportedImage(f"{blob.name} refers to another file for its overviews.")
+    declared = f"{blob.name} declares {scene.width} x {scene.height} pixels in {scene.count} band(s)"
+    if scene.count > limits.bands:
+        raise TooLarge(f"{declared}; at most {limits.bands} bands are read.")
+    if scene.width * scene.height * scene.count > limits.scene_pixels:
+        raise TooLarge(f"{declared}; an image may have {limits.scene_pixels} pixels times bands.")
+    if scene.stored.kind not in "uifc":
+        raise UnsupportedImage(f"{blob.name} stores {scene.stored}, which is not read.")
+    if scene.block_bytes > limits.block_bytes:
+        raise TooLarge(
+            f"{declared} in tiles or strips of {scene.block[1]} x {scene.block[0]}; one may unpack to "
+            f"{limits.block_bytes} bytes, this needs {scene.block_bytes}."
+        )
+
+
+def _chosen(scene: Scene, render: Render) -> tuple[int, ...]:
+    """The bands asked for, or those that show the image best."""
+    if render.bands is not None:
+        return scene.bands.pick(render.bands)
+    picture = scene.stored == "uint8" and render.scale == "auto"
+    return scene.colours if picture else (scene.bands.default(),)
+
+
+def _scaled(window: Window, across: float, down: float) -> Window:
+    """A window in pixels of an overview, a part of a pixel counting as one."""
+    col, row = int(window.col * across), int(window.row * down)
+    right, bottom = ceil((window.col + window.width) * across), ceil((window.row + window.height) * down)
+    return Window(col, row, max(1, right - col), max(1, bottom - row))
+
+
+def _allow(ranges: Ranges, scene: Scene, bands: int, cells: Window, limits: Limits) -> None:
+    """Let pass what the tiles and strips of a window may weigh, unless they are too many to unpack.
+
+    Thrice, because the mask is read too, and the blocks between two strips are read for both.
+    """
+    pixels = scene.pixels_to_unpack(bands, cells)
+    if pixels > limits.window_pixels:
+        raise TooLarge(
+            f"To read this window {pixels} pixels of {ranges.blob.name} would have to be unpacked; "
+            f"at most {limits.window_pixels} are. Ask for a smaller window, or store the image with overviews (COG).",
+            param="sar.window",
+        )
+    ranges.allowance += 3 * pixels * scene.stored.itemsize

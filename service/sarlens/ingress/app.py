@@ -1,0 +1,71 @@
+"""The whole of the REST surface, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+import sarlens
+from sarlens.errors import BadRequest, NotFound, SarlensError, WrongMethod
+from sarlens.inference import Inference
+from sarlens.ingress.front import Front
+from sarlens.ingress.health import health_router
+from sarlens.ingress.models import models_router
+from sarlens.ingress.openai import Completions
+from sarlens.ingress.openapi import document_completions
+from sarlens.ingress.picture import picture_router
+from sarlens.ingress.replies import UNEXPECTED, error_object, retry_after
+from sarlens.metrics import Metrics
+
+
+def build_app(inference: Inference, metrics: Metrics, *, body_bytes: int, max_images: int) -> Front:
+    """The ASGI application of a gateway."""
+    rest = FastAPI(
+        title="Sarlens",
+        version=sarlens.__version__,
+        summary="Ask questions of radar images.",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    rest.include_router(models_router(inference.pool))
+    rest.include_router(picture_router(inference))
+    rest.include_router(health_router(inference.pool, metrics))
+    for kind in (SarlensError, HTTPException, RequestValidationError, Exception):
+        rest.add_exception_handler(kind, _refusal(metrics))
+    document_completions(rest)
+    completions = Completions(inference, metrics, body_bytes=body_bytes, max_images=max_images)
+    return Front(completions, rest, metrics)
+
+
+def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """A handler that answers any exception as the hot path does."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        problem = _problem(request, error)
+        if isinstance(error, SarlensError | HTTPException | RequestValidationError):
+            metrics.errors.labels(problem.code).inc()
+        return JSONResponse(
+            error_object(problem, request.scope["sarlens.request_id"]), problem.status, headers=retry_after(problem)
+        )
+
+    return refuse
+
+
+def _problem(request: Request, error: Exception) -> SarlensError:
+    match error:
+        case SarlensError():
+            return error
+        case HTTPException(status_code=405):
+            return WrongMethod(f"{request.method} is not a method of {request.url.path}.")
+        case HTTPException():
+            return NotFound(f"There is nothing at {request.url.path}.")
+        case RequestValidationError():
+            first = error.errors()[0]
+            field = ".".join(str(step) for step in first["loc"][1:])
+            return BadRequest(f"{field}: {first['msg']}.", param=field)
+    # The front logs it and counts it: Starlette raises it again after this answer.
+    return SarlensError(UNEXPECTED)

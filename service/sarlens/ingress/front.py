@@ -1,0 +1,76 @@
+"""The outermost ASGI layer: every request gets an id, an honest answer and its place in the metrics.
+
+The two completion routes go straight to the hot path; everything else is FastAPI's.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sarlens.errors import SarlensError
+from sarlens.ingress.caller import CallerGone, request_id
+from sarlens.ingress.openai import PATHS, Completions
+from sarlens.ingress.replies import UNEXPECTED, send_error
+from sarlens.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+_GONE = 499  # the status that nginx logs for a caller who left; it never goes out
+
+
+class Front:
+    """Dispatches requests and watches over their answers."""
+
+    def __init__(self, completions: Completions, rest: ASGIApp, metrics: Metrics) -> None:
+        self._completions = completions
+        self._rest = rest
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand the lifespan to FastAPI."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        arrived = perf_counter()
+        scope["sarlens.request_id"] = name = request_id(scope)
+        answer = _Answer(send, name)
+        hot = scope["path"] in PATHS
+        try:
+            await (self._completions if hot else self._rest)(scope, receive, answer.send)
+        except CallerGone:
+            answer.status = _GONE
+        except SarlensError as error:
+            await self._refuse(answer, error, name)
+        except Exception:
+            log.exception("request failed", request_id=name, path=scope["path"])
+            await self._refuse(answer, SarlensError(UNEXPECTED), name)
+        route = scope["path"] if hot else getattr(scope.get("route"), "path", "other")
+        self._metrics.requests.labels(route, answer.status).inc()
+        self._metrics.latency.labels(route).observe(perf_counter() - arrived)
+
+    async def _refuse(self, answer: _Answer, error: SarlensError, name: str) -> None:
+        self._metrics.errors.labels(error.code).inc()
+        if error.status >= 500:
+            log.warning("request refused", request_id=name, code=error.code, reason=error.message)
+        if not answer.status:
+            await send_error(answer.send, error, name)
+
+
+class _Answer:
+    """Passes an answer on with the request's id in its head, and remembers its status."""
+
+    __slots__ = ("_name", "_send", "status")
+
+    def __init__(self, send: Send, name: str) -> None:
+        self._send = send
+        self._name = name.encode()
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self._name)]
+        await self._send(message)

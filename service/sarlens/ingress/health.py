@@ -1,0 +1,36 @@
+"""Liveness, readiness and the page that Prometheus scrapes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+import sarlens
+from sarlens.errors import NoWorker
+from sarlens.metrics import Metrics
+from sarlens.workers.pool import Pool
+
+
+def health_router(pool: Pool, metrics: Metrics) -> APIRouter:
+    """The routes that an orchestrator asks."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz")
+    async def alive() -> dict[str, str]:
+        """The process is alive and answers."""
+        return {"status": "alive", "version": sarlens.__version__}
+
+    @router.get("/readyz", responses={503: {"description": "No worker answers."}})
+    async def ready() -> Response:
+        """Some worker answers, so a question can be asked."""
+        if not pool.ready:
+            raise NoWorker("No worker is ready. Try again in a moment.", retry_after=2)
+        return JSONResponse({"status": "ready", "models": sorted(pool.models())})
+
+    @router.get("/metrics", include_in_schema=False)
+    async def scrape(request: Request) -> Response:
+        """Prometheus metrics."""
+        body, content_type = metrics.expose(request.headers.get("accept", ""))
+        return Response(body, media_type=content_type)
+
+    return router

@@ -1,0 +1,91 @@
+"""The hot path: OpenAI's completions and chat completions, as bare ASGI.
+
+Nothing is modelled here that Sarlens does not need to know: a body passes as the bytes that it came as, both ways.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import orjson
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from sarlens.chat import Ask, parse_ask
+from sarlens.errors import SarlensError, WorkerFailed, WrongMethod
+from sarlens.inference import Inference
+from sarlens.ingress.caller import leaving_cancels
+from sarlens.ingress.replies import error_object, read_body, send_json
+from sarlens.ingress.tally import Tally
+from sarlens.metrics import Metrics
+from sarlens.workers.client import Reply
+
+log = structlog.get_logger(__name__)
+
+PATHS = frozenset({"/v1/chat/completions", "/v1/completions"})
+
+
+class Completions:
+    """``POST /v1/chat/completions`` and ``POST /v1/completions``."""
+
+    def __init__(self, inference: Inference, metrics: Metrics, *, body_bytes: int, max_images: int) -> None:
+        self._inference = inference
+        self._metrics = metrics
+        self._body_bytes = body_bytes
+        self._max_images = max_images
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        arrived = perf_counter()
+        if scope["method"] != "POST":
+            raise WrongMethod(f"{scope['path']} is asked with POST.")
+        body = await read_body(scope, receive, self._body_bytes)
+        ask = parse_ask(scope["path"], body, scope["sarlens.request_id"], max_images=self._max_images)
+        with leaving_cancels(receive):
+            async with self._inference.answer(ask) as reply:
+                if reply.content_type.startswith("text/event-stream"):
+                    await self._stream(ask, reply, send, arrived)
+                else:
+                    await self._whole(ask, reply, send)
+
+    async def _whole(self, ask: Ask, reply: Reply, send: Send) -> None:
+        body = await reply.read()
+        if reply.status >= 400:
+            body = _with_request_id(body, ask.request_id)
+            self._metrics.errors.labels("worker_answered_error").inc()
+        else:
+            Tally.of_answer(body).observe(self._metrics, self._inference.pool)
+        await send_json(send, reply.status, body, reply.content_type)
+
+    async def _stream(self, ask: Ask, reply: Reply, send: Send, arrived: float) -> None:
+        headers = [(b"content-type", reply.content_type.encode()), (b"cache-control", b"no-cache")]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        tally = Tally(arrived)
+        try:
+            async for chunk in reply.chunks():
+                tally.see(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if not tally.done:
+                raise WorkerFailed("The worker ended its answer before it was complete.")
+        except SarlensError as error:
+            # The status is out already: the caller learns of it as OpenAI's clients expect, from an error event.
+            log.warning("stream cut", request_id=ask.request_id, code=error.code)
+            self._metrics.errors.labels(error.code).inc()
+            event = b"data: " + orjson.dumps(error_object(error, ask.request_id)) + b"\n\n"
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        tally.observe(self._metrics, self._inference.pool)
+
+
+def _with_request_id(body: bytes, request_id: str) -> bytes:
+    """A worker's error with the id by which to find it in the logs.
+
+    Raises:
+        WorkerFailed: it is no OpenAI error object.
+    """
+    try:
+        document = orjson.loads(body)
+        document["error"]["request_id"] = request_id
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise WorkerFailed("The worker failed and did not say why.") from None
+    return orjson.dumps(document)

@@ -1,0 +1,63 @@
+"""What the OpenAPI document says of the routes that FastAPI does not serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from sarlens.request import Render
+
+_EXAMPLE = {
+    "model": "sarlens-nano",
+    "messages": [
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "image_url",
+                    "image_url": {"url": "s3://scenes/port.tif", "sar": {"window": [0, 0, 512, 512]}},
+                },
+                {"type": "text", "text": "How many ships are in the image?"},
+            ],
+        }
+    ],
+}
+
+
+def document_completions(app: FastAPI) -> None:
+    """Add the completion routes and the ``sar`` object to the document of an application."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+            schema["paths"] |= {
+                "/v1/chat/completions": _operation("Ask about text and images", _EXAMPLE),
+                "/v1/completions": _operation("Continue a text", {"model": "sarlens-nano", "prompt": "Radar"}),
+            }
+            schema.setdefault("components", {}).setdefault("schemas", {})["sar"] = Render.model_json_schema()
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operation(summary: str, example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "post": {
+            "tags": ["completions"],
+            "summary": summary,
+            "description": "The OpenAI protocol with every field that vLLM takes; beside the url of an image_url may "
+            "stand a `sar` object (see its schema) that says how to render it.",
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+            },
+            "responses": {
+                "200": {"description": "The worker's answer: JSON, or server-sent events where stream is true."},
+                "4XX": {"description": "An OpenAI error object that says what to change."},
+                "5XX": {"description": "An OpenAI error object: a store or the workers failed."},
+            },
+        }
+    }

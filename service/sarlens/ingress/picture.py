@@ -1,0 +1,38 @@
+"""``GET /v1/sar/picture``: the picture that a model would see, for people who would rather look."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from sarlens.chat import parse_render, sar_from_text
+from sarlens.inference import Inference
+from sarlens.request import Filter, Preset, Scale
+
+
+def picture_router(inference: Inference) -> APIRouter:
+    """The route that shows a rendering."""
+    router = APIRouter(tags=["images"])
+
+    @router.get("/v1/sar/picture", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+    async def picture(
+        url: Annotated[str, Query(description="Image, such as s3://scenes/port.tif")],
+        model: Annotated[str | None, Query(description="Render at the size that this model sees")] = None,
+        window: Annotated[str | None, Query(description="col,row,width,height in full-resolution pixels")] = None,
+        bands: Annotated[str | None, Query(description="Names or numbers, such as VV or 1,2")] = None,
+        preset: Preset | None = None,
+        filter: Filter | None = None,  # noqa: A002  the name of the field in ``sar``
+        scale: Scale | None = None,
+        stretch: Annotated[str | None, Query(description="Two percentiles, such as 2,98")] = None,
+        size: Annotated[str | None, Query(description="Longest side in pixels")] = None,
+    ) -> Response:
+        """An image of a bucket or a web server, rendered as a model sees it; fields as in the ``sar`` object."""
+        fields = {"window": window, "bands": bands, "preset": preset, "filter": filter}
+        fields |= {"scale": scale, "stretch": stretch, "size": size}
+        sar = sar_from_text({name: text for name, text in fields.items() if text is not None})
+        shown = await inference.pictures.show(url, parse_render(sar, "sar"), inference.picture_size(model))
+        headers = {"ETag": f'"{shown.id}"', "Cache-Control": "no-cache"}
+        return Response(shown.data, media_type=shown.media_type, headers=headers)
+
+    return router

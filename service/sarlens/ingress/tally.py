@@ -1,0 +1,73 @@
+"""Counting the tokens of an answer and timing them, without taking the answer apart."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import orjson
+
+from sarlens.metrics import Metrics
+from sarlens.workers.pool import Pool
+
+_EVENT = b"data: {"
+_DONE = b"data: [DONE]"
+
+
+class Tally:
+    """What one answer cost: when its events came, and the usage that the worker states."""
+
+    __slots__ = ("_arrived", "_events", "_first", "_last", "_tail", "done", "model", "usage")
+
+    def __init__(self, arrived: float) -> None:
+        self._arrived = arrived
+        self._first = self._last = 0.0
+        self._events = 0
+        self._tail = b""
+        self.done = False
+        self.model: str | None = None
+        self.usage: dict[str, Any] | None = None
+
+    @classmethod
+    def of_answer(cls, body: bytes) -> Tally:
+        """The tally of an answer that came in one piece."""
+        tally = cls(0.0)
+        tally._read(body)
+        return tally
+
+    def see(self, chunk: bytes) -> None:
+        """Count the server-sent events of a chunk. A worker writes one event a token, or more tokens an event."""
+        self._last = perf_counter()
+        events = chunk.count(_EVENT)
+        if events and not self._events:
+            self._first = self._last
+            self._read(chunk[chunk.find(_EVENT) + 6 :].split(b"\n", 1)[0])
+        self._events += events
+        # [DONE] and the usage event before it may be cut anywhere by the network, so look at the seam as well.
+        self._tail = (self._tail + chunk)[-2048:]
+        if _DONE in self._tail:
+            self.done = True
+            if b'"usage":{' in self._tail:
+                self._read(self._tail[self._tail.rfind(_EVENT) + 6 :].split(b"\n", 1)[0])
+
+    def _read(self, body: bytes) -> None:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return
+        if isinstance(document, dict):
+            self.model = document.get("model")
+            self.usage = document.get("usage") or self.usage
+
+    def observe(self, metrics: Metrics, pool: Pool) -> None:
+        """Add the answer to the metrics, under a model's name that some worker serves."""
+        if self.model is None or self.model not in pool.models():
+            return
+        if self._events:
+            metrics.first_token.labels(self.model).observe(self._first - self._arrived)
+        if self._events > 1:
+            metrics.per_token.labels(self.model).observe((self._last - self._first) / (self._events - 1))
+        for kind in ("prompt", "completion"):
+            tokens = (self.usage or {}).get(f"{kind}_tokens")
+            if isinstance(tokens, int) and tokens >= 0:
+                metrics.tokens.labels(self.model, kind).inc(tokens)

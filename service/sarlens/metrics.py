@@ -1,0 +1,66 @@
+"""What the gateway counts and times. Labels come from closed sets, never from what a caller sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+Stage = Literal["fetch", "decode", "render", "queue", "worker"]
+Cache = Literal["picture", "range"]
+
+_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+)  # fmt: skip
+
+
+class Metrics:
+    """The instruments of one gateway, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def histogram(name: str, text: str, label: str) -> Histogram:
+            return Histogram(name, text, [label], buckets=_SECONDS, registry=self.registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, ["worker"], registry=self.registry)
+
+        self.requests = counter("sarlens_requests", "Requests answered.", "route", "status")
+        self.errors = counter("sarlens_errors", "Errors told to callers.", "code")
+        self.latency = histogram(
+            "sarlens_request_duration_seconds", "From a request's first byte in to its last byte out.", "route"
+        )
+        self.first_token = histogram(
+            "sarlens_time_to_first_token_seconds", "From a request's arrival to the first streamed token.", "model"
+        )
+        self.per_token = histogram(
+            "sarlens_time_per_output_token_seconds", "Between streamed tokens after the first.", "model"
+        )
+        self.stages = histogram("sarlens_stage_duration_seconds", "Time spent in one stage of a request.", "stage")
+        self.tokens = counter("sarlens_tokens", "Tokens read and written by the models.", "model", "kind")
+        self.fetched_bytes = counter("sarlens_fetched_bytes", "Bytes of images moved from their source.", "scheme")
+        self.cache = counter("sarlens_cache_requests", "Look-ups in a cache.", "cache", "result")
+        self.worker_ready = gauge("sarlens_worker_ready", "Whether a worker answers its health check.")
+        self.worker_in_flight = gauge("sarlens_worker_in_flight_requests", "Requests that a worker is answering.")
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Time a stage, also when it fails."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.stages.labels(stage).observe(perf_counter() - start)
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """The page that Prometheus scrapes, and its content type."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self.registry), content_type

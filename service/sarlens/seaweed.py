@@ -1,0 +1,66 @@
+"""A real S3 server for one machine: SeaweedFS, as a child process."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sarlens.child import Child, ChildFailed
+
+BUCKET = "scenes"
+KEYS = {"AWS_ACCESS_KEY_ID": "sarlens", "AWS_SECRET_ACCESS_KEY": "sarlens-local", "AWS_REGION": "us-east-1"}
+
+
+def s3_command(data: Path, port: int) -> list[str]:
+    """The command line of a SeaweedFS server; every other port that it wants is a free one.
+
+    Raises:
+        ChildFailed: SeaweedFS is not installed.
+    """
+    weed = Path(sys.executable).with_name("weed")
+    if not weed.exists():
+        raise ChildFailed("SeaweedFS is not installed here; `make serve` installs it")
+    data.mkdir(parents=True, exist_ok=True)
+    side_ports = ["s3.port.grpc", "master.port", "master.port.grpc", "filer.port", "filer.port.grpc"]
+    side_ports += ["volume.port", "volume.port.grpc", "admin.port", "admin.port.grpc"]
+    return [
+        *(str(weed), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}"),
+        *(f"-{name}={free_port()}" for name in side_ports),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false", "-master.telemetry=false"),
+    ]
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
+def fill_bucket(server: Child, endpoint: str, scenes: Path | None) -> list[str]:
+    """Wait for the S3 server, put the scenes into the bucket, and list what the bucket holds.
+
+    Raises:
+        ChildFailed: the server ended, or never answered.
+    """
+    quick = Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 1}, s3={"addressing_style": "path"})
+    client = boto3.client("s3", endpoint_url=endpoint, config=quick)
+    until = time.monotonic() + 60
+    while True:
+        try:
+            if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+                client.create_bucket(Bucket=BUCKET)
+            for path in sorted(scenes.iterdir()) if scenes else ():
+                client.upload_file(str(path), BUCKET, path.name)
+            return [item["Key"] for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+        except (BotoCoreError, ClientError, boto3.exceptions.S3UploadFailedError) as error:
+            server.check()
+            if time.monotonic() > until:
+                raise ChildFailed(f"the S3 server does not answer: {error}") from error
+            time.sleep(0.2)

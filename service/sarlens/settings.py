@@ -1,0 +1,127 @@
+"""Every setting of the gateway: one class, one prefix, read once at start.
+
+A nested setting is written with two underscores: ``SARLENS_S3__ENDPOINT``. Lists and maps are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(ge=0)]
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not a base URL such as http://gpu-1:8000")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkerSettings(_Group):
+    """The vLLM workers behind the gateway."""
+
+    urls: Annotated[tuple[HttpUrl, ...], Field(description="Base URLs of the workers.")] = ()
+    api_key: Annotated[SecretStr | None, Field(description="Bearer key that the workers ask for.")] = None
+    probe_s: Annotated[Seconds, Field(description="Time between two looks at a worker's health and models.")] = 2.0
+    connect_s: Annotated[Seconds, Field(description="Longest wait for a connection to a worker.")] = 2.0
+    idle_s: Annotated[Seconds, Field(description="Longest silence of a worker in the middle of a request.")] = 300.0
+    keepalive_s: Annotated[
+        Seconds, Field(description="How long an idle connection is kept; shorter than the worker's own 5 s.")
+    ] = 4.0
+
+
+class LimitSettings(_Group):
+    """What is refused before memory is spent on it."""
+
+    body_bytes: Annotated[Bytes, Field(description="Largest request body.")] = 64 * 2**20
+    images: Annotated[int, Field(ge=0, description="Most images in one request.")] = 16
+    object_bytes: Annotated[Bytes, Field(description="Largest image that has to be read whole.")] = 64 * 2**20
+    scene_pixels: Annotated[int, Field(ge=1, description="Most pixels that an image may declare.")] = 2_000_000_000
+    window_pixels: Annotated[int, Field(ge=1, description="Most pixels that one request may have decoded.")] = (
+        64 * 2**20
+    )
+
+
+class RenderSettings(_Group):
+    """How measurements become pictures."""
+
+    size: Annotated[int, Field(ge=16, le=4096, description="Longest side of a picture, where no model says.")] = 448
+    sizes: Annotated[dict[str, int], Field(description="Longest side by model name: the size that the model sees.")] = {
+        "sarlens-nano": 224
+    }
+    threads: Annotated[
+        int, Field(ge=0, le=256, description="Images decoded and rendered at the same time; 0: one a core.")
+    ] = 0
+
+
+class S3Settings(_Group):
+    """Where ``s3://`` leads. Credentials come from the AWS chain: environment, profile, IRSA, instance role."""
+
+    endpoint: Annotated[HttpUrl | None, Field(description="Endpoint of an S3 server other than AWS.")] = None
+    region: Annotated[str | None, Field(description="Region, where the chain names none.")] = None
+    profile: Annotated[str | None, Field(description="Profile of the AWS configuration files.")] = None
+    anonymous: Annotated[bool, Field(description="Sign nothing, as the open SAR archives like it.")] = False
+    timeout_s: Annotated[Seconds, Field(description="Longest wait for one answer of the store.")] = 20.0
+    fresh_s: Annotated[float, Field(ge=0, description="How long an object's version is trusted without asking.")] = 1.0
+
+
+class HttpsSettings(_Group):
+    """Which ``https:`` images are fetched."""
+
+    hosts: Annotated[
+        tuple[str, ...], Field(description="Hosts allowed, such as example.com or *.example.com; none: https is off.")
+    ] = ()
+    timeout_s: Annotated[Seconds, Field(description="Longest time for one image.")] = 20.0
+
+
+class CacheSettings(_Group):
+    """Memory spent on not doing things twice."""
+
+    picture_bytes: Annotated[Bytes, Field(description="Rendered pictures kept.")] = 256 * 2**20
+    range_bytes: Annotated[Bytes, Field(description="Byte ranges of source images kept.")] = 256 * 2**20
+
+
+class Settings(BaseSettings):
+    """All of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SARLENS_", env_nested_delimiter="__", frozen=True, extra="ignore", env_file=".env"
+    )
+
+    host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port of REST and /metrics.")] = 8080
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least severe message logged.")
+    ] = "info"
+    drain_s: Annotated[Seconds, Field(description="Time that open requests have to finish after SIGTERM.")] = 30.0
+    worker: WorkerSettings = WorkerSettings()
+    limit: LimitSettings = LimitSettings()
+    render: RenderSettings = RenderSettings()
+    s3: S3Settings = S3Settings()
+    https: HttpsSettings = HttpsSettings()
+    cache: CacheSettings = CacheSettings()
+
+
+def describe(model: type[BaseModel] = Settings, prefix: str = "SARLENS_") -> Iterator[tuple[str, str, str]]:
+    """Every setting as the name of its variable, its default and what it means."""
+    for name, field in model.model_fields.items():
+        variable = prefix + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Group):
+            yield from describe(field.annotation, variable + "__")
+        else:
+            default = "" if field.default is None else json.dumps(field.default)
+            yield variable, default, field.description or ""

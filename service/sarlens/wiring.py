@@ -1,0 +1,83 @@
+"""The only place that constructs things: settings in, an open gateway out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from starlette.types import ASGIApp
+
+from sarlens.imagery.blob import Limits
+from sarlens.imagery.cache import Blocks, ByteLRU
+from sarlens.imagery.data import Data
+from sarlens.imagery.https import open_https
+from sarlens.imagery.pictures import Pictures
+from sarlens.imagery.raster import Picture
+from sarlens.imagery.s3 import S3
+from sarlens.imagery.s3_account import Account
+from sarlens.imagery.source import Source, Sources
+from sarlens.inference import Inference
+from sarlens.ingress.app import build_app
+from sarlens.metrics import Metrics
+from sarlens.settings import Settings
+from sarlens.workers.openai import HttpClient, open_session
+from sarlens.workers.pool import Pool, Worker
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[ASGIApp]:
+    """The gateway as an ASGI application; all that it opened is closed with the context."""
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        pool = await _open_pool(settings, metrics, stack)
+        pictures = await _open_pictures(settings, metrics, stack)
+        inference = Inference(pool, pictures, metrics, size=settings.render.size, sizes=settings.render.sizes)
+        limit = settings.limit
+        yield build_app(inference, metrics, body_bytes=limit.body_bytes, max_images=limit.images)
+
+
+async def _open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Pool:
+    given = settings.worker
+    session = await stack.enter_async_context(
+        open_session(connect_s=given.connect_s, idle_s=given.idle_s, keepalive_s=given.keepalive_s)
+    )
+    key = given.api_key.get_secret_value() if given.api_key else None
+    pool = Pool(Worker(HttpClient(url, session, api_key=key), metrics) for url in given.urls)
+    probing = asyncio.create_task(pool.probe_forever(given.probe_s))
+    stack.push_async_callback(_cancel, probing)
+    return pool
+
+
+async def _open_pictures(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Pictures:
+    cache: ByteLRU[str, Picture] = ByteLRU(settings.cache.picture_bytes, weigh=lambda picture: len(picture.data))
+    threads = ThreadPoolExecutor(settings.render.threads or os.cpu_count(), thread_name_prefix="imagery")
+    stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+    limit = settings.limit
+    limits = Limits(
+        scene_pixels=limit.scene_pixels, window_pixels=limit.window_pixels, picture_bytes=limit.object_bytes
+    )
+    return Pictures(await _open_sources(settings, stack), cache, threads, limits, metrics)
+
+
+async def _open_sources(settings: Settings, stack: AsyncExitStack) -> Sources:
+    s3, https, limit = settings.s3, settings.https, settings.limit.object_bytes
+    blocks: Blocks = ByteLRU(settings.cache.range_bytes, weigh=len)
+    account = Account(
+        endpoint=s3.endpoint, region=s3.region, profile=s3.profile, anonymous=s3.anonymous, timeout_s=s3.timeout_s
+    )
+    web = await stack.enter_async_context(open_https(blocks, hosts=https.hosts, limit=limit, timeout_s=https.timeout_s))
+    schemes: dict[str, Source] = {
+        "s3": S3(account, blocks, timeout_s=s3.timeout_s, fresh_s=s3.fresh_s),
+        "https": web,
+        "data": Data(limit),
+    }
+    return Sources(schemes)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

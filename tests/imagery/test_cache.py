@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from sarlens.errors import SourceUnavailable
 from sarlens.imagery.cache import ByteLRU, SingleFlight
@@ -28,6 +28,8 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS, value=st.binary(max_size=LIMIT + 2))
     def put(self, key: int, value: bytes) -> None:
+        """Keep a value."""
+        """Put a value into cache and model."""
         self.cache.put(key, value)
         self.model.pop(key, None)
         if len(value) <= LIMIT:
@@ -37,6 +39,8 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def get(self, key: int) -> None:
+        """Ask for one."""
+        """Both find the same."""
         self.asked += 1
         if key in self.model:
             self.model.move_to_end(key)
@@ -44,18 +48,23 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def drop(self, key: int) -> None:
+        """Forget one."""
+        """Forget it in both."""
         self.cache.drop(key)
         self.model.pop(key, None)
 
     @invariant()
     def weighs_what_it_holds(self) -> None:
+        """The weight is that of the model, and within the limit."""
+        """The weight is that of the values."""
         assert self.cache.weight == sum(map(len, self.model.values())) <= LIMIT
         assert len(self.cache) == len(self.model)
         assert self.cache.hits + self.cache.misses == self.asked
 
 
-class TestCache(CacheMachine.TestCase):  # type: ignore[misc]  # hypothesis makes the class at run time
+def test_a_cache_holds_what_was_used_last() -> None:
     """A cache holds what was used last, never more than its limit, and counts every question."""
+    run_state_machine_as_test(CacheMachine)
 
 
 def test_threads_share_a_cache() -> None:

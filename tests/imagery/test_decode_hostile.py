@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from imagery.blobs import TILED, BytesBlob, encoded, geotiff, raster_of
 from sarlens.errors import BadRequest, SarlensError, TooLarge, UnsupportedImage
 from sarlens.imagery.decode import Limits, decode
+from sarlens.imagery.raster import Raster
 from sarlens.imagery.render import develop
 from sarlens.request import Render
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -47,9 +48,9 @@ def test_an_id_is_the_same_in_another_process() -> None:
         ({"window": [0, 0, 8, 8]}, {"window": (0, 0, 8, 8)}),
     ],
 )
-def test_equal_asks_have_equal_ids(one: dict[str, object], other: dict[str, object]) -> None:
+def test_equal_asks_have_equal_ids(one: dict[str, Any], other: dict[str, Any]) -> None:
     """What a default means is the same picture as saying it."""
-    assert image_id(VERSION, Render(**one), 448) == image_id(VERSION, Render(**other), 448)
+    assert image_id(VERSION, Render.model_validate(one), 448) == image_id(VERSION, Render.model_validate(other), 448)
 
 
 ASKS = st.builds(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sarlens.errors import SourceRefused
 from sarlens.imagery.reach import GuardedResolver, HostList, is_public
+from stack.names import Names
 
 
 @pytest.mark.parametrize(
@@ -111,26 +111,11 @@ def test_hosts_are_allowed_by_name_and_port(host: str, port: int, allowed: bool)
     assert hosts.allows(host, port) is allowed
 
 
-class Names(AbstractResolver):
-    """Knows some hosts."""
-
-    def __init__(self, **hosts: list[str]) -> None:
-        self.hosts = hosts
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        """The addresses of a host."""
-        return [
-            {"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": 0}
-            for address in self.hosts[host]
-        ]
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 async def test_one_private_address_among_many_refuses_the_host() -> None:
     """A host is refused if any of its addresses is private, since any of them might be the one connected to."""
-    guard = GuardedResolver(Names(good=["8.8.8.8", "2606:4700::1111"], bad=["8.8.8.8", "127.0.0.1"]), is_public)
+    guard = GuardedResolver(
+        Names({"good": [["8.8.8.8", "2606:4700::1111"]], "bad": [["8.8.8.8", "127.0.0.1"]]}), is_public
+    )
     assert len(await guard.resolve("good", 443)) == 2
     with pytest.raises(SourceRefused, match="bad") as refused:
         await guard.resolve("bad", 443)

@@ -182,7 +182,7 @@ def test_a_misshapen_json_row_is_a_fault_and_the_next_is_read(row: object) -> No
 def test_broken_json_is_told_with_its_line(text: str, where: str) -> None:
     """JSON that cannot be followed to its end stops the file with the line where sense was lost."""
     with pytest.raises(DatasetError) as caught:
-        list(json_list("x.json", pieces(text.encode())))
+        list(json_list("x.json", pieces(text.encode(), 4096)))
     assert str(caught.value) == f"x.json{where}"
 
 

@@ -281,6 +281,19 @@ async def test_a_corrupt_image_fails_its_own_texts_only(oracle: Oracle, data: Pa
     assert {answer.image for answer in read_answers(tmp_path / "run")} == {DARWIN, SARDET}
 
 
+async def test_the_gateway_is_asked_like_any_endpoint(url: str, data: Path, tmp_path: Path) -> None:
+    """Sarlens answers a run, renders as it is told to, and its refusal of a damaged image is a recorded failure."""
+    (data / "SARimages" / NICE).write_bytes(b"damaged")
+    command = ["run", "--base-url", f"{url}/v1", "--model", "sarlens-nano", "--sar", '{"size": 32}']
+    result = await asyncio.to_thread(
+        CliRunner().invoke, app, [*command, "--data", str(data), "--out", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 1, result.output
+    assert {answer.answer for answer in read_answers(tmp_path / "run")} == {"There are 3 ships."}
+    assert {answer.image for answer in read_answers(tmp_path / "run")} == {DARWIN, SARDET}
+    assert {line["status"] for line in errors(tmp_path / "run")} == {400}
+
+
 async def test_a_limit_draws_the_same_texts_for_a_seed(oracle: Oracle, data: Path, tmp_path: Path) -> None:
     """A draw is repeatable, as large as asked for, and another for another seed."""
     drawn = []

@@ -18,15 +18,18 @@ class Canned:
 
 
 @asynccontextmanager
-async def canned(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Canned]:
-    """Give one answer for each request, the last one again and again; then hang up."""
+async def canned(*answers: bytes, tls: ssl.SSLContext | None = None, lingers: bool = False) -> AsyncIterator[Canned]:
+    """Give one answer for each request, the last one again and again; hang up after each unless it ``lingers``."""
     server = Canned()
+    over = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             server.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
             writer.write(answers[min(len(server.asked), len(answers)) - 1])
             await writer.drain()
+            if lingers:
+                await over.wait()
         writer.close()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
@@ -34,6 +37,7 @@ async def canned(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIte
     try:
         yield server
     finally:
+        over.set()
         listening.close()
 
 

@@ -25,7 +25,7 @@ from sarbench.errors import RunError
 from sarbench.run.answers import ANSWERS, read_answers
 from sarbench.run.asking import ERRORS, Asker, Tally, ask_all
 from sarbench.run.endpoint import Endpoint
-from sarbench.run.ledger import Ledger
+from sarbench.run.ledger import Ledger, read_ledger
 from sarbench.run.pictures import Pictures
 from sarbench.run.plan import About, Plan, Selection, keep_plan, select
 
@@ -117,6 +117,7 @@ async def _ask(
     connector = aiohttp.TCPConnector(limit=manner.concurrency)
     with Ledger(out / ANSWERS) as answers, Ledger(out / ERRORS) as errors, Progress(*bar, console=console) as progress:
         already = {answer.key for answer in read_answers(out)}
+        failed = {record["key"] for record in read_ledger(out / ERRORS)}
         task = progress.add_task("asking", total=selection.total, completed=len(already), note="")
         tally = Tally()
 
@@ -126,12 +127,14 @@ async def _ask(
         async with aiohttp.ClientSession(connector=connector) as session:
             endpoint = Endpoint(manner.base_url, session, manner.api_key, manner.timeout_s)
             asker = Asker(plan, Pictures(library, plan), endpoint, manner.attempts, answers, errors, tally)
-            await ask_all(_unanswered(selection, already), asker, manner.concurrency, done)
+            await ask_all(_unanswered(selection, already, failed), asker, manner.concurrency, done)
     return tally
 
 
-def _unanswered(selection: Selection, already: set[str]) -> Iterator[Item]:
-    return (item for item in selection if item.key not in already)
+def _unanswered(selection: Selection, already: set[str], failed: set[str]) -> Iterator[Item]:
+    """What failed before comes last, so that texts which always fail do not keep the others from being asked."""
+    for again in (False, True):
+        yield from (item for item in selection if item.key not in already and (item.key in failed) is again)
 
 
 def _sound_selection(library: Library, plan: Plan, console: Console, *, skip_bad_rows: bool) -> Selection:
@@ -150,9 +153,12 @@ def _sound_selection(library: Library, plan: Plan, console: Console, *, skip_bad
 
 def _endpoint(base_url: str, api_key: str | None) -> str:
     """The address without credentials, fit to be written down."""
-    url = URL(base_url)
+    try:
+        url = URL(base_url)
+    except ValueError as error:
+        raise RunError(f"--base-url is no address: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host:
-        raise RunError(f"--base-url must begin with http:// or https://, as http://localhost:8080/v1 does: {base_url}")
+        raise RunError("--base-url must begin with http:// or https://, as http://localhost:8080/v1 does")
     if url.user and api_key:
         raise RunError("the address holds credentials and there is an API key: give one of them")
     return str(url.with_user(None))

@@ -28,6 +28,7 @@ from stack.names import Names
 from stack.overheard import overheard
 from stack.tls import Tls, tls
 
+SECRET = "secret-word"
 IMAGE = bytes(range(256)) * 8
 FOUND = http(200, IMAGE, ['ETag: "one"'])
 HOME = {"images.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]}
@@ -58,14 +59,14 @@ def web(
 async def test_an_image_is_fetched(trust: Tls) -> None:
     """An image of an allowed host is read whole; its name leaves the query out, and nothing personal is sent."""
     async with canned(FOUND, tls=trust.server) as server, web(trust, server) as https:
-        blob = await https.open(f"https://images.test:{server.port}/a%20b/port.png?token=secret-word&x=%2F#top")
+        blob = await https.open(f"https://images.test:{server.port}/a%20b/port.png?token={SECRET}&x=%2F#top")
     assert blob.read(0, blob.size) == IMAGE
     assert blob.read(250, 10) == IMAGE[250:260]
     assert blob.name == f"https://images.test:{server.port}/a%20b/port.png"
     assert blob.version == f"sha256:{hashlib.sha256(IMAGE).hexdigest()}"
     assert blob.bytes_moved == len(IMAGE)
     (asked,) = server.asked
-    assert asked.startswith("GET /a%20b/port.png?token=secret-word&x=")
+    assert asked.startswith(f"GET /a%20b/port.png?token={SECRET}&x=")
     assert "accept-encoding: identity" in asked.lower()
     assert "cookie" not in asked.lower()
     assert "authorization" not in asked.lower()
@@ -140,9 +141,9 @@ async def test_hosts_that_misbehave_are_understood(
     """Whatever a host answers becomes one error of the tree, and no log can hold the query of the URL."""
     async with canned(answer, tls=trust.server) as server, web(trust, server) as https:
         with pytest.raises(kind, match=reason) as failed:
-            await https.open(f"https://images.test:{server.port}/port.png?token=secret-word")
+            await https.open(f"https://images.test:{server.port}/port.png?token={SECRET}")
     assert type(failed.value) is kind
-    assert "secret-word" not in overheard(failed.value)
+    assert SECRET not in overheard(failed.value)
 
 
 async def test_a_body_of_just_the_limit_is_read(trust: Tls) -> None:
@@ -232,7 +233,7 @@ async def test_other_urls_are_refused_unasked(trust: Tls, url: str, kind: type[S
             await https.open(url.format(port=server.port))
     assert type(refused.value) is kind
     assert server.asked == []
-    assert "secret-word" not in overheard(refused.value)
+    assert SECRET not in overheard(refused.value)
 
 
 async def test_a_host_nobody_vouches_for_is_refused(trust: Tls, tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ async def test_a_host_nobody_vouches_for_is_refused(trust: Tls, tmp_path: Path) 
             ) as https,
         ):
             with pytest.raises(SourceUnavailable, match="certificate"):
-                await https.open(f"https://{host}:{server.port}/?token=secret-word")
+                await https.open(f"https://{host}:{server.port}/?token={SECRET}")
         assert server.asked == []
 
 
@@ -262,12 +263,12 @@ async def test_a_host_that_is_not_there_is_unavailable(trust: Tls) -> None:
         web(trust, server, names={"images.test": [["127.0.0.1"]]}) as https,
     ):
         with pytest.raises(SourceUnavailable, match="name is not known"):
-            await https.open(f"https://other.test:{server.port}/?token=secret-word")
+            await https.open(f"https://other.test:{server.port}/?token={SECRET}")
         closed = server.port
     async with web(trust, Canned(port=closed)) as https:
         with pytest.raises(SourceUnavailable, match="cannot be reached") as failed:
-            await https.open(f"https://images.test:{closed}/?token=secret-word")
-    assert "secret-word" not in overheard(failed.value)
+            await https.open(f"https://images.test:{closed}/?token={SECRET}")
+    assert SECRET not in overheard(failed.value)
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"])
@@ -276,6 +277,6 @@ async def test_a_silent_host_costs_no_more_than_its_time(trust: Tls, begun: byte
     async with canned(begun, tls=trust.server, lingers=True) as server, web(trust, server, timeout_s=0.5) as https:
         started = time.monotonic()
         with pytest.raises(Timeout) as failed:
-            await https.open(f"https://images.test:{server.port}/?token=secret-word")
+            await https.open(f"https://images.test:{server.port}/?token={SECRET}")
     assert time.monotonic() - started < 2
-    assert "secret-word" not in overheard(failed.value)
+    assert SECRET not in overheard(failed.value)

@@ -165,7 +165,7 @@ async def test_a_bad_endpoint_is_reported_without_repeating_it(endpoint: str, mo
 
 @pytest.mark.usefixtures("configure")
 async def test_a_private_authority_of_the_chain_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store whose certificate a private authority signed is read once the AWS chain names that authority."""
+    """A store with a certificate of a private authority is read once the AWS chain names a file that holds it."""
     carry(OWNER, monkeypatch)
     trust = tls(tmp_path, "localhost")
     answer = http(
@@ -176,6 +176,11 @@ async def test_a_private_authority_of_the_chain_is_trusted(tmp_path: Path, monke
         monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
         with pytest.raises(SourceUnavailable):
             await source(Account(endpoint=endpoint)).open("s3://scenes/ready")
+        for useless in (tmp_path / "nothing.pem", tmp_path / "server.key"):
+            monkeypatch.setenv("AWS_CA_BUNDLE", str(useless))
+            with pytest.raises(StoreCredentials, match="cannot be used") as refused:
+                await source(Account(endpoint=endpoint)).open("s3://scenes/ready")
+            assert str(tmp_path) not in str(refused.value)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(trust.authority))
         assert (await source(Account(endpoint=endpoint)).open("s3://scenes/ready")).size == 4
 

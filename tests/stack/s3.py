@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -64,10 +62,6 @@ class S3Server:
             region_name="us-east-1",
             config=Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 1}),
         )
-
-    def kill(self) -> None:
-        """End it at once, as a failing machine does."""
-        os.killpg(self.process.pid, signal.SIGKILL)
 
 
 @contextmanager

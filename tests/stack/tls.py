@@ -30,14 +30,15 @@ def tls(directory: Path, *names: str) -> Tls:
     leaf = _unsigned(names[0], "authority", key)
     leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
 
-    authority, chain = directory / "authority.pem", directory / "server.pem"
+    authority, secret, public = (directory / name for name in ("authority.pem", "server.key", "server.pem"))
     authority.write_bytes(root.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    chain.write_bytes(private + leaf.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(private)
+    public.write_bytes(leaf.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(chain)
+    server.load_cert_chain(public, secret)
     return Tls(server, ssl.create_default_context(cafile=str(authority)), authority)
 
 

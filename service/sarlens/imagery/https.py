@@ -30,7 +30,6 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "sarlens"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 3
 _MOST_CHARACTERS = 8192
-_CHUNK = 64 * 1024
 _CONNECT_S = 5.0
 _REMEMBERED = 1024
 _BY_STATUS: dict[int, tuple[type[SarlensError], str]] = {

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, NoCredentialsError, ProfileNotFound
 from botocore.session import Session
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from sarlens.errors import StoreCredentials
@@ -61,28 +62,28 @@ class Account:
         """A bucket, ready to be read.
 
         Raises:
-            StoreCredentials: the chain holds no credentials, or cannot renew them.
+            StoreCredentials: the chain holds no credentials, cannot renew them, or is of no use otherwise.
         """
-        chain = self._chain
-        if chain is None or chain.stale:
-            chain = await self._flights.run("chain", lambda: asyncio.to_thread(self._consult))
-        store = self._stores.get(bucket)
-        if store is None:
-            store = self._opened(bucket, chain)
-            self._stores.put(bucket, store)
-        return store
+        try:
+            chain = self._chain
+            if chain is None or chain.stale:
+                chain = await self._flights.run("chain", lambda: asyncio.to_thread(self._consult))
+            store = self._stores.get(bucket)
+            if store is None:
+                store = self._opened(bucket, chain)
+                self._stores.put(bucket, store)
+        except (BaseError, BotoCoreError, ValueError, OSError) as error:
+            trouble = _trouble(error)
+        else:
+            return store
+        raise StoreCredentials(trouble)  # out here it does not carry along what is said of endpoints and processes
 
     def _consult(self) -> _Chain:
         """Read the chain, or renew its credentials. Blocks."""
-        try:
-            if self._chain is None:
-                self._chain = _Chain(self._endpoint, self._region, self._profile, anonymous=self._anonymous)
-            self._chain.renew()
-        except (BotoCoreError, ValueError, OSError) as error:
-            trouble = StoreCredentials(_trouble(error))
-        else:
-            return self._chain
-        raise trouble  # out here it does not carry along what boto3 says of endpoints and processes
+        if self._chain is None:
+            self._chain = _Chain(self._endpoint, self._region, self._profile, anonymous=self._anonymous)
+        self._chain.renew()
+        return self._chain
 
     def _opened(self, bucket: str, chain: _Chain) -> S3Store:
         scheme, _, host = chain.endpoint.partition("://")

@@ -34,6 +34,11 @@ class Scene:
         stored = np.dtype("complex64" if name == "complex_int16" else name)
         return np.dtype(np.uint16) if stored == np.uint8 and self._scaled else stored
 
+    @property
+    def kind(self) -> tuple[np.dtype[Any], int]:
+        """What an overview has in common with its image: the type of number, and how many bands."""
+        return self.stored, len(self.bands.names)
+
     @cached_property
     def block(self) -> tuple[int, int]:
         """Rows and columns of a tile or strip."""

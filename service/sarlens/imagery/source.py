@@ -8,38 +8,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sarlens.errors import SourceRefused
+from sarlens.imagery import blob
 
 
-class Blob(Protocol):
-    """An opened image: one version of its bytes, read in ranges by one thread at a time."""
+class Blob(blob.Blob, Protocol):
+    """An opened image: one version of its bytes, and what fetching them has cost. One thread reads it at a time.
 
-    @property
-    def name(self) -> str:
-        """What callers and logs may see: no query, no credentials, no bytes."""
+    Its ``name`` has no query, no credentials and no bytes of the image in it.
+    """
 
     @property
     def version(self) -> str:
         """Identifies the bytes: equal versions have equal bytes."""
 
     @property
-    def size(self) -> int:
-        """Number of bytes."""
-
-    @property
     def bytes_moved(self) -> int:
-        """Bytes fetched over the network for this blob until now."""
+        """Bytes fetched over the network for this blob until now, by opening and by ``read``."""
 
     @property
     def seconds(self) -> float:
         """Time that ``read`` has waited for the network until now."""
-
-    def read(self, start: int, length: int) -> bytes:
-        """The bytes from ``start`` on, fewer than ``length`` only at the end. Blocks.
-
-        Raises:
-            SourceChanged: the object is another one by now.
-            SarlensError: the bytes cannot be had.
-        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,19 +17,18 @@ _AT_ONCE = 4 * 2**20
 
 
 def read_window(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scale: Scale) -> Raster:
-    """The window as a Raster; a large one as the mean power over looks, so that memory stays bounded.
+    """The window as a Raster of nameless bands; a large one as the mean power over looks, so that memory stays bounded.
 
     Raises:
         BadRequest: it is not clear what the pixels measure.
     """
-    labels = tuple(map(scene.bands.label, bands))
     if cells.pixels <= _AT_ONCE or looks == 1:
         pixels, valid = scene.read(bands, cells)
-        return Raster(pixels, valid, labels, recognise(pixels, valid, scene.stored, scale), cells)
+        return Raster(pixels, valid, (), recognise(pixels, valid, scene.stored, scale), cells)
     strips = list(_looks(scene, bands, cells, looks, scale))
     pixels = np.concatenate([strip.pixels for strip in strips], axis=1)
     valid = np.concatenate([strip.valid for strip in strips])
-    return Raster(pixels, valid, labels, strips[0].quantity, cells)
+    return Raster(pixels, valid, (), strips[0].quantity, cells)
 
 
 def _looks(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scale: Scale) -> Iterator[Raster]:

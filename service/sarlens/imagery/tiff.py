@@ -52,15 +52,18 @@ def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limi
         _check(scene, blob, limits)
         window = window_in(scene.width, scene.height, render.window)
         bands = _chosen(scene, render)
-        level = scene.level(window, side)
-        full = scene
+        labels = tuple(map(scene.bands.label, bands))
+        level, full = scene.level(window, side), scene.kind
+        width, height = scene.width, scene.height
     with _opened(ranges, **({} if level is None else {"OVERVIEW_LEVEL": level})) as scene:
         _check(scene, blob, limits)
-        cells = _scaled(window, scene.width / full.width, scene.height / full.height)
+        if scene.kind != full:
+            raise UnsupportedImage(f"{blob.name} is a damaged TIFF: its overviews are not of the image.")
+        cells = _scaled(window, scene.width / width, scene.height / height)
         _allow(ranges, scene, len(bands), cells, limits)
         looks = looks_across((cells.height, cells.width), side)
         raster = read_window(scene, bands, cells, looks, render.scale)
-    return replace(raster, window=window)
+    return replace(raster, bands=labels, window=window)
 
 
 @contextmanager

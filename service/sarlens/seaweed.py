@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import boto3
@@ -15,6 +16,10 @@ from sarlens.child import Child, ChildFailed
 
 BUCKET = "scenes"
 KEYS = {"AWS_ACCESS_KEY_ID": "sarlens", "AWS_SECRET_ACCESS_KEY": "sarlens-local", "AWS_REGION": "us-east-1"}
+_SIDE_PORTS = (
+    *("s3.port.grpc", "master.port", "master.port.grpc"),
+    *("filer.port", "filer.port.grpc", "volume.port", "volume.port.grpc"),
+)
 
 
 def s3_command(data: Path, port: int) -> list[str]:
@@ -27,20 +32,32 @@ def s3_command(data: Path, port: int) -> list[str]:
     if not weed.exists():
         raise ChildFailed("SeaweedFS is not installed here; `make serve` installs it")
     data.mkdir(parents=True, exist_ok=True)
-    side_ports = ["s3.port.grpc", "master.port", "master.port.grpc", "filer.port", "filer.port.grpc"]
-    side_ports += ["volume.port", "volume.port.grpc", "admin.port", "admin.port.grpc"]
     return [
-        *(str(weed), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}"),
-        *(f"-{name}={free_port()}" for name in side_ports),
-        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false", "-master.telemetry=false"),
+        *(str(weed), f"-logdir={data}", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(f"-s3.port={port}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *(f"-{name}={side}" for name, side in zip(_SIDE_PORTS, _free_ports(len(_SIDE_PORTS)), strict=True)),
+        *(f"-admin.port={_admin_port()}", "-admin.ui=false", "-webdav=false", "-master.telemetry=false"),
     ]
 
 
 def free_port() -> int:
     """A port of the loopback address that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
+    return _free_ports(1)[0]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, all different."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in held]
+
+
+def _admin_port() -> int:
+    """A free port whose gRPC twin, 10,000 above it, is free too: SeaweedFS insists on that one."""
+    while True:
+        port = free_port()
+        with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + 10_000)):
+            return port
 
 
 def fill_bucket(server: Child, endpoint: str, scenes: Path | None) -> list[str]:

@@ -72,9 +72,10 @@ class S3Settings(_Group):
     """Where ``s3://`` leads. Credentials come from the AWS chain: environment, profile, IRSA, instance role."""
 
     endpoint: Annotated[HttpUrl | None, Field(description="Endpoint of an S3 server other than AWS.")] = None
-    region: Annotated[str | None, Field(description="Region, where the chain names none.")] = None
+    region: Annotated[str | None, Field(description="Region; left out, the chain's.")] = None
     profile: Annotated[str | None, Field(description="Profile of the AWS configuration files.")] = None
     anonymous: Annotated[bool, Field(description="Sign nothing, as the open SAR archives like it.")] = False
+    buckets: Annotated[tuple[str, ...], Field(description="Buckets that may be read; none named: any.")] = ()
     timeout_s: Annotated[Seconds, Field(description="Longest wait for one answer of the store.")] = 20.0
     fresh_s: Annotated[float, Field(ge=0, description="How long an object's version is trusted without asking.")] = 1.0
 

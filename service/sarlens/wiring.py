@@ -70,7 +70,7 @@ async def _open_sources(settings: Settings, stack: AsyncExitStack) -> Sources:
     )
     web = await stack.enter_async_context(open_https(blocks, hosts=https.hosts, limit=limit, timeout_s=https.timeout_s))
     schemes: dict[str, Source] = {
-        "s3": S3(account, blocks, timeout_s=s3.timeout_s, fresh_s=s3.fresh_s),
+        "s3": S3(account, blocks, timeout_s=s3.timeout_s, fresh_s=s3.fresh_s, buckets=s3.buckets),
         "https": web,
         "data": Data(limit),
     }

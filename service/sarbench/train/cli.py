@@ -37,7 +37,9 @@ def train(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = os.cpu_count() or 1,
 ) -> None:
     """Fit sarlens-nano to simulated chips, through the rendering of the gateway."""
-    from sarbench.train.loop import Stretch  # noqa: PLC0415  torch takes seconds to import
+    # Threads that wait for one another sleep: on cores that other processes use too, spinning halves the speed.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from sarbench.train.loop import Stretch  # noqa: PLC0415  torch takes seconds to import, and reads the above then
     from sarbench.train.state import CHECKPOINT  # noqa: PLC0415
 
     until = time.monotonic() + 60 * minutes

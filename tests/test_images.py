@@ -123,7 +123,7 @@ async def test_a_cached_image_moves_no_bytes(base: str, bucket: Any) -> None:
     assert moved > 0
     await ask(base, "s3://scenes/port.tif")
     assert await metric(base, "sarlens_fetched_bytes_total", scheme="s3") == moved
-    assert await metric(base, "sarlens_cache_requests_total", cache="picture", result="hit") == 1
+    assert await metric(base, "sarlens_picture_cache_requests_total", result="hit") == 1
 
 
 async def test_a_new_version_is_seen(base: str, bucket: Any, worker: FakeWorker) -> None:

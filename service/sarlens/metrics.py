@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 Stage = Literal["fetch", "decode", "render", "queue", "worker"]
-Cache = Literal["picture", "range"]
 
 _SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
@@ -47,7 +46,7 @@ class Metrics:
         self.stages = histogram("sarlens_stage_duration_seconds", "Time spent in one stage of a request.", "stage")
         self.tokens = counter("sarlens_tokens", "Tokens read and written by the models.", "model", "kind")
         self.fetched_bytes = counter("sarlens_fetched_bytes", "Bytes of images moved from their source.", "scheme")
-        self.cache = counter("sarlens_cache_requests", "Look-ups in a cache.", "cache", "result")
+        self.cache = counter("sarlens_picture_cache_requests", "Look-ups of rendered pictures.", "result")
         self.worker_ready = gauge("sarlens_worker_ready", "Whether a worker answers its health check.")
         self.worker_in_flight = gauge("sarlens_worker_in_flight_requests", "Requests that a worker is answering.")
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.float64]
-Pick = Callable[[int, int, int], NDArray[np.float64]]
 
 
 def naive(name: str, power: NDArray[Any], valid: NDArray[np.bool_], looks: float) -> Plane:
@@ -48,7 +47,7 @@ def _gamma_map(window: Plane, looks: float) -> float:
 
 def _refined_lee(window: Plane, looks: float) -> float:
     subs = {(r, c): window[2 + r : 5 + r, 2 + c : 5 + c] for r in (-2, 0, 2) for c in (-2, 0, 2)}
-    means = {at: np.nanmean(sub) if np.isfinite(sub).any() else 0.0 for at, sub in subs.items()}
+    means = {at: float(np.nanmean(sub)) if np.isfinite(sub).any() else 0.0 for at, sub in subs.items()}
     scatters = sorted(
         np.nanvar(sub) / means[at] ** 2 if np.isfinite(sub).sum() >= 5 else 1 / looks for at, sub in subs.items()
     )

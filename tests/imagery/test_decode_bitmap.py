@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from imagery.blobs import BytesBlob, encoded, raster_of
 from sarlens.errors import BandMissing, TooLarge, UnsupportedImage, WindowOutside
 from sarlens.imagery.decode import Limits, decode
-from sarlens.imagery.raster import Picture, Quantity
+from sarlens.imagery.raster import Picture, Quantity, Raster
 from sarlens.imagery.render import develop
 from sarlens.request import Render
 
@@ -33,7 +34,8 @@ def test_a_picture_that_fits_passes_as_it_is(kind: str, media_type: str, pixels:
 )
 def test_a_picture_of_which_something_is_asked_is_decoded(size: int, render: dict[str, Any]) -> None:
     """A smaller size, a window, a band or a scale makes a raster of a picture."""
-    raster = raster_of(encoded(COLOUR), size=size, **render)
+    raster = decode(BytesBlob(encoded(COLOUR)), Render(**render), size, Limits())
+    assert isinstance(raster, Raster)
     assert raster.pixels.dtype == np.uint8
 
 
@@ -128,17 +130,11 @@ def test_a_picture_cut_short_is_refused(kind: str, share: float) -> None:
 
 def pixels_of(picture: Picture) -> Any:
     """The pixels (row, col, channel) of a rendered picture."""
-    with Image.open(_file(picture.data)) as image:
+    with Image.open(io.BytesIO(picture.data)) as image:
         return np.asarray(image)
 
 
-def _file(data: bytes) -> Any:
-    import io
-
-    return io.BytesIO(data)
-
-
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    held = _file(b"")
+    held = io.BytesIO()
     image.save(held, kind, **options)
-    return bytes(held.getvalue())
+    return held.getvalue()

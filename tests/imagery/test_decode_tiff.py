@@ -17,7 +17,7 @@ from rasterio.io import MemoryFile
 from imagery.blobs import TILED, BytesBlob, geotiff, raster_of, speckled
 from sarlens.errors import BadRequest, BandMissing, SourceChanged, TooLarge, WindowOutside
 from sarlens.imagery.decode import Limits, decode
-from sarlens.imagery.raster import Quantity
+from sarlens.imagery.raster import Quantity, Raster
 from sarlens.request import Render
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -120,15 +120,24 @@ def test_overviews_of_complex_pixels_are_left_alone() -> None:
 def test_a_window_far_larger_than_the_picture_is_averaged_as_it_is_read() -> None:
     """Without overviews a large window comes as mean power over looks, and never lies in memory whole."""
     power = np.square(np.random.default_rng(0).integers(1, 3000, (4096, 5120), dtype=np.uint16), dtype=np.float32)
-    data = geotiff(np.sqrt(power).astype(np.uint16), **TILED)
+    blob = BytesBlob(geotiff(np.sqrt(power).astype(np.uint16), **TILED))
     tracemalloc.start()
-    raster = raster_of(data, size=128)
+    raster = decode(blob, Render(), 128, Limits())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    assert isinstance(raster, Raster)
     assert raster.quantity is Quantity.INTENSITY
     assert raster.shape == (205, 256)
     np.testing.assert_allclose(raster.pixels[0, :204], power[:4080].reshape(204, 20, 256, 20).mean((1, 3)), rtol=1e-4)
     assert peak < power.nbytes
+    assert blob.moved <= blob.size + 64 * 1024
+
+
+def test_looks_may_be_taller_than_the_strips_they_are_read_in() -> None:
+    """A very wide image, of which hundreds of rows become one, is averaged all the same."""
+    raster = raster_of(geotiff(np.full((300, 40_000), 3, np.uint16)), size=16)
+    assert raster.shape == (1, 32)
+    np.testing.assert_array_equal(raster.pixels, 9)
 
 
 def test_strips_without_a_measured_pixel_do_not_decide_what_the_rest_is() -> None:

@@ -40,20 +40,20 @@ class Pictures:
         render = render or Render()
         with self._metrics.stage("fetch"):
             blob = await self._sources.open(url)
-        name = image_id(blob.version, render, size)
-        picture = self._cache.get(name)
-        self._metrics.cache.labels("picture", "miss" if picture is None else "hit").inc()
-        if picture is None:
-            picture = await self._flights.run(name, lambda: self._make(name, blob, render, size))
+        try:
+            name = image_id(blob.version, render, size)
+            picture = self._cache.get(name)
+            self._metrics.cache.labels("miss" if picture is None else "hit").inc()
+            if picture is None:
+                picture = await self._flights.run(name, lambda: self._make(name, blob, render, size))
+        finally:
+            self._metrics.fetched_bytes.labels(blob.name.partition(":")[0]).inc(blob.bytes_moved)
         return Shown(name, picture.data, picture.media_type)
 
     async def _make(self, name: str, blob: Blob, render: Render, size: int) -> Picture:
         asked = perf_counter()
         loop = asyncio.get_running_loop()
-        try:
-            picture = await loop.run_in_executor(self._threads, self._develop, asked, blob, render, size)
-        finally:
-            self._metrics.fetched_bytes.labels(blob.name.partition(":")[0]).inc(blob.bytes_moved)
+        picture = await loop.run_in_executor(self._threads, self._develop, asked, blob, render, size)
         self._cache.put(name, picture)
         return picture
 

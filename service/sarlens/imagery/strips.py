@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sarlens.imagery.quantity import recognise
 from sarlens.imagery.radiometry import detect, multilook
@@ -32,13 +34,33 @@ def read_window(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int,
 
 
 def _looks(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scale: Scale) -> Iterator[Raster]:
-    """The mean over looks, strip by strip; what the first strip with measured pixels is, all are."""
-    step = max(1, _AT_ONCE // cells.width // looks) * looks
+    """The mean over looks, strip by strip; what the first strip with measured pixels is, all are.
+
+    Strips end where blocks do, so that no block is fetched and unpacked twice; rows that make no whole look wait for
+    the next strip.
+    """
     quantity: Quantity | None = None
-    for row in range(0, cells.height, step):
-        strip = Window(cells.col, cells.row + row, cells.width, min(step, cells.height - row))
+    rest: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
+    for strip in _strips(scene, cells):
         pixels, valid = scene.read(bands, strip)
-        meant = quantity or recognise(pixels, valid, scene.stored, scale)
-        quantity = quantity or (meant if valid.any() else None)
-        raster = Raster(pixels, valid, (), meant, strip)
+        if rest is not None:
+            pixels, valid = np.concatenate([rest[0], pixels], axis=1), np.concatenate([rest[1], valid])
+        last = strip.row + strip.height == cells.row + cells.height
+        ready = len(valid) if last else len(valid) // looks * looks
+        meant = quantity or recognise(pixels[:, :ready], valid[:ready], scene.stored, scale)
+        quantity = quantity or (meant if valid[:ready].any() else None)
+        raster = Raster(pixels[:, :ready], valid[:ready], (), meant, strip)
         yield multilook(raster if meant is Quantity.PICTURE else detect(raster), looks)
+        rest = pixels[:, ready:], valid[ready:]
+
+
+def _strips(scene: Scene, cells: Window) -> Iterator[Window]:
+    """A window in strips of whole rows of blocks."""
+    block = scene.block[0]
+    step = max(1, _AT_ONCE // cells.width // block) * block
+    bottom = cells.row + cells.height
+    row = cells.row
+    while row < bottom:
+        end = min(bottom, (row // block) * block + step)
+        yield Window(cells.col, row, cells.width, end - row)
+        row = end

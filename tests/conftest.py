@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from sarlens.settings import Settings, WorkerSettings
@@ -13,6 +14,11 @@ from stack.fake_worker import FakeWorker, fake_worker
 from stack.gateway import gateway
 from stack.s3 import S3Server, s3_server
 from stack.vllm import vllm_worker
+
+# The same examples in every run, so that a red run means a change of ours; explore looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True)
+hypothesis.settings.register_profile("explore", max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "sar_samples"
 

@@ -208,6 +208,7 @@ async def test_this_machine_is_out_of_reach_by_default(trust: Tls) -> None:
         ("https://", BadRequest),
         ("https:///port.png", BadRequest),
         ("https://[::1/", BadRequest),
+        ("https://[]@", BadRequest),
         ("https://images.test:99999/", BadRequest),
         ("https://images.test:port/", BadRequest),
         ("https://user:secret-word@images.test/", BadRequest),

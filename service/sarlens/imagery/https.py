@@ -93,7 +93,7 @@ class Https:
         try:
             target = (base.join(URL(url)) if base else URL(url)).with_fragment(None)
             host, port = target.raw_host or "", target.port or 0
-        except ValueError:
+        except (ValueError, IndexError):  # yarl raises IndexError for "https://[]@"
             host = ""
         if not host or target.user is not None or target.password is not None:
             raise BadRequest("The https:// URL of an image has to be like https://host/path, without a login in it.")

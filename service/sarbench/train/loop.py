@@ -55,30 +55,29 @@ class Stretch:
         return state
 
     def _steps(self, state: State) -> Iterator[dict[str, object]]:
-        """Take steps; every ``plan.noted`` of them, yield mean losses and what was done a second."""
+        """Take steps; every ``plan.noted`` of them and after the last, yield mean losses and what was done a second."""
         packer, schedule = Packer(self.plan.rows), self.plan.schedule
-        lost, answers, since = torch.zeros(2, device=self.device), 0, time.monotonic()
+        lost, answers, since, first = torch.zeros(2, device=self.device), 0, time.monotonic(), state.step
         while state.step < self.plan.steps and time.monotonic() < self.until:
             packed = self._packed(packer, state.step)
-            batch = packed.batch.to(self.device)
-            loss = losses(state.forward, state.finder, batch)
+            loss = losses(state.forward, state.finder, packed.batch.to(self.device))
             (loss.answers + self.plan.objects * loss.objects).backward()
-            state.optimiser.step(schedule.rate(state.step))
+            rate = schedule.rate(state.step)
+            state.optimiser.step(rate)
             state.step += 1
             lost += torch.stack([loss.answers.detach(), loss.objects.detach()])
             answers += len(packed.places)
             if state.step % self.plan.noted == 0 or state.step == self.plan.steps:
-                took = time.monotonic() - since
+                took, steps = time.monotonic() - since, state.step - first
                 state.seconds += took
-                steps = (state.step - 1) % self.plan.noted + 1
                 yield {
                     "loss": round(lost[0].item() / steps, 4),
                     "objects": round(lost[1].item() / steps, 4),
-                    "rate": round(schedule.rate(state.step - 1), 6),
+                    "rate": round(rate, 6),
                     "images_per_second": round(steps * self.plan.batch / took, 1),
                     "answers_per_second": round(answers / took, 1),
                 }
-                lost, answers, since = torch.zeros_like(lost), 0, time.monotonic()
+                lost, answers, since, first = torch.zeros_like(lost), 0, time.monotonic(), state.step
 
     def _packed(self, packer: Packer, step: int) -> Packed:
         return packer.pack([self.chips[index] for index in self.plan.drawn(step)], self.plan.random(step))

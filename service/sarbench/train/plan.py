@@ -38,7 +38,7 @@ class Plan:
     asked and the state is kept. Everything random follows from ``seed``.
     """
 
-    steps: int = 12_000
+    steps: int = 8_000
     images: int = 60_000
     held_out: int = 1_000
     batch: int = 32

@@ -45,13 +45,13 @@ $(VENV)/.worker: $(PINS)/worker.txt pyproject.toml
 	@$(BIN)/python -c 'import torch' || { echo "This torch does not load: give pip an index of CPU builds (PIP_EXTRA_INDEX_URL, see docs/install.md)."; exit 1; }
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.worker $(PINS)/dev.txt
-	@$(INSTALL) --quiet --requirement $(PINS)/dev.txt
+$(VENV)/.dev: $(VENV)/.worker $(PINS)/finetune.txt $(PINS)/dev.txt
+	@$(INSTALL) --quiet --requirement $(PINS)/finetune.txt --requirement $(PINS)/dev.txt
 	@touch $@
 
-$(LOCAL)/sarlens-nano: | $(VENV)/.worker
+$(LOCAL)/sarlens-nano: $(wildcard service/sarbench/nano/*) | $(VENV)/.worker
 	@echo "Making the model sarlens-nano."
-	@$(BIN)/sarbench nano --out $@
+	@$(BIN)/sarbench nano --out $@ && touch $@
 
 $(LOCAL)/scenes: | $(VENV)/.worker
 	@echo "Simulating sample scenes."

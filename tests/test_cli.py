@@ -118,6 +118,8 @@ def test_local_answers_about_its_own_scenes_and_leaves_nobody_behind(tmp_path: P
     bench = [sys.executable, "-m", "sarbench"]
     subprocess.run([*bench, "nano", "--out", str(tmp_path / "sarlens-nano")], check=True, timeout=120)
     subprocess.run([*bench, "scenes", "--out", str(tmp_path / "scenes")], check=True, timeout=120)
+    (tmp_path / "scenes" / "2026").mkdir()
+    (tmp_path / "scenes" / "port.tif").rename(tmp_path / "scenes" / "2026" / "port.tif")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     options = ["--model", "sarlens-nano", "--scenes", "scenes", "--state", "state", "--port", str(port)]
@@ -134,7 +136,7 @@ def test_local_answers_about_its_own_scenes_and_leaves_nobody_behind(tmp_path: P
         assert len(family) >= 2
         picture = tmp_path / "picture.png"
         url = f"http://127.0.0.1:{port}"
-        asked = sarlens("ask", "s3://scenes/port.tif", "How many ships?", "--url", url, "--show", str(picture))
+        asked = sarlens("ask", "s3://scenes/2026/port.tif", "How many ships?", "--url", url, "--show", str(picture))
         assert asked.returncode == 0, asked.stderr
         assert picture.read_bytes().startswith(b"\x89PNG")
         missing = sarlens("ask", "s3://scenes/nothing.tif", "How many ships?", "--url", url)

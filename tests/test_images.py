@@ -98,11 +98,11 @@ async def test_a_scene_in_s3_is_answered(base: str, bucket: Any, worker: FakeWor
     status, answer = await ask(base, "s3://scenes/port.tif")
     assert status == 200, answer
     picture = seen(worker)
-    assert (picture.mode, picture.size) == ("RGB", (224, 224))
+    assert (picture.mode, picture.size) == ("RGB", (256, 256))
     grey = np.asarray(picture)
     assert (grey[..., 0] == grey[..., 1]).all()
-    assert grey[114:124, 60:80].mean() > 250
-    assert grey[:100].mean() < 150
+    assert grey[130:142, 68:92].mean() > 250
+    assert grey[:114].mean() < 150
     part = worker.requests[-1]["messages"][0]["content"][0]
     assert "sar" not in part["image_url"]
     assert len(part["uuid"]) == 64

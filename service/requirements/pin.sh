@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the three pinned requirement files from pyproject.toml. Needs uv, and UV_FIND_LINKS or UV_INDEX
+# Makes the pinned requirement files from pyproject.toml. Needs uv, and UV_FIND_LINKS or UV_INDEX
 # naming a place that holds a CPU build of torch. The files name versions only: they install from any index.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,4 +16,5 @@ trap 'rm -f "$all"' EXIT
 pin --all-extras >"$all"
 pin --constraint "$all" >"$out/gateway.txt"
 pin --constraint "$all" --extra worker --extra local >"$out/worker.txt"
+pin --constraint "$all" --extra finetune >"$out/finetune.txt"
 pin --constraint "$all" --extra dev >"$out/dev.txt"

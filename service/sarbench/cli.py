@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from sarbench.dataset.cli import info, validate
 from sarbench.errors import SarbenchError
+from sarbench.finetune.cli import finetune
 from sarbench.nano.cli import nano
 from sarbench.report.cli import report
 from sarbench.run.cli import run
@@ -45,3 +46,4 @@ app.command()(scenes)
 app.command()(questions)
 app.command()(nano)
 app.command()(train)
+app.command()(finetune)

@@ -23,6 +23,7 @@ from sarlens.settings import Settings
 from sarlens.workers.vllm import cpu_environment, cpu_options, worker_command
 
 _PATIENCE_S = 600
+_SHOWN = 8
 
 console = Console(stderr=True, highlight=False)
 
@@ -86,7 +87,8 @@ class _Start:
         try:
             with console.status("Starting the S3 server …"):
                 names = fill_bucket(self.s3, self.endpoint, self.scenes)
-            console.print(f"[green]✓[/] S3 server at {self.endpoint}, bucket {BUCKET}: {', '.join(names) or 'empty'}")
+            shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+            console.print(f"[green]✓[/] S3 server at {self.endpoint}, bucket {BUCKET}: {shown or 'empty'}")
             with console.status("Starting the vLLM worker on the CPU; this takes about a minute …"):
                 _wait_for(self.worker, f"{self.worker_url}/health")
                 _wait_for(self.worker, f"{self.gateway}/readyz")

@@ -61,20 +61,22 @@ def _admin_port() -> int:
 
 
 def fill_bucket(server: Child, endpoint: str, scenes: Path | None) -> list[str]:
-    """Wait for the S3 server, put the scenes into the bucket, and list what the bucket holds.
+    """Wait for the S3 server, put the files below ``scenes`` into the bucket, and list what it holds, up to 1,000 keys.
 
     Raises:
         ChildFailed: the server ended, or never answered.
     """
     quick = Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 1}, s3={"addressing_style": "path"})
     client = boto3.client("s3", endpoint_url=endpoint, config=quick)
+    below = sorted(scenes.rglob("*")) if scenes else []
+    files = {path.relative_to(scenes or path).as_posix(): path for path in below if path.is_file()}
     until = time.monotonic() + 60
     while True:
         try:
             if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
                 client.create_bucket(Bucket=BUCKET)
-            for path in sorted(scenes.iterdir()) if scenes else ():
-                client.upload_file(str(path), BUCKET, path.name)
+            for key, path in files.items():
+                client.upload_file(str(path), BUCKET, key)
             return [item["Key"] for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
         except (BotoCoreError, ClientError, boto3.exceptions.S3UploadFailedError) as error:
             server.check()

@@ -61,7 +61,7 @@ class RenderSettings(_Group):
 
     size: Annotated[int, Field(ge=16, le=4096, description="Longest side of a picture, where no model says.")] = 448
     sizes: Annotated[dict[str, int], Field(description="Longest side by model name: the size that the model sees.")] = {
-        "sarlens-nano": 224
+        "sarlens-nano": 256
     }
     threads: Annotated[
         int, Field(ge=0, le=256, description="Images decoded and rendered at the same time; 0: one a core.")

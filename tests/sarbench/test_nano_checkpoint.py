@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from sarbench.cli import app
 from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS
-from sarbench.nano.checkpoint import write_checkpoint
+from sarbench.nano.checkpoint import write_untrained
 from sarbench.nano.tokenizer import IMAGE, SPECIALS
 
 MOST_BYTES = 25_000_000
@@ -22,7 +22,7 @@ MOST_BYTES = 25_000_000
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One untrained checkpoint for all."""
     out = tmp_path_factory.mktemp("nano")
-    write_checkpoint(out)
+    write_untrained(out)
     return out
 
 
@@ -33,8 +33,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_seed_fixes_every_byte(checkpoint: Path, tmp_path: Path) -> None:
     """Two checkpoints of one seed are the same files; of another seed, the same but for the weights."""
-    write_checkpoint(tmp_path / "again")
-    write_checkpoint(tmp_path / "other", seed=1)
+    write_untrained(tmp_path / "again")
+    write_untrained(tmp_path / "other", seed=1)
     first, again, other = map(contents, (checkpoint, tmp_path / "again", tmp_path / "other"))
     assert first == again
     assert {name for name in first if first[name] != other[name]} == {"model.safetensors"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sarbench.applications import Application
 from sarbench.errors import TrainingError
 from sarbench.train.chips import Chips, make_shards
 from sarbench.train.loop import Stretch
@@ -47,6 +48,14 @@ def test_shards_are_the_same_however_made(shards: list[Path], tmp_path: Path) ->
     assert again.stat().st_mtime_ns == when
     assert told == [0, 4]
     assert make_shards(tmp_path, "test", 4, seed=0, jobs=1)[0].read_bytes() != again.read_bytes()
+
+
+def test_an_application_can_be_left_out(shards: list[Path]) -> None:
+    """Chips without an application lose its questions and nothing else."""
+    for (picture, known), (_, less) in zip(Chips(shards), Chips(shards, [Application.OTHERS]), strict=True):
+        assert picture.any()
+        assert less.questions == tuple(qa for qa in known.questions if qa.application is not Application.OTHERS)
+        assert (less.captions, less.boxes) == (known.captions, known.boxes)
 
 
 def test_a_training_that_was_cut_off_ends_where_it_would_have(shards: list[Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sarbench.applications import Application
 from sarbench.errors import TrainingError
 from sarbench.train.plan import FILE, Plan, Schedule
 
@@ -34,13 +35,14 @@ def test_the_rate_rises_stays_and_falls() -> None:
 
 def test_a_training_is_not_begun_twice(tmp_path: Path) -> None:
     """A folder that holds a training is neither overwritten nor mixed with another."""
-    Plan(steps=5).keep(tmp_path)
-    assert Plan.kept(tmp_path) == Plan(steps=5)
+    plan = Plan(steps=5, without=(Application.OTHERS,))
+    plan.keep(tmp_path)
+    assert Plan.kept(tmp_path) == plan
     with pytest.raises(TrainingError, match="--resume"):
         Plan(steps=6).keep(tmp_path)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", '{"steps": 1, "nonsense": 2}', "{"])
+@pytest.mark.parametrize("content", [None, "", "[]", '{"without": ["nonsense"]}', '{"steps": 1, "nonsense": 2}', "{"])
 def test_nothing_to_resume_is_said(tmp_path: Path, content: str | None) -> None:
     """A folder without a readable plan is refused in a sentence."""
     if content is not None:

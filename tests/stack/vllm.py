@@ -1,4 +1,4 @@
-"""A real vLLM worker on the CPU, with the untrained sarlens-nano."""
+"""A real vLLM worker on the CPU, with sarlens-nano."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sarbench.nano.checkpoint import write_checkpoint
+from sarbench.nano.checkpoint import write_trained
 from sarlens.child import child
 from sarlens.seaweed import free_port
 from sarlens.workers.vllm import cpu_environment, cpu_options, worker_command
 
 
 @contextmanager
-def vllm_worker(directory: Path) -> Iterator[str]:
-    """Start it as ``sarlens local`` does, and yield its base URL."""
+def vllm_worker(directory: Path, *more: str) -> Iterator[str]:
+    """Start it as ``sarlens local`` does, with ``more`` options, and yield its base URL."""
     model = directory / "sarlens-nano"
-    write_checkpoint(model)
+    write_trained(model)
     port = free_port()
-    command = worker_command(str(model), model.name, "127.0.0.1", port, cpu_options())
+    command = worker_command(str(model), model.name, "127.0.0.1", port, (*cpu_options(), *more))
     with child("vLLM worker", command, cpu_environment(), directory / "worker.log") as process:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 240

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 
 from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS, architecture
 from sarbench.nano.tokenizer import IMAGE, SPECIALS, VOCABULARY, build_tokenizer
+
+TRAINED = Path(__file__).with_name("sarlens-nano.safetensors")
+"""The weights that are shipped, from ``sarbench train``; what they can and cannot do stands in the model card."""
+CARD = Path(__file__).with_name("MODEL_CARD.md")
+WEIGHTS = "model.safetensors"
 
 
 def nano_processor() -> Idefics3Processor:
@@ -54,6 +60,25 @@ def untrained_model(seed: int = 0) -> Idefics3ForConditionalGeneration:
 
 def write_weights(out: Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Write a complete checkpoint into ``out`` with ``weights``, named as transformers names them, in bf16."""
+    _write_settings(out)
+    half = {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in weights.items()}
+    save_file(half, out / WEIGHTS, metadata={"format": "pt"})
+
+
+def write_trained(out: Path) -> None:
+    """Write the shipped checkpoint into ``out``, with its model card as README.md."""
+    _write_settings(out)
+    shutil.copyfile(TRAINED, out / WEIGHTS)
+    shutil.copyfile(CARD, out / "README.md")
+
+
+def write_untrained(out: Path, seed: int = 0) -> None:
+    """Write an untrained checkpoint into ``out``; equal seeds give equal files, byte for byte."""
+    write_weights(out, untrained_model(seed).state_dict())
+
+
+def _write_settings(out: Path) -> None:
+    """All of a checkpoint but its weights."""
     out.mkdir(parents=True, exist_ok=True)
     config = nano_config()
     config.save_pretrained(out)
@@ -66,10 +91,3 @@ def write_weights(out: Path, weights: Mapping[str, torch.Tensor]) -> None:
         "max_new_tokens": 128,
     }
     (out / "generation_config.json").write_text(json.dumps(defaults, indent=2) + "\n", encoding="utf-8")
-    half = {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in weights.items()}
-    save_file(half, out / "model.safetensors", metadata={"format": "pt"})
-
-
-def write_checkpoint(out: Path, seed: int = 0) -> None:
-    """Write an untrained checkpoint into ``out``; equal seeds give equal files, byte for byte."""
-    write_weights(out, untrained_model(seed).state_dict())

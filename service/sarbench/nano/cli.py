@@ -1,4 +1,4 @@
-"""The command that writes an untrained sarlens-nano."""
+"""``sarbench nano``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import typer
 
 def nano(
     out: Annotated[Path, typer.Option(help="Directory to write; it is made if missing.")],
+    untrained: Annotated[bool, typer.Option("--untrained", help="Random weights, whose answers are noise.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
 ) -> None:
-    """Write an untrained sarlens-nano checkpoint that vLLM serves; its answers are noise."""
-    from sarbench.nano.checkpoint import write_checkpoint  # noqa: PLC0415  torch takes seconds to import
+    """Write sarlens-nano, trained on simulated radar, as a directory that vLLM serves; README.md is its model card."""
+    from sarbench.nano.checkpoint import write_trained, write_untrained  # noqa: PLC0415  torch takes seconds to import
 
-    write_checkpoint(out, seed)
-    typer.echo(f"wrote an untrained sarlens-nano to {out}")
+    if untrained:
+        write_untrained(out, seed)
+    else:
+        write_trained(out)
+    typer.echo(f"wrote {'an untrained' if untrained else 'the trained'} sarlens-nano to {out}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -47,11 +47,11 @@ class Known:
 
 
 class Chips(Sequence[tuple[NDArray[np.uint8], Known]]):
-    """The chips of some shards, read as they are asked for."""
+    """The chips of some shards, read as they are asked for, ``without`` the questions of some applications."""
 
-    def __init__(self, shards: Sequence[Path]) -> None:
+    def __init__(self, shards: Sequence[Path], without: Collection[Application] = ()) -> None:
         self._pictures = [np.load(shard, mmap_mode="r") for shard in shards]
-        self._known = [_known(shard.with_suffix(".json")) for shard in shards]
+        self._known = [_known(shard.with_suffix(".json"), without) for shard in shards]
         self._place = [(shard, row) for shard, known in enumerate(self._known) for row in range(len(known))]
 
     def __len__(self) -> int:
@@ -101,9 +101,13 @@ def _boxes(truth: Truth) -> tuple[tuple[float, ...], ...]:
     return tuple((CATEGORIES.index(seen.category), *seen.box) for seen in truth.objects)
 
 
-def _known(path: Path) -> list[Known]:
+def _known(path: Path, without: Collection[Application]) -> list[Known]:
     return [
-        Known(tuple(map(_question, row["questions"])), tuple(row["captions"]), tuple(map(tuple, row["boxes"])))
+        Known(
+            tuple(qa for qa in map(_question, row["questions"]) if qa.application not in without),
+            tuple(row["captions"]),
+            tuple(map(tuple, row["boxes"])),
+        )
         for row in json.loads(path.read_text(encoding="utf-8"))
     ]
 

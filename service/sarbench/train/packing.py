@@ -83,8 +83,14 @@ class Packer:
 
 
 def _weight(conversation: Conversation, tokens: int) -> float:
-    """A caption's many tokens count a few times as much as one answer, not dozens of times."""
-    return min(1.0, 4 / tokens) if conversation.application is Application.IMAGE_DESCRIPTION else 1.0
+    """A caption's many tokens count a few times as much as one answer; a number, which is learnt last, four times."""
+    match conversation.application:
+        case Application.IMAGE_DESCRIPTION:
+            return min(1.0, 4 / tokens)
+        case Application.INSTANCE_COUNTING:
+            return 4.0
+        case _:
+            return 1.0
 
 
 def object_map(known: Known) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sarbench.applications import Application
 from sarbench.errors import TrainingError
 
 FILE = "training.json"
@@ -35,19 +36,20 @@ class Plan:
 
     A step takes ``batch`` pictures with ``rows`` rows of conversations each. ``objects`` weighs the loss on where
     objects are. Every ``noted`` steps the loss is noted; every ``asked`` of them, a multiple, the held-out chips are
-    asked and the state is kept. Everything random follows from ``seed``.
+    asked and the state is kept. Applications in ``without`` are not taught. Everything random follows from ``seed``.
     """
 
-    steps: int = 8_000
+    steps: int = 6_000
     images: int = 60_000
     held_out: int = 1_000
     batch: int = 32
     rows: int = 3
     peak: float = 2e-3
-    objects: float = 1.0
+    objects: float = 3.0
     noted: int = 50
     asked: int = 500
     seed: int = 0
+    without: tuple[Application, ...] = ()
 
     @property
     def schedule(self) -> Schedule:
@@ -90,6 +92,7 @@ class Plan:
             TrainingError: there is none.
         """
         try:
-            return Plan(**json.loads((out / FILE).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            kept = json.loads((out / FILE).read_text(encoding="utf-8"))
+            return Plan(**kept | {"without": tuple(map(Application, kept.get("without", ())))})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise TrainingError(f"{out} holds no training to resume: no readable {FILE}") from error

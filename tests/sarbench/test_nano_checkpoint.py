@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from sarbench.cli import app
 from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS
-from sarbench.nano.checkpoint import write_untrained
+from sarbench.nano.checkpoint import CARD, TRAINED, write_untrained
 from sarbench.nano.tokenizer import IMAGE, SPECIALS
 
 MOST_BYTES = 25_000_000
@@ -66,7 +66,16 @@ def test_noise_names_no_spare_token(checkpoint: Path) -> None:
 
 
 def test_the_command_writes_it(tmp_path: Path, checkpoint: Path) -> None:
-    """``sarbench nano --out DIR`` writes the same directory, making folders on the way."""
-    result = CliRunner().invoke(app, ["nano", "--out", str(tmp_path / "a" / "b")])
+    """``sarbench nano --untrained --out DIR`` writes the same directory, making folders on the way."""
+    result = CliRunner().invoke(app, ["nano", "--untrained", "--out", str(tmp_path / "a" / "b")])
     assert result.exit_code == 0
     assert contents(tmp_path / "a" / "b") == contents(checkpoint)
+
+
+def test_without_a_word_it_is_the_trained_one(tmp_path: Path, checkpoint: Path) -> None:
+    """``sarbench nano`` writes the shipped weights and their model card, and else what an untrained one has."""
+    assert CliRunner().invoke(app, ["nano", "--out", str(tmp_path)]).exit_code == 0
+    written, untrained = contents(tmp_path), contents(checkpoint)
+    assert written.pop("README.md") == CARD.read_bytes()
+    assert written["model.safetensors"] == TRAINED.read_bytes()
+    assert {name for name in written if written[name] != untrained[name]} == {"model.safetensors"}

@@ -10,7 +10,10 @@ PORT   ?= 8080
 # pinned, and what vLLM names but a CPU worker must not have is left out (see $(PINS)/unwanted.txt).
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 
-.PHONY: serve test check format load pins clean help
+# Routers of others, to measure against: each in an environment of its own.
+PEERS  := vllm-router==0.1.17 smg==1.13.0 litellm[proxy]==1.106.2
+
+.PHONY: serve test check format load peers pins clean help
 
 help:            ## Say what there is to make.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -29,6 +32,13 @@ format: $(VENV)/.dev  ## Put the code in order.
 
 load: $(VENV)/.dev  ## Print what a request costs on this machine.
 	@$(BIN)/python loadtests/cpu_per_request.py
+
+peers:           ## Install the routers that the load tests compare with.
+	@for pin in $(PEERS); do \
+		name=$$(echo $$pin | sed 's/[[=].*//'); \
+		test -x $(LOCAL)/peers/$$name/bin/$$name || { echo "Installing $$pin."; \
+		$(PYTHON) -m venv $(LOCAL)/peers/$$name && $(LOCAL)/peers/$$name/bin/pip install --quiet "$$pin"; }; \
+	done
 
 pins:            ## Make the pinned requirement files anew (needs uv).
 	@$(PINS)/pin.sh

@@ -59,5 +59,14 @@ def worker_environment() -> dict[str, str]:
 
 
 def cpu_environment() -> dict[str, str]:
-    """The same, and one process less, which the executor of ``cpu_options`` needs."""
-    return {**worker_environment(), "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    """The same, one process less, which the executor of ``cpu_options`` needs, and one thread for the arithmetic.
+
+    More threads gain nothing with a model this small, and spin against whatever else runs on the same cores: a worker
+    that answers 200 to 300 questions a second by itself answers 25 to 40 beside a busy process.
+    """
+    return {
+        **worker_environment(),
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "OMP_NUM_THREADS": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }

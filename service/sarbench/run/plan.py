@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sarbench.applications import CAPTION_PROMPT, QUESTION_PROMPT, Application, with_classes
-from sarbench.dataset.classify import CLASSES_PREFIX
 from sarbench.dataset.layout import Split, Variety
 from sarbench.dataset.library import Library
 from sarbench.dataset.rows import Fault, Item
 from sarbench.errors import RunError
+from sarlens.prompts.applications import CAPTION_PROMPT, QUESTION_PROMPT, Application, with_classes
+from sarlens.prompts.classify import CLASSES_PREFIX
 
 FILE = "run.json"
 

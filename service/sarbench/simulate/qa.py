@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sarbench.applications import Application, with_classes
+from sarlens.prompts.applications import Application, with_classes
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sarbench.score.words import SEPARATORS, words
+from sarlens.prompts.words import SEPARATORS, words
 
 ROWS = {"top": 0, "bottom": 2}
 COLUMNS = {"left": 0, "right": 2}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from sarbench.applications import Application
+from sarlens.prompts.applications import Application
 
 CLASSES_PREFIX = re.compile(r"^the classes are:[^.]*\.\s*", re.IGNORECASE)
 """The sentence that goes before a SARDet question when subsets are mixed."""

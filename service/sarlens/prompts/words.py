@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from sarbench.score.synonyms import SYNONYMS
+from sarlens.prompts.synonyms import SYNONYMS
 
 WORD = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?|[^\W\d_]+|[,/&;]")
 ARTICLES = frozenset({"a", "an", "the"})

@@ -88,6 +88,37 @@ async def test_a_picture_in_a_data_url_is_seen(base: str) -> None:
     assert answer["usage"]["prompt_tokens"] > 64
 
 
+@pytest.fixture(params=WORKERS)
+async def bare(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Each kind of worker, without a gateway."""
+    if request.param == "vllm":
+        yield request.getfixturevalue("vllm_url")
+    else:
+        async with fake_worker() as worker:
+            yield worker.url
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_worker_remembers_pictures_by_name(bare: str, stream: bool) -> None:
+    """A picture sent under a uuid is known by it afterwards; an unknown one is a 400 that says so, streaming or not."""
+    buffer = io.BytesIO()
+    Image.effect_noise((256, 256), 60).save(buffer, "png")
+    url = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+    async def ask(name: str, image: dict[str, str] | None) -> tuple[int, str]:
+        content = [{"type": "image_url", "image_url": image, "uuid": name}, {"type": "text", "text": "Ships?"}]
+        body = {**CHAT, "messages": [{"role": "user", "content": content}], "stream": stream}
+        async with aiohttp.ClientSession() as session, session.post(f"{bare}/v1/chat/completions", json=body) as reply:
+            return reply.status, await reply.text()
+
+    name = f"picture-{stream}"
+    status, said = await ask(name, None)
+    assert status == 400
+    assert "Cache miss for image at index 0 but data is not provided." in said
+    assert (await ask(name, {"url": url}))[0] == 200
+    assert (await ask(name, None))[0] == 200
+
+
 async def test_a_refusal_has_this_shape(base: str) -> None:
     """What a worker refuses is a 400 with OpenAI's error object."""
     status, answer = await _post(base, {**CHAT, "temperature": -1})

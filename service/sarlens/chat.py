@@ -21,6 +21,7 @@ class Ask:
     """One request as it came in.
 
     ``body`` holds the caller's bytes; they reach the worker untouched unless ``images`` names parts to resolve.
+    ``salt`` keeps what workers remember for this caller apart from what they remember for others.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Ask:
     stream: bool
     images: tuple[ImageRef, ...]
     request_id: str
+    salt: str = ""
 
 
 def parse_ask(path: str, body: bytes, request_id: str, *, max_images: int) -> Ask:
@@ -141,19 +143,45 @@ class Shown:
     media_type: str
 
 
-def compose(ask: Ask, pictures: Sequence[Shown]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A picture in a body for a worker: the name that the worker remembers it by, and its bytes where it needs them."""
+
+    id: str
+    data: bytes | None
+    media_type: str = "image/png"
+
+    @property
+    def url(self) -> str | None:
+        """A data URL, or None: the worker has the picture."""
+        if self.data is None:
+            return None
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode()}"
+
+
+def compose(ask: Ask, exhibits: Sequence[Exhibit], *, image_first: bool) -> bytes:
     """The body for the worker: each image of ``ask`` replaced by its picture, everything else as it came.
 
-    The part's ``uuid`` becomes the content id, also where the caller sent one: workers trust it as their cache key.
+    The part's ``uuid`` becomes the picture's id, also where the caller sent one: workers trust it as their cache key.
+    With ``image_first``, the only image of a message goes before the message's text: what the worker has computed
+    for it can then be used again for the next question.
     """
     messages = list(ask.document["messages"])
-    for ref, picture in zip(ask.images, pictures, strict=True):
+    for ref, exhibit in zip(ask.images, exhibits, strict=True):
         message = messages[ref.message]
         content = list(message["content"])
-        part = content[ref.part]
-        url = f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
-        image = part["image_url"]
-        shown = {k: v for k, v in image.items() if k != "sar"} | {"url": url} if isinstance(image, dict) else url
-        content[ref.part] = {**part, "image_url": shown, "uuid": picture.id}
+        content[ref.part] = _shown(content[ref.part], exhibit)
         messages[ref.message] = {**message, "content": content}
+    if image_first:
+        for ref in ask.images:
+            if sum(other.message == ref.message for other in ask.images) == 1:
+                content = messages[ref.message]["content"]
+                content.insert(0, content.pop(ref.part))
     return orjson.dumps({**ask.document, "messages": messages})
+
+
+def _shown(part: Mapping[str, Any], exhibit: Exhibit) -> dict[str, Any]:
+    image = part["image_url"]
+    url = exhibit.url
+    shown = {k: v for k, v in image.items() if k != "sar"} | {"url": url} if isinstance(image, dict) and url else url
+    return {**part, "image_url": shown, "uuid": exhibit.id}

@@ -47,6 +47,10 @@ class Metrics:
         self.tokens = counter("sarlens_tokens", "Tokens read and written by the models.", "model", "kind")
         self.fetched_bytes = counter("sarlens_fetched_bytes", "Bytes of images moved from their source.", "scheme")
         self.cache = counter("sarlens_picture_cache_requests", "Look-ups of rendered pictures.", "result")
+        self.pictures_sent = counter(
+            "sarlens_pictures_sent", "Pictures sent to workers: as data, as an id, or as an id that missed.", "form"
+        )
+        self.retries = counter("sarlens_retries", "Attempts that failed before their first byte.", "reason")
         self.worker_ready = gauge("sarlens_worker_ready", "Whether a worker answers its health check.")
         self.worker_in_flight = gauge("sarlens_worker_in_flight_requests", "Requests that a worker is answering.")
 

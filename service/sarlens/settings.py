@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sarlens.routing.policy import Policy
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(ge=0)]
 
@@ -38,10 +40,46 @@ class WorkerSettings(_Group):
     api_key: Annotated[SecretStr | None, Field(description="Bearer key that the workers ask for.")] = None
     probe_s: Annotated[Seconds, Field(description="Time between two looks at a worker's health and models.")] = 2.0
     connect_s: Annotated[Seconds, Field(description="Longest wait for a connection to a worker.")] = 2.0
-    idle_s: Annotated[Seconds, Field(description="Longest silence of a worker in the middle of a request.")] = 300.0
+    first_token_s: Annotated[Seconds, Field(description="Longest wait for a stream to begin.")] = 60.0
+    answer_s: Annotated[Seconds, Field(description="Longest wait for an answer in one piece.")] = 600.0
+    idle_s: Annotated[Seconds, Field(description="Longest silence of a worker in the middle of a stream.")] = 60.0
     keepalive_s: Annotated[
         Seconds, Field(description="How long an idle connection is kept; shorter than the worker's own 5 s.")
     ] = 4.0
+
+    breaker_failures: Annotated[
+        int, Field(ge=1, le=1000, description="Failures in a row after which other workers are asked first.")
+    ] = 3
+    breaker_s: Annotated[Seconds, Field(description="Time until such a worker is tried again, by one request.")] = 5.0
+    pictures: Annotated[
+        int, Field(ge=0, le=10_000_000, description="Pictures that a worker is believed to keep in its cache.")
+    ] = 2048
+
+
+class RoutingSettings(_Group):
+    """Which worker answers a request."""
+
+    policy: Annotated[
+        Policy,
+        Field(description="affinity (to the worker that has the image), least_load, round_robin or power_of_two."),
+    ] = "affinity"
+    bound: Annotated[
+        float, Field(ge=1, le=100, description="Most load of a worker, in times the mean, before affinity gives way.")
+    ] = 1.25
+    lead_s: Annotated[
+        float,
+        Field(ge=0, le=3600, description="Longest wait for the first question about an image that no worker has."),
+    ] = 5.0
+    image_first: Annotated[
+        bool, Field(description="Put the only image of a message before its text, so that its tokens are reused.")
+    ] = True
+    retry_share: Annotated[
+        float, Field(ge=0, le=10, description="Retries that each request adds to what may be spent on them.")
+    ] = 0.2
+    retry_reserve: Annotated[int, Field(ge=0, le=1_000_000, description="Most retries saved up.")] = 256
+    hedge_s: Annotated[
+        Seconds | None, Field(description="Wait after which a second worker is asked the same; left out, never.")
+    ] = None
 
 
 class LimitSettings(_Group):
@@ -110,6 +148,7 @@ class Settings(BaseSettings):
     ] = "info"
     drain_s: Annotated[Seconds, Field(description="Time that open requests have to finish after SIGTERM.")] = 30.0
     worker: WorkerSettings = WorkerSettings()
+    routing: RoutingSettings = RoutingSettings()
     limit: LimitSettings = LimitSettings()
     render: RenderSettings = RenderSettings()
     s3: S3Settings = S3Settings()

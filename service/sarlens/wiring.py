@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from starlette.types import ASGIApp
 
+from sarlens.dispatch import Dispatcher
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import Blocks, ByteLRU
 from sarlens.imagery.data import Data
@@ -22,9 +23,13 @@ from sarlens.imagery.source import Source, Sources
 from sarlens.inference import Inference
 from sarlens.ingress.app import build_app
 from sarlens.metrics import Metrics
+from sarlens.routing.policy import Router
 from sarlens.settings import Settings
-from sarlens.workers.openai import HttpClient, open_session
+from sarlens.workers.breaker import Breaker, RetryBudget
+from sarlens.workers.leading import Leaders
+from sarlens.workers.openai import HttpClient, Patience, open_session
 from sarlens.workers.pool import Pool, Worker
+from sarlens.workers.residency import Residency
 
 
 @asynccontextmanager
@@ -34,18 +39,44 @@ async def open_gateway(settings: Settings) -> AsyncIterator[ASGIApp]:
         metrics = Metrics()
         pool = await _open_pool(settings, metrics, stack)
         pictures = await _open_pictures(settings, metrics, stack)
-        inference = Inference(pool, pictures, metrics, size=settings.render.size, sizes=settings.render.sizes)
+        inference = Inference(
+            pool,
+            pictures,
+            _dispatcher(settings, pool, metrics),
+            size=settings.render.size,
+            sizes=settings.render.sizes,
+            image_first=settings.routing.image_first,
+        )
         limit = settings.limit
         yield build_app(inference, metrics, body_bytes=limit.body_bytes, max_images=limit.images)
 
 
+def _dispatcher(settings: Settings, pool: Pool, metrics: Metrics) -> Dispatcher:
+    routing = settings.routing
+    return Dispatcher(
+        pool,
+        Router(routing.policy, bound=routing.bound),
+        Leaders(routing.lead_s),
+        RetryBudget(routing.retry_share, routing.retry_reserve),
+        metrics,
+        hedge_s=routing.hedge_s,
+    )
+
+
 async def _open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Pool:
     given = settings.worker
-    session = await stack.enter_async_context(
-        open_session(connect_s=given.connect_s, idle_s=given.idle_s, keepalive_s=given.keepalive_s)
-    )
+    session = await stack.enter_async_context(open_session(connect_s=given.connect_s, keepalive_s=given.keepalive_s))
+    patience = Patience(given.first_token_s, given.idle_s, given.answer_s)
     key = given.api_key.get_secret_value() if given.api_key else None
-    pool = Pool(Worker(HttpClient(url, session, api_key=key), metrics) for url in given.urls)
+    pool = Pool(
+        Worker(
+            HttpClient(url, session, patience, api_key=key),
+            metrics,
+            residency=Residency(given.pictures),
+            breaker=Breaker(given.breaker_failures, given.breaker_s),
+        )
+        for url in given.urls
+    )
     probing = asyncio.create_task(pool.probe_forever(given.probe_s))
     stack.push_async_callback(_cancel, probing)
     return pool
@@ -74,7 +105,7 @@ async def _open_sources(settings: Settings, stack: AsyncExitStack) -> Sources:
         "https": web,
         "data": Data(limit),
     }
-    return Sources(schemes)
+    return Sources(schemes, public={"https", "s3"} if s3.anonymous else {"https"})
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

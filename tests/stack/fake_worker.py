@@ -31,6 +31,14 @@ class FakeWorker:
     """Streamed tokens after which the connection is cut."""
     fails_with: tuple[int, str] | None = None
     """A status and body to answer with instead."""
+    hangs: bool = False
+    """Whether requests are taken and never answered."""
+    resets: bool = False
+    """Whether connections are cut before the first byte."""
+    known: set[str] = field(default_factory=set)
+    """Ids of the pictures that it has been shown."""
+    shown: int = 0
+    """Pictures that came as data."""
     aborted: int = 0
     running: int = 0
 
@@ -50,6 +58,19 @@ class FakeWorker:
         body = await request.read()
         self.bodies.append(body)
         self.headers.append(request.headers)
+        refusal = self._refusal(body)
+        if refusal is not None:
+            return refusal
+        self.running += 1
+        try:
+            return await self._say(request, json.loads(body))
+        except (asyncio.CancelledError, ConnectionResetError):
+            self.aborted += 1
+            raise
+        finally:
+            self.running -= 1
+
+    def _refusal(self, body: bytes) -> web.Response | None:
         if self.fails_with:
             return web.Response(status=self.fails_with[0], text=self.fails_with[1], content_type="application/json")
         try:
@@ -60,18 +81,34 @@ class FakeWorker:
             return _error(404, f"The model `{asked['model']}` does not exist.", "NotFoundError")
         if asked.get("temperature", 0) < 0:
             return _error(400, "temperature must be non-negative", "BadRequestError", "temperature")
+        missing = self._look(asked)
+        if missing is None:
+            return None
+        return _error(400, f"Cache miss for image at index {missing} but data is not provided.", "BadRequestError")
+
+    async def _say(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+        assert request.transport is not None
+        if self.resets:
+            request.transport.abort()
+        while self.hangs:
+            await asyncio.sleep(0.01)
         chat = request.path.endswith("chat/completions")
-        self.running += 1
-        try:
-            if asked.get("stream"):
-                return await self._stream(request, asked, chat=chat)
-            await asyncio.sleep(self.pause_s * len(WORDS))
-            return web.json_response(_answer(self.model, chat=chat))
-        except (asyncio.CancelledError, ConnectionResetError):
-            self.aborted += 1
-            raise
-        finally:
-            self.running -= 1
+        if asked.get("stream"):
+            return await self._stream(request, asked, chat=chat)
+        await asyncio.sleep(self.pause_s * len(WORDS))
+        return web.json_response(_answer(self.model, chat=chat))
+
+    def _look(self, asked: dict[str, Any]) -> int | None:
+        """Remember the pictures of a chat; the index of the first one that is named and not known."""
+        messages = [message["content"] for message in asked.get("messages", ()) if isinstance(message["content"], list)]
+        images = [part for content in messages for part in content if part["type"] == "image_url"]
+        for index, part in enumerate(images):
+            if part["image_url"] is None and part["uuid"] not in self.known:
+                return index
+            self.shown += part["image_url"] is not None
+            if part.get("uuid"):
+                self.known.add(part["uuid"])
+        return None
 
     async def _stream(self, request: web.Request, asked: dict[str, Any], *, chat: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})

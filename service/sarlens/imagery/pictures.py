@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from time import perf_counter
 
 from sarlens.chat import Shown
@@ -16,6 +17,29 @@ from sarlens.imagery.render import develop
 from sarlens.imagery.source import Blob, Sources
 from sarlens.metrics import Metrics
 from sarlens.request import Render
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """An image that has been found and not yet drawn: one version of it, and how it is to be rendered.
+
+    ``size`` is the longest side that the model sees; ``public`` says that anybody may fetch the image.
+    """
+
+    id: str
+    blob: Blob
+    render: Render
+    size: int
+    public: bool
+
+    @property
+    def pixels(self) -> int:
+        """Most pixels that the picture has."""
+        return (self.render.size or self.size) ** 2
+
+    def shown(self, picture: Picture) -> Shown:
+        """The picture under its content id."""
+        return Shown(self.id, picture.data, picture.media_type)
 
 
 class Pictures:
@@ -31,34 +55,51 @@ class Pictures:
         self._metrics = metrics
         self._flights: SingleFlight[str, Picture] = SingleFlight()
 
-    async def show(self, url: str, render: Render | None, size: int) -> Shown:
-        """The picture of an image for a model that sees ``size`` pixels on the longest side.
+    async def find(self, url: str, render: Render | None, size: int) -> Negative:
+        """Find an image and settle its version and id, for a model that sees ``size`` pixels on the longest side.
 
         Raises:
-            SarlensError: the image cannot be had, read or rendered.
+            SarlensError: the image cannot be had.
         """
         render = render or Render()
         with self._metrics.stage("fetch"):
             blob = await self._sources.open(url)
-        try:
-            name = image_id(blob.version, render, size)
-            picture = self._cache.get(name)
-            self._metrics.cache.labels("miss" if picture is None else "hit").inc()
-            if picture is None:
-                picture = await self._flights.run(name, lambda: self._make(name, blob, render, size))
-        finally:
-            self._metrics.fetched_bytes.labels(blob.name.partition(":")[0]).inc(blob.bytes_moved)
-        return Shown(name, picture.data, picture.media_type)
+        self._count(blob, 0)
+        return Negative(image_id(blob.version, render, size), blob, render, size, self._sources.public(url))
 
-    async def _make(self, name: str, blob: Blob, render: Render, size: int) -> Picture:
-        asked = perf_counter()
+    async def draw(self, negative: Negative) -> Picture:
+        """The picture of an image that has been found.
+
+        Raises:
+            SarlensError: the image cannot be read or rendered.
+        """
+        picture = self._cache.get(negative.id)
+        self._metrics.cache.labels("miss" if picture is None else "hit").inc()
+        if picture is not None:
+            return picture
+        moved = negative.blob.bytes_moved
+        try:
+            return await self._flights.run(negative.id, lambda: self._make(negative))
+        finally:
+            self._count(negative.blob, moved)
+
+    async def show(self, url: str, render: Render | None, size: int) -> Shown:
+        """The picture of an image, found and drawn; raises as both do."""
+        negative = await self.find(url, render, size)
+        return negative.shown(await self.draw(negative))
+
+    def _count(self, blob: Blob, before: int) -> None:
+        self._metrics.fetched_bytes.labels(blob.name.partition(":")[0]).inc(blob.bytes_moved - before)
+
+    async def _make(self, negative: Negative) -> Picture:
         loop = asyncio.get_running_loop()
-        picture = await loop.run_in_executor(self._threads, self._develop, asked, blob, render, size)
-        self._cache.put(name, picture)
+        picture = await loop.run_in_executor(self._threads, self._develop, perf_counter(), negative)
+        self._cache.put(negative.id, picture)
         return picture
 
-    def _develop(self, asked: float, blob: Blob, render: Render, size: int) -> Picture:
+    def _develop(self, asked: float, negative: Negative) -> Picture:
         """Runs in a thread; what the blob fetches while it is decoded is counted as fetching."""
+        blob, render, size = negative.blob, negative.render, negative.size
         stages = self._metrics.stages
         begun = perf_counter()
         stages.labels("queue").observe(begun - asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,10 +67,18 @@ class Source(Protocol):
 
 
 class Sources:
-    """All the places that images may come from, by the scheme of their URLs."""
+    """All the places that images may come from, by the scheme of their URLs.
 
-    def __init__(self, schemes: Mapping[str, Source]) -> None:
+    ``public`` names the schemes under which everybody finds the same, since nothing there is asked with credentials.
+    """
+
+    def __init__(self, schemes: Mapping[str, Source], *, public: Collection[str] = ()) -> None:
         self._schemes = dict(schemes)
+        self._public = frozenset(public)
+
+    def public(self, url: str) -> bool:
+        """Whether anybody may fetch the image, without credentials."""
+        return url.partition(":")[0].lower() in self._public
 
     async def open(self, url: str) -> Blob:
         """Open an image where its scheme says that it is.

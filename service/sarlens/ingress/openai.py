@@ -43,13 +43,13 @@ class Completions:
         ask = parse_ask(scope["path"], body, scope["sarlens.request_id"], max_images=self._max_images)
         with leaving_cancels(receive):
             async with self._inference.answer(ask) as reply:
-                if reply.content_type.startswith("text/event-stream"):
+                if reply.streams:
                     await self._stream(ask, reply, send, arrived)
                 else:
                     await self._whole(ask, reply, send)
 
     async def _whole(self, ask: Ask, reply: Reply, send: Send) -> None:
-        body = await reply.read()
+        body = reply.first
         if reply.status >= 400:
             body = _with_request_id(body, ask.request_id)
             self._metrics.errors.labels("worker_answered_error").inc()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Reply(Protocol):
-    """A worker's answer whose status is known and whose body is still coming."""
+    """A worker's answer that has begun: whole, or a stream whose first event is here."""
 
     @property
     def status(self) -> int:
@@ -18,16 +18,21 @@ class Reply(Protocol):
     def content_type(self) -> str:
         """Media type with its parameters."""
 
-    async def read(self) -> bytes:
-        """The whole body.
+    @property
+    def streams(self) -> bool:
+        """Whether more may come than ``first``."""
+
+    @property
+    def first(self) -> bytes:
+        """The first piece of a stream, or the whole body."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, from its beginning.
 
         Raises:
             WorkerFailed: the worker broke off.
             Timeout: it fell silent.
         """
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes; raises as ``read`` does."""
 
 
 class Client(Protocol):
@@ -37,12 +42,15 @@ class Client(Protocol):
     def url(self) -> str:
         """The worker's base URL."""
 
-    def send(self, path: str, body: bytes, request_id: str) -> AbstractAsyncContextManager[Reply]:
-        """Post a request; leaving the context before the end aborts the generation.
+    def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> AbstractAsyncContextManager[Reply]:
+        """Post a request and wait until its answer has begun: a stream with its first event, another as a whole.
+
+        Leaving the context before the end aborts the generation.
 
         Raises:
-            WorkerUnreachable: the worker answered not one byte.
-            Timeout: it took too long to begin.
+            WorkerUnreachable: the worker does not accept connections.
+            WorkerFailed: it broke off before that.
+            Timeout: it took too long.
         """
 
     async def models(self) -> dict[str, dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
@@ -14,30 +15,41 @@ from sarlens.errors import Timeout, WorkerFailed, WorkerUnreachable
 _PROBE = aiohttp.ClientTimeout(total=5)
 
 
+class Patience(NamedTuple):
+    """Seconds to wait for a worker: for a stream to begin, for the next piece of it, for an answer in one piece."""
+
+    first_token_s: float
+    idle_s: float
+    answer_s: float
+
+
 class HttpReply:
-    """An answer of a worker, read as it comes."""
+    """An answer of a worker that has begun."""
 
-    __slots__ = ("_response", "content_type", "status")
+    __slots__ = ("_content", "_idle_s", "content_type", "first", "status", "streams")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, response: aiohttp.ClientResponse, first: bytes, idle_s: float) -> None:
+        self._content = response.content
+        self._idle_s = idle_s
         self.status = response.status
         self.content_type = response.headers.get("Content-Type", "application/json")
-
-    async def read(self) -> bytes:
-        """The whole body."""
-        try:
-            return await self._response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _broken(error) from error
+        self.streams = _streams(response)
+        self.first = first
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """The body as it comes, from its beginning."""
+        chunk = self.first
         try:
-            async for chunk in self._response.content.iter_any():
+            while chunk:
                 yield chunk
+                async with asyncio.timeout(self._idle_s):
+                    chunk = await self._content.readany()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _broken(error) from error
+
+
+def _streams(response: aiohttp.ClientResponse) -> bool:
+    return response.status < 400 and response.headers.get("Content-Type", "").startswith("text/event-stream")
 
 
 def _broken(error: Exception) -> WorkerFailed | Timeout:
@@ -49,27 +61,34 @@ def _broken(error: Exception) -> WorkerFailed | Timeout:
 class HttpClient:
     """One worker behind an HTTP base URL."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, *, api_key: str | None = None) -> None:
+    def __init__(
+        self, url: str, session: aiohttp.ClientSession, patience: Patience, *, api_key: str | None = None
+    ) -> None:
         self.url = url
+        self._patience = patience
         self._session = session
         self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
     @asynccontextmanager
-    async def send(self, path: str, body: bytes, request_id: str) -> AsyncIterator[HttpReply]:
+    async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> AsyncIterator[HttpReply]:
         """Post a request; leaving the context before the end closes the connection, which aborts the generation."""
         headers = {**self._headers, "X-Request-Id": request_id}
-        try:
-            response = await self._post(path, body, headers)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise WorkerUnreachable("The worker does not accept connections.") from error
-        except TimeoutError as error:
-            raise Timeout("The worker did not begin to answer in time.") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise WorkerUnreachable("The worker cannot be reached.") from error
-        async with response:
-            yield HttpReply(response)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._patience.first_token_s if stream else self._patience.answer_s):
+                    response = await stack.enter_async_context(await self._post(path, body, headers))
+                    first = await (response.content.readany() if _streams(response) else response.read())
+            except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+                raise WorkerUnreachable("The worker does not accept connections.") from error
+            except TimeoutError as error:
+                raise Timeout("The worker did not begin to answer in time.") from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise WorkerFailed("The worker broke off before it had answered.") from error
+            if not first and _streams(response):
+                raise WorkerFailed("The worker ended its answer before it had begun.")
+            yield HttpReply(response, first, self._patience.idle_s)
 
     async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
         try:
@@ -97,7 +116,7 @@ class HttpClient:
             raise WorkerFailed("The worker's model list is not an OpenAI model list.") from error
 
 
-def open_session(*, connect_s: float, idle_s: float, keepalive_s: float) -> aiohttp.ClientSession:
+def open_session(*, connect_s: float, keepalive_s: float) -> aiohttp.ClientSession:
     """The pooled connections to all workers.
 
     No total timeout: an answer may take as long as it keeps coming. Bodies are passed on as they are, so nothing
@@ -105,7 +124,7 @@ def open_session(*, connect_s: float, idle_s: float, keepalive_s: float) -> aioh
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive_s, ttl_dns_cache=10),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=idle_s),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent", "Accept-Encoding"),

@@ -3,42 +3,86 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
 
-from sarlens.errors import BadRequest, ModelNotFound, NoWorker, WorkerFailed, WorkerUnreachable
+from sarlens.errors import BadRequest, ModelNotFound, NoWorker, SarlensError, WorkerFailed, WorkerUnreachable
 from sarlens.metrics import Metrics
-from sarlens.workers.client import Client, Reply
+from sarlens.workers.breaker import Breaker
+from sarlens.workers.client import Client
+from sarlens.workers.residency import Residency
 
 log = structlog.get_logger(__name__)
 
 
-class Worker:
-    """One worker: the models that it serves while it is ready, and the requests that it is answering."""
+PIXELS = 65_536
+"""Pixels to be processed that weigh as much as one request: a picture of 256 by 256."""
 
-    def __init__(self, client: Client, metrics: Metrics) -> None:
+
+class Worker:
+    """One worker: the models that it serves while it is ready, and the work that it has in flight.
+
+    ``load`` counts requests, and the pictures that are still to be processed for them, ``PIXELS`` pixels as one.
+    """
+
+    def __init__(
+        self, client: Client, metrics: Metrics, *, residency: Residency, breaker: Breaker, share: float = 1.0
+    ) -> None:
         self.client = client
+        self.residency = residency
+        self.breaker = breaker
+        self.share = share
         self.models: dict[str, dict[str, Any]] = {}
         self.ready = False
         self.in_flight = 0
+        self.load = 0.0
+        self._coming: Counter[str] = Counter()
         self._ready_gauge = metrics.worker_ready.labels(client.url)
         self._in_flight_gauge = metrics.worker_in_flight.labels(client.url)
 
-    @asynccontextmanager
-    async def send(self, path: str, body: bytes, request_id: str) -> AsyncIterator[Reply]:
-        """Pass a request on. A worker that cannot be reached is out until a probe finds it again."""
-        self._count(1)
+    def knows(self, picture: str) -> bool:
+        """Whether the worker has a picture or is being sent it, so that one more request for it costs little."""
+        return picture in self.residency or picture in self._coming
+
+    @contextmanager
+    def carrying(self, pictures: Sequence[str], pixels: int) -> Iterator[Callable[[], None]]:
+        """Count a request as in flight. What is yielded is called when its pictures have been processed."""
+        extra = pixels / PIXELS
+        coming = pictures
+        self._count(1, 1 + extra)
+        self._coming.update(coming)
+
+        def processed() -> None:
+            nonlocal extra, coming
+            self.load -= extra
+            self._coming -= Counter(coming)
+            extra, coming = 0.0, ()
+
+        self.breaker.trying()
         try:
-            async with self.client.send(path, body, request_id) as reply:
-                yield reply
-        except WorkerUnreachable:
-            self._turn(ready=False)
-            raise
+            yield processed
         finally:
-            self._count(-1)
+            processed()
+            self._count(-1, -1)
+
+    def judge(self, failure: SarlensError | None) -> None:
+        """Draw conclusions from an answer, or from its absence.
+
+        A worker that cannot be reached is out until a probe finds it again, and one that broke off may have
+        restarted with an empty cache.
+        """
+        if failure is None:
+            self.breaker.succeeded()
+            return
+        self.breaker.failed()
+        if isinstance(failure, WorkerFailed):
+            self.residency.clear()
+        if isinstance(failure, WorkerUnreachable):
+            self._turn(ready=False, reason=failure.message)
 
     async def probe(self) -> None:
         """Ask the worker whether it is well and what it serves."""
@@ -49,13 +93,16 @@ class Worker:
         else:
             self._turn(ready=True)
 
-    def _count(self, change: int) -> None:
+    def _count(self, change: int, load: float) -> None:
         self.in_flight += change
+        # Sums of fractions drift; an idle worker carries nothing.
+        self.load = self.load + load if self.in_flight else 0.0
         self._in_flight_gauge.set(self.in_flight)
 
     def _turn(self, *, ready: bool, reason: str | None = None) -> None:
         if ready != self.ready:
             self.ready = ready
+            self.residency.clear()
             event = "worker ready" if ready else "worker lost"
             log.info(event, worker=self.client.url, models=sorted(self.models), reason=reason)
         self._ready_gauge.set(ready)
@@ -80,7 +127,7 @@ class Pool:
         """The name of the model meant; where only one is served, a request may leave it out.
 
         Raises:
-            NoWorker: no worker answers at all.
+            NoWorker: no worker answers at all, or none of those with this model.
             ModelNotFound: some do, none with this model.
             BadRequest: the name is left out and several are served.
         """
@@ -91,6 +138,8 @@ class Pool:
             return next(iter(served))
         if model is None:
             raise BadRequest(f"model is missing; served here: {', '.join(sorted(served))}.", param="model")
+        if model not in served and any(model in worker.models for worker in self.workers):
+            raise NoWorker("No worker with this model is ready. Try again in a moment.", retry_after=2)
         if model not in served:
             raise ModelNotFound(
                 f"No worker serves the model {model[:100]!r}; served here: {', '.join(sorted(served))}.", param="model"

@@ -12,13 +12,11 @@ from sarbench.train.chips import Known
 from sarlens.prompts.applications import (
     CAPTION_PROMPT,
     CATEGORIES_PREFIX,
+    DETAIL_PROMPT,
     POSITIONS_PREFIX,
     QUESTION_PROMPT,
     Application,
 )
-
-DETAIL_PROMPT = "Describe the content of this image in detail."
-"""Asks for the complex caption; the paper's own prompt gives the concise one."""
 
 REWORDED: dict[str, tuple[str, ...]] = {
     "any": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -64,6 +64,11 @@ class Render(BaseModel):
     def speckle_filter(self) -> Filter:
         """The filter asked for, or the preset's."""
         return self.filter or ("refined_lee" if self.preset == "sarlang" else "none")
+
+    def parameters(self, size: int) -> dict[str, Any]:
+        """All that decides what is drawn, as JSON, with the preset spelled out and the model's ``size`` filled in."""
+        given = self.model_dump(mode="json", exclude={"preset"})
+        return given | {"filter": self.speckle_filter, "size": self.size or size}
 
 
 class ImageRef(NamedTuple):

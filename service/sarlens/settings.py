@@ -87,6 +87,7 @@ class LimitSettings(_Group):
 
     body_bytes: Annotated[Bytes, Field(description="Largest request body.")] = 64 * 2**20
     images: Annotated[int, Field(ge=0, description="Most images in one request.")] = 16
+    questions: Annotated[int, Field(ge=1, description="Most questions in one request to /v1/sar/vqa.")] = 64
     object_bytes: Annotated[Bytes, Field(description="Largest image that has to be read whole.")] = 64 * 2**20
     scene_pixels: Annotated[int, Field(ge=1, description="Most pixels that an image may declare.")] = 2_000_000_000
     window_pixels: Annotated[int, Field(ge=1, description="Most pixels that one request may have decoded.")] = (

@@ -48,7 +48,13 @@ async def open_gateway(settings: Settings) -> AsyncIterator[ASGIApp]:
             image_first=settings.routing.image_first,
         )
         limit = settings.limit
-        yield build_app(inference, metrics, body_bytes=limit.body_bytes, max_images=limit.images)
+        yield build_app(
+            inference,
+            metrics,
+            body_bytes=limit.body_bytes,
+            max_images=limit.images,
+            max_questions=limit.questions,
+        )
 
 
 def _dispatcher(settings: Settings, pool: Pool, metrics: Metrics) -> Dispatcher:

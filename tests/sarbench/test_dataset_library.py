@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sarbench.applications import Application
 from sarbench.cli import app
 from sarbench.dataset.census import PUBLISHED, PUBLISHED_OTHERS, PUBLISHED_SPLITS, take_census
 from sarbench.dataset.layout import Variety, images_of, part_of, parts_of
 from sarbench.dataset.library import open_library
 from sarbench.dataset.rows import Item
 from sarbench.errors import DatasetError
+from sarlens.prompts.applications import Application
 from stack.released import (
     BOXED,
     DARWIN,

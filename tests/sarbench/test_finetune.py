@@ -17,12 +17,12 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, LlavaConfig, Qwen2_5_VLConfig, Qwen2VLConfig
 from typer.testing import CliRunner, Result
 
-from sarbench.applications import QUESTION_PROMPT, Application
 from sarbench.cli import app
 from sarbench.finetune.recipe import LAYERS, Recipe, adapted
 from sarbench.finetune.samples import samples
 from sarbench.nano.architecture import IMAGE_SIDE
 from sarbench.nano.checkpoint import nano_config, write_trained
+from sarlens.prompts.applications import QUESTION_PROMPT, Application
 from sarlens.settings import Settings, WorkerSettings
 from stack.gateway import gateway
 from stack.vllm import vllm_worker

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sarbench.applications import Application
 from sarbench.cli import app
 from sarbench.score.board import Board, read_board
+from sarlens.prompts.applications import Application
 from sarlens.settings import S3Settings, Settings, WorkerSettings
 from stack.gateway import gateway
 from stack.s3 import S3Server

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarbench.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, QUESTION_PROMPT
 from sarbench.nano.tokenizer import IMAGE, NUMBERS, ROLES, SPECIALS, VOCABULARY, build_tokenizer, lexicon
+from sarlens.prompts.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, QUESTION_PROMPT
 
 TOKENIZER = build_tokenizer()
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from sarbench.applications import Application
 from sarbench.cli import app
 from sarbench.dataset.layout import Variety
 from sarbench.report.published import ACCURACIES, CIDERS
@@ -25,6 +24,7 @@ from sarbench.report.svg import Bar, heatmap, histogram, whiskers
 from sarbench.report.worst import worst
 from sarbench.run.answers import Answer
 from sarbench.score.bootstrap import Mean
+from sarlens.prompts.applications import Application
 from stack.oracle import Oracle, serving
 from stack.released import BOXED, NICE, write_released
 

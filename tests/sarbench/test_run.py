@@ -18,11 +18,11 @@ from aiohttp import web
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from sarbench.applications import CAPTION_PROMPT
 from sarbench.cli import app
 from sarbench.run.answers import read_answers
 from sarbench.run.endpoint import Endpoint, NoAnswer
 from sarbench.run.plan import read_about
+from sarlens.prompts.applications import CAPTION_PROMPT
 from stack.oracle import Oracle, completion, error, first, picture, picture_url, prompt, serving
 from stack.released import BOXED, DARWIN, GENERAL, NICE, SARDET, write_csv, write_questions, write_released
 

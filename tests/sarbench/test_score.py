@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from sarbench.applications import CAPTION_PROMPT
 from sarbench.cli import app
 from sarbench.dataset.library import open_library
 from sarbench.score.bootstrap import mean_of
 from sarbench.score.majority import Majority, majority_of_train
+from sarlens.prompts.applications import CAPTION_PROMPT
 from stack.oracle import Oracle, error, first, prompt, serving
 from stack.released import BOXED, CONCISE, GENERAL, SARDET, write_questions, write_released
 

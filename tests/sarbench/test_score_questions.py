@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarbench.score.paper import Mark, paper_mark
-from sarbench.score.position import cell
 from sarbench.score.strict import strictly_right
-from sarbench.score.words import members, whole_number, words
+from sarlens.prompts.position import cell
+from sarlens.prompts.words import members, whole_number, words
 from stack.released import BOXED, GENERAL
 
 

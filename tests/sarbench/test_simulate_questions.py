@@ -9,8 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sarbench.applications import CATEGORIES, CATEGORIES_PREFIX, POSITIONS, POSITIONS_PREFIX, Application
-from sarbench.dataset.classify import OTHER_KINDS, classify, other_kind
 from sarbench.simulate.arrangement import arrangement
 from sarbench.simulate.captions import CONCISE, captions
 from sarbench.simulate.chip import generator, simulate_chip
@@ -19,6 +17,8 @@ from sarbench.simulate.position import cell_of, most_at, side_of
 from sarbench.simulate.qa import QA, Balance
 from sarbench.simulate.questions import PLURALS, ask
 from sarbench.simulate.truth import Box, Place, Seen, Truth
+from sarlens.prompts.applications import CATEGORIES, CATEGORIES_PREFIX, POSITIONS, POSITIONS_PREFIX, Application
+from sarlens.prompts.classify import OTHER_KINDS, classify, other_kind
 
 IMAGES = 1500
 CELLS = {f"{row} {column}" for row in ("top", "bottom") for column in ("left", "right")} | set(POSITIONS)

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from sarbench.applications import CATEGORIES
 from sarbench.simulate.canvas import Canvas, Drawn
 from sarbench.simulate.chip import boxes, simulate_chip
 from sarbench.simulate.geometry import Sensor
@@ -26,6 +25,7 @@ from sarbench.simulate.targets.car import Car
 from sarbench.simulate.targets.harbor import Harbor
 from sarbench.simulate.targets.ship import Ship
 from sarbench.simulate.targets.tank import Tank
+from sarlens.prompts.applications import CATEGORIES
 from sarlens.request import Window
 
 SIDE = 128

@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import Idefics3ForConditionalGeneration
 
-from sarbench.applications import Application
 from sarbench.nano.tokenizer import build_tokenizer
 from sarbench.simulate.qa import QA
 from sarbench.train.beginning import beginning
@@ -14,6 +13,7 @@ from sarbench.train.chips import Known
 from sarbench.train.forward import Batch, Forward
 from sarbench.train.objective import Finder, losses
 from sarbench.train.packing import UNLEARNT, Packer
+from sarlens.prompts.applications import Application
 
 QUESTIONS = tuple(
     QA(application, "topic", question, answer)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sarbench.applications import Application
 from sarbench.errors import TrainingError
 from sarbench.train.chips import Chips, make_shards
 from sarbench.train.loop import Stretch
 from sarbench.train.plan import Plan
 from sarbench.train.progress import CURVES, Progress, draw_curves, observations
 from sarbench.train.state import CHECKPOINT, FILE, State
+from sarlens.prompts.applications import Application
 
 PLAN = Plan(steps=3, images=4, held_out=2, batch=2, rows=1, peak=1e-3)
 CPU = torch.device("cpu")

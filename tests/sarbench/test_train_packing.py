@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sarbench.applications import CATEGORIES, Application
 from sarbench.nano.tokenizer import build_tokenizer
 from sarbench.simulate.qa import QA
 from sarbench.train.chips import Known
 from sarbench.train.packing import GRID, LENGTH, UNLEARNT, Packer, object_map
 from sarbench.train.wording import conversations
+from sarlens.prompts.applications import CATEGORIES, Application
 
 PICTURE = np.zeros((256, 256), np.uint8)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sarbench.applications import Application
 from sarbench.errors import TrainingError
 from sarbench.train.plan import FILE, Plan, Schedule
+from sarlens.prompts.applications import Application
 
 
 def test_every_chip_comes_once_before_any_comes_again() -> None:

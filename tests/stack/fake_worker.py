@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +31,10 @@ class FakeWorker:
     """Streamed tokens after which the connection is cut."""
     fails_with: tuple[int, str] | None = None
     """A status and body to answer with instead."""
+    says: Callable[[dict[str, Any]], str] | None = None
+    """What it answers to a chat instead of its usual words; no text makes it refuse the request."""
+    slow: str | None = None
+    """Words that make it take half a second over a request."""
     hangs: bool = False
     """Whether requests are taken and never answered."""
     resets: bool = False
@@ -96,7 +100,12 @@ class FakeWorker:
         if asked.get("stream"):
             return await self._stream(request, asked, chat=chat)
         await asyncio.sleep(self.pause_s * len(WORDS))
-        return web.json_response(_answer(self.model, chat=chat))
+        if self.slow and self.slow in json.dumps(asked):
+            await asyncio.sleep(0.5)
+        text = self.says(asked) if self.says else "".join(WORDS)
+        if not text:
+            return _error(400, "This cannot be answered.", "BadRequestError", "messages")
+        return web.json_response(_answer(self.model, text, chat=chat))
 
     def _look(self, asked: dict[str, Any]) -> int | None:
         """Remember the pictures of a chat; the index of the first one that is named and not known."""
@@ -132,8 +141,7 @@ def _head(model: str, kind: str) -> dict[str, Any]:
     return {"id": "cmpl-1", "object": kind, "created": int(time.time()), "model": model}
 
 
-def _answer(model: str, *, chat: bool) -> dict[str, Any]:
-    text = "".join(WORDS)
+def _answer(model: str, text: str, *, chat: bool) -> dict[str, Any]:
     body = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
     choice = {"index": 0, **body, "logprobs": None, "finish_reason": "stop", "stop_reason": None}
     kind = "chat.completion" if chat else "text_completion"

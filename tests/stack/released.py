@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sarbench.applications import QUESTION_PROMPT, Application
+from sarlens.prompts.applications import QUESTION_PROMPT, Application
 
 DARWIN = "SV_Darwin_-12.4278_130.8688.png"
 NICE = "France_Alpes-Maritimes_Nice_3.png"

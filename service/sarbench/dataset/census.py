@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from sarbench.applications import Application
-from sarbench.dataset.classify import other_kind
 from sarbench.dataset.layout import Part, Split
 from sarbench.dataset.library import Library
 from sarbench.dataset.rows import Fault, Item
 from sarbench.errors import DatasetError
+from sarlens.prompts.applications import Application
+from sarlens.prompts.classify import other_kind
 
 PUBLISHED: Mapping[Application, int] = MappingProxyType(
     {

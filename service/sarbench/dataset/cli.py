@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from sarbench.applications import Application
 from sarbench.dataset.census import PUBLISHED, PUBLISHED_OTHERS, PUBLISHED_SPLITS, Census, take_census
 from sarbench.dataset.layout import Split
 from sarbench.dataset.library import Library, open_library
+from sarlens.prompts.applications import Application
 
 Name = TypeVar("Name", bound=Hashable)
 Where = Annotated[str, typer.Argument(metavar="PATH", help="Directory or s3://bucket/prefix that holds the data set.")]

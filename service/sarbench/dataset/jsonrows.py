@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sarbench.applications import QUESTION_PROMPT
 from sarbench.dataset.jsonlist import json_list
 from sarbench.dataset.layout import Part, Text
+from sarlens.prompts.applications import QUESTION_PROMPT
 
 PROMPTED = re.compile(re.escape(QUESTION_PROMPT).replace(r"\{question\}", "(.*)"), re.DOTALL)
 MISSHAPEN = "neither user and assistant messages with an image nor the columns of the CSV"

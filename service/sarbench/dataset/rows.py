@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sarbench.applications import Application
-from sarbench.dataset.classify import classify
 from sarbench.dataset.csvrows import csv_texts
 from sarbench.dataset.jsonrows import json_texts
 from sarbench.dataset.layout import Part, Text
+from sarlens.prompts.applications import Application
+from sarlens.prompts.classify import classify
 
 
 @dataclass(frozen=True, slots=True)

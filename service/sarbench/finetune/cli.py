@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sarbench.applications import Application
 from sarbench.errors import TrainingError
 from sarbench.finetune.recipe import Recipe
+from sarlens.prompts.applications import Application
 
 DEFAULT = Recipe("", "")
 

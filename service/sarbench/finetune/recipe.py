@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from sarbench.applications import Application
 from sarbench.errors import TrainingError
+from sarlens.prompts.applications import Application
 
 FILE = "finetune.json"
 LAYERS = {

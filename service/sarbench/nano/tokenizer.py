@@ -9,8 +9,8 @@ from importlib.resources import files
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from sarbench.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, POSITIONS_PREFIX, QUESTION_PROMPT
 from sarbench.nano.architecture import CONTEXT
+from sarlens.prompts.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, POSITIONS_PREFIX, QUESTION_PROMPT
 
 PAD = "<pad>"
 IMAGE = "<image>"

@@ -10,11 +10,11 @@ from io import BytesIO
 
 from PIL import Image
 
-from sarbench.dataset.classify import BOX
 from sarbench.dataset.library import Library
 from sarbench.dataset.picture import picture_of, size_of
 from sarbench.errors import DatasetError
 from sarbench.report.worst import Bad
+from sarlens.prompts.classify import BOX
 from sarlens.request import Render
 
 SIDE = 224

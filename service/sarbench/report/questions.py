@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from sarbench.applications import Application
 from sarbench.report.markup import BASELINE_COLOUR, Scored, cell, colour_of, keys, table
 from sarbench.report.published import ACCURACIES, PROVENANCE
 from sarbench.report.svg import Bar, heatmap, whiskers
 from sarbench.run.answers import Answer
 from sarbench.score.board import OVERALL
 from sarbench.score.tables import title_of
-from sarbench.score.words import whole_number
+from sarlens.prompts.applications import Application
+from sarlens.prompts.words import whole_number
 
 COUNTED = 12
 """Highest count with a column of its own."""

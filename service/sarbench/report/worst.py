@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from sarbench.applications import Application
 from sarbench.run.answers import Answer
 from sarbench.score.board import by_variety, questions
 from sarbench.score.captions import Pair, cider
 from sarbench.score.strict import strictly_right
-from sarbench.score.words import whole_number
+from sarlens.prompts.applications import Application
+from sarlens.prompts.words import whole_number
 
 SHOWN = 100
 NONSENSE = 10.0

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from sarbench.applications import Application
 from sarbench.dataset.layout import Split, Variety
 from sarbench.dataset.rows import Item
 from sarbench.errors import RunError
 from sarbench.run.ledger import read_ledger
+from sarlens.prompts.applications import Application
 
 ANSWERS = "answers.jsonl"
 

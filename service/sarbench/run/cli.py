@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from yarl import URL
 
-from sarbench.applications import Application
 from sarbench.dataset.layout import Variety
 from sarbench.dataset.library import Library, open_library
 from sarbench.dataset.rows import Item
@@ -28,6 +27,7 @@ from sarbench.run.endpoint import Endpoint
 from sarbench.run.ledger import Ledger, read_ledger
 from sarbench.run.pictures import Pictures
 from sarbench.run.plan import About, Plan, Selection, keep_plan, select
+from sarlens.prompts.applications import Application
 
 SHOWN_FAULTS = 5
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sarbench.applications import CAPTION_PROMPT, QUESTION_PROMPT, Application, with_classes
-from sarbench.dataset.classify import CLASSES_PREFIX
 from sarbench.dataset.layout import Split, Variety
 from sarbench.dataset.library import Library
 from sarbench.dataset.rows import Fault, Item
 from sarbench.errors import RunError
+from sarlens.prompts.applications import Application
+from sarlens.prompts.wording import caption_prompt, question_prompt
 
 FILE = "run.json"
 
@@ -50,11 +50,9 @@ class Plan:
     def prompt(self, item: Item) -> str:
         """The paper's words for this text, with the classes named first where subsets are mixed."""
         if item.part.variety.is_caption:
-            return CAPTION_PROMPT
-        question = item.question.strip()
-        if self.prefix_classes and item.part.variety is Variety.SARVQA1 and not CLASSES_PREFIX.match(question):
-            question = with_classes(question, item.application)
-        return QUESTION_PROMPT.format(question=question)
+            return caption_prompt("concise")
+        classes = self.prefix_classes and item.part.variety is Variety.SARVQA1
+        return question_prompt(item.question, item.application, classes=classes)
 
     def request(self, item: Item, image_url: dict[str, Any]) -> dict[str, Any]:
         """The chat body: the picture, then the prompt."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from sarbench.applications import Application
 from sarbench.dataset.layout import Variety
 from sarbench.errors import ScoreError
 from sarbench.run.answers import Answer
@@ -19,6 +18,7 @@ from sarbench.score.judge import Case, case_of
 from sarbench.score.majority import Majority
 from sarbench.score.paper import Mark, paper_mark
 from sarbench.score.strict import strictly_right
+from sarlens.prompts.applications import Application
 
 OVERALL = "overall"
 Rates = dict[str, Mean]

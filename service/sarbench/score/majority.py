@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from sarbench.applications import Application
-from sarbench.dataset.classify import BOX, classify, without_prefix
 from sarbench.dataset.library import Library
 from sarbench.dataset.rows import Item
 from sarbench.run.answers import Answer
+from sarlens.prompts.applications import Application
+from sarlens.prompts.classify import BOX, classify, without_prefix
 
 ENOUGH = 5
 """Times that a wording must have been seen before its own majority counts."""

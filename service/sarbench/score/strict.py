@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sarbench.score.position import cell
-from sarbench.score.words import members, whole_number
+from sarlens.prompts.position import cell
+from sarlens.prompts.words import members, whole_number
 
 
 def strictly_right(truth: str, answer: str) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from sarbench.applications import Application
 from sarbench.score.board import OVERALL, Board, CaptionScore
 from sarbench.score.bootstrap import Mean
+from sarlens.prompts.applications import Application
 
 
 def title_of(group: str) -> str:

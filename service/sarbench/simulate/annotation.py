@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from sarbench.applications import CATEGORIES
 from sarbench.errors import DatasetError
 from sarbench.simulate.truth import Box, Seen, Truth
+from sarlens.prompts.applications import CATEGORIES
 
 NAMES = {
     **{category: category for category in CATEGORIES},

@@ -7,7 +7,6 @@ from math import ceil, floor
 
 import numpy as np
 
-from sarbench.applications import CATEGORIES
 from sarbench.dataset.layout import Split
 from sarbench.simulate.canvas import Array, Canvas
 from sarbench.simulate.geometry import Sensor
@@ -16,6 +15,7 @@ from sarbench.simulate.layouts import KINDS, VARIANTS, Kind
 from sarbench.simulate.layouts.site import Site
 from sarbench.simulate.scene import Scene
 from sarbench.simulate.truth import Box, Place, Seen, Truth
+from sarlens.prompts.applications import CATEGORIES
 from sarlens.request import Window
 
 COVER_GRID = 64

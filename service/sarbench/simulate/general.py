@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sarbench.applications import Application
 from sarbench.simulate.qa import QA
 from sarbench.simulate.truth import Feature, Place
+from sarlens.prompts.applications import Application
 
 GROUND = {
     "forest": "Are there any trees in the image?",

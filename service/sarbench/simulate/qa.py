@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sarbench.applications import Application, with_classes
+from sarlens.prompts.applications import Application
+from sarlens.prompts.wording import with_classes
 
 
 @dataclass(frozen=True, slots=True)

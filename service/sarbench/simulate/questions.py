@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from sarbench.applications import Application
 from sarbench.simulate.arrangement import arrangement
 from sarbench.simulate.general import general
 from sarbench.simulate.position import most_at
 from sarbench.simulate.qa import QA
 from sarbench.simulate.truth import Seen, Truth
+from sarlens.prompts.applications import Application
 
 PLURALS = {
     "ship": "ships",

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from sarbench.applications import CAPTION_PROMPT, QUESTION_PROMPT
 from sarbench.dataset.layout import Split
 from sarbench.simulate.qa import QA
+from sarlens.prompts.applications import CAPTION_PROMPT, QUESTION_PROMPT
 
 IMAGES = "SARimages"
 

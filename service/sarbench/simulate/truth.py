@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from sarbench.applications import CATEGORIES
+from sarlens.prompts.applications import CATEGORIES
 
 
 class Box(NamedTuple):

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sarbench.applications import CATEGORIES, Application
 from sarbench.dataset.layout import Split
 from sarbench.nano.architecture import IMAGE_SIDE
 from sarbench.simulate.captions import captions
@@ -29,6 +28,7 @@ from sarbench.simulate.picture import picture_of
 from sarbench.simulate.qa import QA, Balance
 from sarbench.simulate.questions import ask
 from sarbench.simulate.truth import Truth
+from sarlens.prompts.applications import CATEGORIES, Application
 
 SHARD = 500
 """Chips in a shard; answers are balanced within it."""

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sarbench.applications import Application
 from sarbench.dataset.layout import Split
 from sarbench.train.plan import Plan
+from sarlens.prompts.applications import Application
 
 DEFAULT = Plan()
 HELD_OUT_SEED = 1_000_003

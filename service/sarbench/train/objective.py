@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from sarbench.applications import CATEGORIES, Application
 from sarbench.train.forward import Batch, Forward
 from sarbench.train.packing import UNLEARNT, Packed
+from sarlens.prompts.applications import CATEGORIES, Application
 
 
 class Finder(nn.Linear):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sarbench.applications import CATEGORIES, Application
 from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS, PATCH_SIDE
 from sarbench.nano.tokenizer import END, IMAGE, IMAGE_EDGE, IMAGE_WHOLE, ROLES, build_tokenizer
 from sarbench.train.chips import Known
 from sarbench.train.forward import Batch
 from sarbench.train.wording import Conversation, conversations
+from sarlens.prompts.applications import CATEGORIES, Application
 
 LENGTH = 64
 """Tokens in a row; a conversation that is longer is left out."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sarbench.applications import Application
 from sarbench.errors import TrainingError
+from sarlens.prompts.applications import Application
 
 FILE = "training.json"
 

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sarbench.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, POSITIONS_PREFIX, QUESTION_PROMPT, Application
 from sarbench.simulate.qa import QA
 from sarbench.simulate.questions import PLURALS
 from sarbench.train.chips import Known
-
-DETAIL_PROMPT = "Describe the content of this image in detail."
-"""Asks for the complex caption; the paper's own prompt gives the concise one."""
+from sarlens.prompts.applications import (
+    CAPTION_PROMPT,
+    CATEGORIES_PREFIX,
+    DETAIL_PROMPT,
+    POSITIONS_PREFIX,
+    QUESTION_PROMPT,
+    Application,
+)
 
 REWORDED: dict[str, tuple[str, ...]] = {
     "any": (

@@ -18,9 +18,9 @@ def image_id(version: str, render: Render, size: int) -> str:
     ``version`` identifies the bytes of the source and the parameters are those of ``render`` with defaults filled in:
     the preset is replaced by the filter that it means, and ``size``, in pixels, stands in where ``render`` names none.
     """
-    parameters = render.model_dump(mode="json", exclude={"preset"})
-    parameters |= {"filter": render.speckle_filter, "size": render.size or size}
-    ask = json.dumps([REVISION, version, parameters], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    ask = json.dumps(
+        [REVISION, version, render.parameters(size)], sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
     return hashlib.sha256(ask.encode()).hexdigest()
 
 

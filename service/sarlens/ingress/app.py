@@ -19,10 +19,11 @@ from sarlens.ingress.openai import Completions
 from sarlens.ingress.openapi import document_completions
 from sarlens.ingress.picture import picture_router
 from sarlens.ingress.replies import UNEXPECTED, error_object, retry_after
+from sarlens.ingress.tasks import tasks_router
 from sarlens.metrics import Metrics
 
 
-def build_app(inference: Inference, metrics: Metrics, *, body_bytes: int, max_images: int) -> Front:
+def build_app(inference: Inference, metrics: Metrics, *, body_bytes: int, max_images: int, max_questions: int) -> Front:
     """The ASGI application of a gateway."""
     rest = FastAPI(
         title="Sarlens",
@@ -33,6 +34,7 @@ def build_app(inference: Inference, metrics: Metrics, *, body_bytes: int, max_im
     )
     rest.include_router(models_router(inference.pool))
     rest.include_router(picture_router(inference))
+    rest.include_router(tasks_router(inference, metrics, body_bytes=body_bytes, max_questions=max_questions))
     rest.include_router(health_router(inference.pool, metrics))
     for kind in (SarlensError, HTTPException, RequestValidationError, Exception):
         rest.add_exception_handler(kind, _refusal(metrics))

@@ -6,7 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
 
+from sarlens.ingress.bodies import CaptionBody, VqaBody
 from sarlens.request import Render
 
 _EXAMPLE = {
@@ -25,6 +27,16 @@ _EXAMPLE = {
     ],
 }
 
+_, _BODIES = models_json_schema(
+    [(VqaBody, "validation"), (CaptionBody, "validation")], ref_template="#/components/schemas/{model}"
+)
+
+
+def task_body(body: type[VqaBody | CaptionBody]) -> dict[str, Any]:
+    """What the document says of a body that FastAPI does not read."""
+    schema = {"$ref": f"#/components/schemas/{body.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
 
 def document_completions(app: FastAPI) -> None:
     """Add the completion routes and the ``sar`` object to the document of an application."""
@@ -36,7 +48,8 @@ def document_completions(app: FastAPI) -> None:
                 "/v1/chat/completions": _operation("Ask about text and images", _EXAMPLE),
                 "/v1/completions": _operation("Continue a text", {"model": "sarlens-nano", "prompt": "Radar"}),
             }
-            schema.setdefault("components", {}).setdefault("schemas", {})["sar"] = Render.model_json_schema()
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            schemas |= {"sar": Render.model_json_schema(), **_BODIES["$defs"]}
             app.openapi_schema = schema
         return app.openapi_schema
 

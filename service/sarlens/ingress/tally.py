@@ -35,6 +35,13 @@ class Tally:
         tally._read(body)
         return tally
 
+    @classmethod
+    def of_usage(cls, model: str | None, usage: dict[str, Any] | None) -> Tally:
+        """The tally of an answer that has been read already."""
+        tally = cls(0.0)
+        tally.model, tally.usage = model, usage
+        return tally
+
     def see(self, chunk: bytes) -> None:
         """Count the server-sent events of a chunk. A worker writes one event a token, or more tokens an event."""
         self._last = perf_counter()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarbench.applications import CATEGORIES_PREFIX, POSITIONS_PREFIX, Application
-from sarbench.dataset.classify import classify, other_kind
 from sarbench.simulate.chip import simulate_chip
 from sarbench.simulate.questions import ask
+from sarlens.prompts.applications import CATEGORIES_PREFIX, POSITIONS_PREFIX, Application
+from sarlens.prompts.classify import classify, other_kind
 from stack.released import BOXED, GENERAL
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sarbench.score.words import SEPARATORS, words
+from sarlens.prompts.words import SEPARATORS, words
 
 ROWS = {"top": 0, "bottom": 2}
 COLUMNS = {"left": 0, "right": 2}
 CENTER = "center"
+CELLS = ("top left", "top", "top right", "left", CENTER, "right", "bottom left", "bottom", "bottom right")
+"""The nine cells by name, row after row from the upper left."""
 # fmt: off
 FILLING = frozenset((
     "in", "at", "on", "near", "to", "toward", "towards", "around", "along", "within", "of", "it", "they", "are", "is",
@@ -29,3 +31,9 @@ def cell(text: str) -> tuple[int, int] | None:
     if not said or not said <= {*ROWS, *COLUMNS, CENTER} or len(rows) > 1 or len(columns) > 1:
         return None
     return rows.pop() if rows else 1, columns.pop() if columns else 1
+
+
+def place_name(text: str) -> str | None:
+    """The name of the cell that an answer names; None where ``cell`` knows none."""
+    place = cell(text)
+    return None if place is None else CELLS[3 * place[0] + place[1]]

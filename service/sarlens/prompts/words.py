@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from sarbench.score.synonyms import SYNONYMS
+from sarlens.prompts.synonyms import SYNONYMS
 
 WORD = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?|[^\W\d_]+|[,/&;]")
 ARTICLES = frozenset({"a", "an", "the"})
@@ -24,6 +24,8 @@ NUMBERS = {
     **{word: 10 * number for number, word in enumerate(TENS, 2)},
     "hundred": 100,
 }
+MOST_DIGITS = 15
+"""A longer number is nobody's count, and is left as it is spelled."""
 ROUND = frozenset(str(NUMBERS[word]) for word in TENS)
 
 
@@ -54,7 +56,17 @@ def members(text: str) -> frozenset[tuple[str, ...]]:
 def whole_number(text: str) -> int | None:
     """The integer that the text is, in digits or words; None where it is anything more or else."""
     spelled = words(text)
-    return int(spelled[0]) if len(spelled) == 1 and spelled[0].isdecimal() else None
+    return _integer(spelled[0]) if len(spelled) == 1 else None
+
+
+def only_number(text: str) -> int | None:
+    """The one number that the text speaks of, where it is whole and not negative; None where there are more or none."""
+    spoken = [word for word in words(text) if word[-1].isdecimal()]
+    return _integer(spoken[0]) if len(spoken) == 1 else None
+
+
+def _integer(word: str) -> int | None:
+    return int(word) if word.isdecimal() and len(word) <= MOST_DIGITS else None
 
 
 def _with_digits(spelled: list[str]) -> list[str]:
@@ -62,7 +74,7 @@ def _with_digits(spelled: list[str]) -> list[str]:
     out: list[str] = []
     for word in spelled:
         value = NUMBERS.get(word)
-        before = out[-1] if out and out[-1].isdecimal() else ""
+        before = out[-1] if out and _integer(out[-1]) is not None else ""
         if value is None:
             out.append(word)
         elif before in ROUND and 1 <= value <= 9:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from sarbench.applications import Application
+from sarlens.prompts.applications import CATEGORIES, Application
+from sarlens.prompts.words import words
 
 CLASSES_PREFIX = re.compile(r"^the classes are:[^.]*\.\s*", re.IGNORECASE)
 """The sentence that goes before a SARDet question when subsets are mixed."""
@@ -29,6 +30,7 @@ POSITIONING = re.compile(
     rf"\bwhere\b|^(?:in|on|at|along|toward|towards|to) (?:which|what) {PLACE}\b|^which {PLACE}\b"
     r"|\bwhat is the (?:\w+ )?(?:position|location|placement) of\b"
 )
+OBJECT = re.compile(r"\bobjects?\b|\btargets?\b")
 OTHER_KINDS = {
     "Shape": re.compile(r"\bshaped?\b|\bshapes\b"),
     "Direction": re.compile(r"\bdirections?\b|\borient(?:ed|ation)\b|\bwhich way\b|\bheading\b"),
@@ -66,6 +68,23 @@ def classify(question: str) -> Application:
         (NAMING.search(text), Application.OBJECT_CLASSIFICATION),
     )
     return next((application for matches, application in rules if matches), Application.OTHERS)
+
+
+def made_from_boxes(question: str, application: Application) -> bool:
+    """Whether a question is of SARVQA1's kind, so that one of a list of classes answers it, if it chooses at all.
+
+    Such are questions after the object in a region or in the image, and after the place of one of ``CATEGORIES``.
+    """
+    text = _plain(question)
+    match application:
+        case Application.REGION_REFERRING:
+            return not any(rule.search(text) for rule in OTHER_KINDS.values())
+        case Application.OBJECT_CLASSIFICATION:
+            return OBJECT.search(text) is not None
+        case Application.OBJECT_POSITIONING:
+            return not set(words(text)).isdisjoint(CATEGORIES)
+        case _:
+            return False
 
 
 def other_kind(question: str) -> str:

@@ -37,17 +37,8 @@ POSITIONS_PREFIX = f"The classes are: {', '.join(POSITIONS)}."
 CAPTION_PROMPT = "Describe the content of this image in one sentence."
 """The paper's prompt for Image Description."""
 
+DETAIL_PROMPT = "Describe the content of this image in detail."
+"""Asks for the complex caption. It is ours: the paper asks for both kinds with its one prompt."""
+
 QUESTION_PROMPT = "Question: {question}. Answer the question concisely."
 """The paper's prompt for a visual question, its full stop after the question mark included."""
-
-
-def with_classes(question: str, application: Application) -> str:
-    """A question made from boxes, as it is asked where subsets are mixed: after the classes that it chooses from.
-
-    Yes/no and counting questions choose from none and stay as they are.
-    """
-    if application in {Application.OBJECT_CLASSIFICATION, Application.REGION_REFERRING}:
-        return f"{CATEGORIES_PREFIX} {question}"
-    if application is Application.OBJECT_POSITIONING:
-        return f"{POSITIONS_PREFIX} {question}"
-    return question

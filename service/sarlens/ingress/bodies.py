@@ -1,0 +1,109 @@
+"""The bodies that the task routes take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from sarlens.errors import BadRequest
+from sarlens.prompts.applications import Application
+from sarlens.prompts.wording import Style
+from sarlens.request import Render
+from sarlens.tasks import Sampling, Task, caption_task, question_task
+
+Url = Annotated[str, Field(min_length=1)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Image(_Body):
+    """An image and how to render it; a URL alone may stand for it."""
+
+    url: Annotated[Url, Field(description="data:, https: or s3:// URL")]
+    sar: Render | None = None
+
+
+class Question(_Body):
+    """A question; its words alone may stand for it.
+
+    ``application`` says what kind of question it is; left out, it is told from the words. ``id`` comes back with the
+    answer.
+    """
+
+    question: Words
+    application: Application | None = None
+    id: Annotated[str, Field(max_length=200)] | None = None
+
+
+def _in(field: str) -> BeforeValidator:
+    """Text alone is taken for the object with that field."""
+
+    def wrapped(value: Any) -> Any:
+        return {field: value} if isinstance(value, str) else value
+
+    return BeforeValidator(wrapped, json_schema_input_type=str | dict[str, Any])
+
+
+OneImage = Annotated[Image, _in("url")]
+OneQuestion = Annotated[Question, _in("question")]
+
+
+class VqaBody(_Body):
+    """Questions about one image. Without ``seed`` and with ``temperature`` 0 equal questions get equal answers."""
+
+    model: str | None = None
+    image: OneImage
+    questions: Annotated[tuple[OneQuestion, ...], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1, le=65_536)] = 128
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The questions as they are put to the model."""
+        return [question_task(asked.question, asked.application, asked.id) for asked in self.questions]
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the model chooses its words."""
+        return Sampling(self.max_tokens, self.temperature, self.seed)
+
+
+class CaptionBody(_Body):
+    """A wish for a caption of one image."""
+
+    model: str | None = None
+    image: OneImage
+    style: Style = "concise"
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The wish as it is put to the model."""
+        return [caption_task(self.style)]
+
+    @property
+    def sampling(self) -> Sampling:
+        """The likeliest words, as many as a caption of the style can need."""
+        return Sampling(128 if self.style == "concise" else 512)
+
+
+Body = TypeVar("Body", bound=_Body)
+
+
+def parse_body(kind: type[Body], body: bytes) -> Body:
+    """Read a body.
+
+    Raises:
+        BadRequest: naming the field that is wrong.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(step) for step in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise BadRequest(f"{field or 'The body'}: {message}.", param=field or None) from None

@@ -1,0 +1,213 @@
+"""The tasks of SARLANG-1M over one image: questions asked side by side, and captions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import orjson
+
+from sarlens.chat import Ask, Exhibit
+from sarlens.errors import BadRequest, ModelNotFound, NoWorker, SarlensError, TooLarge, WorkerFailed
+from sarlens.inference import Inference
+from sarlens.prompts.applications import Application
+from sarlens.prompts.classify import classify, made_from_boxes
+from sarlens.prompts.form import FREE, Form, form_of
+from sarlens.prompts.wording import Style, caption_prompt, question_prompt
+from sarlens.request import ImageRef, Render
+from sarlens.workers.client import Reply
+
+PATH = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of an image: the words that the model gets, and the form of the answer that they lead to.
+
+    ``id`` is the caller's name for it.
+    """
+
+    question: str
+    application: Application
+    prompt: str
+    form: Form
+    id: str | None = None
+
+
+def question_task(question: str, application: Application | None, name: str | None = None) -> Task:
+    """A question in the paper's words; its application is recognised where none is named.
+
+    A wish for a description is passed on in its own words: the paper's would ask for a concise answer.
+    """
+    application = application or classify(question)
+    if application is Application.IMAGE_DESCRIPTION:
+        return Task(question, application, question.strip(), FREE, name)
+    prompt = question_prompt(question, application, classes=made_from_boxes(question, application))
+    return Task(question, application, prompt, form_of(question, application), name)
+
+
+def caption_task(style: Style) -> Task:
+    """A wish for a caption."""
+    prompt = caption_prompt(style)
+    return Task(prompt, Application.IMAGE_DESCRIPTION, prompt, FREE)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An image that a model can be asked about: it has been found and drawn.
+
+    ``url`` and ``render`` lead to the picture again; ``id`` and ``parameters`` say which it is and how it was drawn.
+    """
+
+    model: str
+    id: str
+    parameters: Mapping[str, Any]
+    url: str
+    render: Render
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model chooses its words."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A model's answer, what it cost in tokens, and how long it took."""
+
+    text: str
+    usage: dict[str, Any] | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the task at this place of the request."""
+
+    index: int
+    result: Finding | SarlensError
+
+
+async def examine(inference: Inference, model: str | None, url: str, render: Render | None) -> Subject:
+    """Find and draw an image, so that one that cannot be had fails before anything is asked.
+
+    Raises:
+        SarlensError: no worker serves the model, or the image cannot be had.
+    """
+    begun = perf_counter()
+    model = inference.pool.resolve(model)
+    size = inference.picture_size(model)
+    render = render or Render()
+    shown = await inference.pictures.show(url, render, size)
+    again, rendered = url, render
+    if url.startswith("data:"):
+        # Unpacking it for every question would hold it in memory as often as there are questions.
+        again, rendered = Exhibit(shown.id, shown.data, shown.media_type).url or url, Render(size=render.size)
+    return Subject(model, shown.id, render.parameters(size), again, rendered, perf_counter() - begun)
+
+
+async def ask_all(
+    inference: Inference, subject: Subject, tasks: Sequence[Task], sampling: Sampling, request_id: str
+) -> AsyncGenerator[Outcome]:
+    """Ask all at the same time, and yield each outcome as it is there.
+
+    Failures are held back until something else has happened.
+
+    Raises:
+        SarlensError: all tasks failed with this one.
+    """
+    held: list[Outcome] | None = []
+    async with aclosing(_as_they_come(inference, subject, tasks, sampling, request_id)) as outcomes:
+        async for outcome in outcomes:
+            if held is None:
+                yield outcome
+                continue
+            held.append(outcome)
+            if _shared_error(held) is None:
+                for each in held:
+                    yield each
+                held = None
+    if held and (error := _shared_error(held)):
+        raise error
+
+
+async def _as_they_come(
+    inference: Inference, subject: Subject, tasks: Sequence[Task], sampling: Sampling, request_id: str
+) -> AsyncGenerator[Outcome]:
+    async def outcome(index: int, task: Task) -> Outcome:
+        try:
+            # Workers tell requests apart by their ids.
+            return Outcome(index, await _ask(inference, subject, task, sampling, f"{request_id}-{index}"))
+        except SarlensError as error:
+            return Outcome(index, error)
+
+    asked = [asyncio.create_task(outcome(index, task)) for index, task in enumerate(tasks)]
+    try:
+        for done in asyncio.as_completed(asked):
+            yield await done
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+def _shared_error(outcomes: Sequence[Outcome]) -> SarlensError | None:
+    """The error that all of them are."""
+    errors = [outcome.result for outcome in outcomes if isinstance(outcome.result, SarlensError)]
+    kinds = {(error.code, error.message, error.param) for error in errors}
+    return errors[0] if len(errors) == len(outcomes) and len(kinds) == 1 else None
+
+
+async def _ask(inference: Inference, subject: Subject, task: Task, sampling: Sampling, request_id: str) -> Finding:
+    begun = perf_counter()
+    async with inference.answer(_as_chat(subject, task, sampling, request_id)) as reply:
+        text, usage = _said(reply)
+    return Finding(text, usage, perf_counter() - begun)
+
+
+def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str) -> Ask:
+    """The chat that puts the task to a model; it has no bytes, since its image is put in on the way."""
+    image = {"type": "image_url", "image_url": {"url": subject.url}}
+    content = [image, {"type": "text", "text": task.prompt}]
+    document: dict[str, Any] = {
+        "model": subject.model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+    }
+    if sampling.seed is not None:
+        document["seed"] = sampling.seed
+    if task.form.constraint is not None:
+        document["structured_outputs"] = task.form.constraint
+    refs = (ImageRef(subject.url, subject.render, 0, 0),)
+    return Ask(PATH, b"", document, subject.model, stream=False, images=refs, request_id=request_id)
+
+
+def _said(reply: Reply) -> tuple[str, dict[str, Any] | None]:
+    """The text and the usage of a worker's answer."""
+    try:
+        document = orjson.loads(reply.first)
+        if reply.status >= 400:
+            raise _refusal(reply.status, str(document["error"]["message"]), document["error"].get("param"))
+        return document["choices"][0]["message"]["content"] or "", document.get("usage")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise WorkerFailed("The worker answered something that is no chat completion.") from None
+
+
+def _refusal(status: int, message: str, param: str | None) -> SarlensError:
+    """A worker's error as one of ours, in the worker's words."""
+    if status in {429, 503}:
+        return NoWorker(message, param=param, retry_after=2)
+    if status >= 500:
+        return WorkerFailed(message, param=param)
+    kind = {404: ModelNotFound, 413: TooLarge}.get(status, BadRequest)
+    return kind(message, param=param)

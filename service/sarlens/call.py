@@ -25,7 +25,9 @@ class Call:
         self._pictures = pictures
         self._image_first = image_first
         self._drawn: bytes | None = None
-        self.ids = tuple(negative.id if negative.public else salted(negative.id, ask.salt) for negative in negatives)
+        self.ids = tuple(
+            negative.id if negative.public else salted(negative.id, ask.terms.salt) for negative in negatives
+        )
 
     @property
     def path(self) -> str:

@@ -11,7 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from sarlens.errors import BadRequest, SourceRefused, TooLarge
-from sarlens.request import ImageRef, Render
+from sarlens.request import ANYBODY, ImageRef, Render, Terms
 
 _WORKER_FETCHED = ("audio_url", "video_url")
 
@@ -21,7 +21,6 @@ class Ask:
     """One request as it came in.
 
     ``body`` holds the caller's bytes; they reach the worker untouched unless ``images`` names parts to resolve.
-    ``salt`` keeps what workers remember for this caller apart from what they remember for others.
     """
 
     path: str
@@ -31,10 +30,10 @@ class Ask:
     stream: bool
     images: tuple[ImageRef, ...]
     request_id: str
-    salt: str = ""
+    terms: Terms = ANYBODY
 
 
-def parse_ask(path: str, body: bytes, request_id: str, *, max_images: int) -> Ask:
+def parse_ask(path: str, body: bytes, request_id: str, *, max_images: int, terms: Terms = ANYBODY) -> Ask:
     """Read a completion or chat body.
 
     Raises:
@@ -51,7 +50,7 @@ def parse_ask(path: str, body: bytes, request_id: str, *, max_images: int) -> As
     if model is not None and not isinstance(model, str):
         raise BadRequest("model must be a string.", param="model")
     images = find_images(document.get("messages"), max_images=max_images)
-    return Ask(path, body, document, model, document.get("stream") is True, images, request_id)
+    return Ask(path, body, document, model, document.get("stream") is True, images, request_id, terms)
 
 
 def find_images(messages: object, *, max_images: int) -> tuple[ImageRef, ...]:

@@ -23,6 +23,9 @@ from sarlens.serve import CannotListen, listen, serve
 from sarlens.settings import Settings, describe
 from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
 
+CUT = 3
+"""Exit code of a gateway that had to break off requests when it ended."""
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -55,7 +58,8 @@ def serve_command(
     """Serve the gateway for workers that run already.
 
     Every setting can be given in the environment or in a file .env, such as SARLENS_S3__ENDPOINT; docs/settings.md
-    lists them.
+    lists them. At SIGTERM no more work is taken and open requests may finish; the exit code is 0 when all did, 3 when
+    some were cut.
 
     Example: sarlens serve --worker http://gpu-1:8000 --worker http://gpu-2:8000
     """
@@ -65,7 +69,8 @@ def serve_command(
     if not settings.worker.urls:
         _fail("no worker is named: give --worker http://host:8000, or set SARLENS_WORKER__URLS")
     try:
-        serve(settings, listen(settings.host, settings.port))
+        if not serve(settings, listen(settings.host, settings.port)):
+            raise SystemExit(CUT)
     except CannotListen as error:
         _fail(str(error))
 

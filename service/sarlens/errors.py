@@ -12,12 +12,15 @@ SarlensError
 │   ├── ImageNotFound         404  no such object, bucket or page
 │   └── ModelNotFound         404  no worker serves the model
 ├── TooLarge                  413  a body or an image over the limit
+├── DeadlinePassed            408  the caller's deadline came before the answer
 ├── SourceChanged             409  the object changed while it was read
 ├── SourceUnavailable         502  the store cannot be reached or fails
 │   └── StoreCredentials      502  the gateway's own credentials are missing or wrong
 ├── WorkerFailed              502  a worker broke off or answered nonsense
 │   └── WorkerUnreachable     502  a worker answered not one byte
 ├── NoWorker                  503  no worker can take the request now
+├── Overloaded                503  more is asked than can be answered soon
+├── Draining                  503  this gateway is going down
 └── Timeout                   504  a source or a worker took too long
 
 Errors carry plain values: a sentence for the caller and, where one field is to blame, its name.
@@ -114,6 +117,14 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class DeadlinePassed(SarlensError):
+    """The caller's deadline came before the answer."""
+
+    status = 408
+    kind = "timeout_error"
+    code = "deadline_passed"
+
+
 class SourceChanged(SarlensError):
     """The object was replaced while it was being read."""
 
@@ -164,6 +175,22 @@ class NoWorker(SarlensError):
     status = 503
     kind = "overloaded_error"
     code = "no_worker"
+
+
+class Overloaded(SarlensError):
+    """More is asked than can be answered soon."""
+
+    status = 503
+    kind = "overloaded_error"
+    code = "overloaded"
+
+
+class Draining(SarlensError):
+    """This gateway is going down and takes no more work."""
+
+    status = 503
+    kind = "overloaded_error"
+    code = "draining"
 
 
 class Timeout(SarlensError):

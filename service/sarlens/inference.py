@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
+from sarlens.admission.deadline import in_time
+from sarlens.admission.gate import Gate
 from sarlens.call import Call
 from sarlens.chat import Ask
 from sarlens.dispatch import Dispatcher
@@ -22,6 +24,7 @@ class Inference:
         pool: Pool,
         pictures: Pictures,
         dispatcher: Dispatcher,
+        gate: Gate,
         *,
         size: int,
         sizes: Mapping[str, int],
@@ -30,6 +33,7 @@ class Inference:
         self.pool = pool
         self.pictures = pictures
         self._dispatcher = dispatcher
+        self._gate = gate
         self._size = size
         self._sizes = sizes
         self._image_first = image_first
@@ -43,9 +47,13 @@ class Inference:
         """
         model = self.pool.resolve(ask.model)
         size = self.picture_size(model)
-        negatives = await asyncio.gather(*(self.pictures.find(ref.url, ref.render, size) for ref in ask.images))
-        call = Call(ask, negatives, self.pictures, image_first=self._image_first)
-        async with self._dispatcher.answer(model, call) as reply:
+        async with AsyncExitStack() as open_until_read:
+            async with in_time(ask.terms.deadline):
+                pixels = sum(((ref.render and ref.render.size) or size) ** 2 for ref in ask.images)
+                await open_until_read.enter_async_context(self._gate.admitted(ask.terms, pixels))
+                negatives = await asyncio.gather(*(self.pictures.find(ref.url, ref.render, size) for ref in ask.images))
+                call = Call(ask, negatives, self.pictures, image_first=self._image_first)
+                reply = await open_until_read.enter_async_context(self._dispatcher.answer(model, call))
             yield reply
 
     def picture_size(self, model: str | None) -> int:

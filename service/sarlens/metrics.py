@@ -10,7 +10,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
-Stage = Literal["fetch", "decode", "render", "queue", "worker"]
+Stage = Literal["fetch", "decode", "render", "queue", "admission", "worker"]
 
 _SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
@@ -51,6 +51,7 @@ class Metrics:
             "sarlens_pictures_sent", "Pictures sent to workers: as data, as an id, or as an id that missed.", "form"
         )
         self.retries = counter("sarlens_retries", "Attempts that failed before their first byte.", "reason")
+        self.queued = Gauge("sarlens_queued_requests", "Requests that wait for a place.", registry=self.registry)
         self.worker_ready = gauge("sarlens_worker_ready", "Whether a worker answers its health check.")
         self.worker_in_flight = gauge("sarlens_worker_in_flight_requests", "Requests that a worker is answering.")
 

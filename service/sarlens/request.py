@@ -78,3 +78,19 @@ class ImageRef(NamedTuple):
     render: Render | None
     message: int
     part: int
+
+
+class Terms(NamedTuple):
+    """On what terms a caller is served.
+
+    ``salt`` keeps what workers remember for this caller apart from what they remember for others. A lower
+    ``priority`` is served first. ``deadline`` is in seconds since 1970, after which an answer is of no use.
+    """
+
+    salt: str = ""
+    priority: int = 0
+    deadline: float | None = None
+
+
+ANYBODY = Terms()
+"""The terms of a caller of whom nothing is known."""

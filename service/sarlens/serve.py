@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
+from types import FrameType
 
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp
 
+from sarlens.ingress.front import Front
 from sarlens.log import configure_logging
 from sarlens.settings import Settings
 from sarlens.wiring import open_gateway
@@ -34,32 +36,69 @@ def listen(host: str, port: int) -> socket.socket:
     return taken
 
 
-def serve(settings: Settings, taken: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then let open requests finish within ``drain_s``."""
+def serve(settings: Settings, taken: socket.socket) -> bool:
+    """Serve until SIGINT or SIGTERM, then let open requests finish within ``drain_s``.
+
+    Returns:
+        Whether all of them did.
+    """
     configure_logging(settings.log_level)
-    uvloop.run(_serve(settings, taken))
+    return uvloop.run(_serve(settings, taken))
 
 
-async def _serve(settings: Settings, taken: socket.socket) -> None:
+async def _serve(settings: Settings, taken: socket.socket) -> bool:
     async with open_gateway(settings) as app:
-        server = web_server(app, drain_s=settings.drain_s)
+        server = GatewayServer(app, drain_s=settings.drain_s)
         # uvicorn raises a signal again once it has drained, which would end the process before the gateway is closed.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGHUP, server.handle_exit)
         await server.serve(sockets=[taken])
+        return not server.cut
 
 
-def web_server(app: ASGIApp, *, drain_s: float) -> uvicorn.Server:
-    """The HTTP server of a gateway; httptools parses, uvloop waits."""
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=int(drain_s),
-    )
-    return uvicorn.Server(config)
+class GatewayServer(uvicorn.Server):
+    """The HTTP server of a gateway; httptools parses, uvloop waits.
+
+    At the first signal it refuses new work and goes on listening, so that whoever balances load reads from
+    ``/readyz`` that it is going; it ends when open requests have finished or ``drain_s`` are over, or at the second
+    signal. ``cut`` counts requests that had to be broken off.
+    """
+
+    def __init__(self, app: Front, *, drain_s: float) -> None:
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        super().__init__(config)
+        self.cut = 0
+        self._duty = app.duty
+        self._drain_s = drain_s
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; a second signal ends it."""
+        if self._duty.draining:
+            self.cut = self._duty.open
+            super().handle_exit(sig, frame)
+            return
+        self._duty.draining = True
+        self._loop.call_soon_threadsafe(self._drain)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal has come and open requests have ended."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def _drain(self) -> None:
+        self._draining = asyncio.create_task(self._end_when_idle())
+
+    async def _end_when_idle(self) -> None:
+        self.cut = await self._duty.drain(self._drain_s)
+        self.should_exit = True

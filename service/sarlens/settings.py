@@ -82,6 +82,16 @@ class RoutingSettings(_Group):
     ] = None
 
 
+class AdmissionSettings(_Group):
+    """How much is taken on at the same time, by each process."""
+
+    requests: Annotated[int, Field(ge=1, description="Most requests at work, for each worker that is ready.")] = 256
+    pixels: Annotated[int, Field(ge=1, description="Most pixels of pictures among the requests at work.")] = 2**30
+    body_bytes: Annotated[Bytes, Field(description="Most bytes of request bodies in memory.")] = 512 * 2**20
+    queue: Annotated[int, Field(ge=0, description="Most requests that wait; more are refused at once.")] = 1024
+    queue_s: Annotated[Seconds, Field(description="Longest wait.")] = 30.0
+
+
 class LimitSettings(_Group):
     """What is refused before memory is spent on it."""
 
@@ -150,6 +160,7 @@ class Settings(BaseSettings):
     drain_s: Annotated[Seconds, Field(description="Time that open requests have to finish after SIGTERM.")] = 30.0
     worker: WorkerSettings = WorkerSettings()
     routing: RoutingSettings = RoutingSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     limit: LimitSettings = LimitSettings()
     render: RenderSettings = RenderSettings()
     s3: S3Settings = S3Settings()

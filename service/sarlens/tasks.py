@@ -18,7 +18,7 @@ from sarlens.prompts.applications import Application
 from sarlens.prompts.classify import classify, made_from_boxes
 from sarlens.prompts.form import FREE, Form, form_of
 from sarlens.prompts.wording import Style, caption_prompt, question_prompt
-from sarlens.request import ImageRef, Render
+from sarlens.request import ImageRef, Render, Terms
 from sarlens.workers.client import Reply
 
 PATH = "/v1/chat/completions"
@@ -116,7 +116,12 @@ async def examine(inference: Inference, model: str | None, url: str, render: Ren
 
 
 async def ask_all(
-    inference: Inference, subject: Subject, tasks: Sequence[Task], sampling: Sampling, request_id: str
+    inference: Inference,
+    subject: Subject,
+    tasks: Sequence[Task],
+    sampling: Sampling,
+    request_id: str,
+    terms: Terms,
 ) -> AsyncGenerator[Outcome]:
     """Ask all at the same time, and yield each outcome as it is there.
 
@@ -126,7 +131,7 @@ async def ask_all(
         SarlensError: all tasks failed with this one.
     """
     held: list[Outcome] | None = []
-    async with aclosing(_as_they_come(inference, subject, tasks, sampling, request_id)) as outcomes:
+    async with aclosing(_as_they_come(inference, subject, tasks, sampling, request_id, terms)) as outcomes:
         async for outcome in outcomes:
             if held is None:
                 yield outcome
@@ -141,12 +146,17 @@ async def ask_all(
 
 
 async def _as_they_come(
-    inference: Inference, subject: Subject, tasks: Sequence[Task], sampling: Sampling, request_id: str
+    inference: Inference,
+    subject: Subject,
+    tasks: Sequence[Task],
+    sampling: Sampling,
+    request_id: str,
+    terms: Terms,
 ) -> AsyncGenerator[Outcome]:
     async def outcome(index: int, task: Task) -> Outcome:
         try:
             # Workers tell requests apart by their ids.
-            return Outcome(index, await _ask(inference, subject, task, sampling, f"{request_id}-{index}"))
+            return Outcome(index, await _ask(inference, subject, task, sampling, f"{request_id}-{index}", terms))
         except SarlensError as error:
             return Outcome(index, error)
 
@@ -167,14 +177,16 @@ def _shared_error(outcomes: Sequence[Outcome]) -> SarlensError | None:
     return errors[0] if len(errors) == len(outcomes) and len(kinds) == 1 else None
 
 
-async def _ask(inference: Inference, subject: Subject, task: Task, sampling: Sampling, request_id: str) -> Finding:
+async def _ask(
+    inference: Inference, subject: Subject, task: Task, sampling: Sampling, request_id: str, terms: Terms
+) -> Finding:
     begun = perf_counter()
-    async with inference.answer(_as_chat(subject, task, sampling, request_id)) as reply:
+    async with inference.answer(_as_chat(subject, task, sampling, request_id, terms)) as reply:
         text, usage = _said(reply)
     return Finding(text, usage, perf_counter() - begun)
 
 
-def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str) -> Ask:
+def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str, terms: Terms) -> Ask:
     """The chat that puts the task to a model; it has no bytes, since its image is put in on the way."""
     image = {"type": "image_url", "image_url": {"url": subject.url}}
     content = [image, {"type": "text", "text": task.prompt}]
@@ -189,7 +201,7 @@ def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str) 
     if task.form.constraint is not None:
         document["structured_outputs"] = task.form.constraint
     refs = (ImageRef(subject.url, subject.render, 0, 0),)
-    return Ask(PATH, b"", document, subject.model, stream=False, images=refs, request_id=request_id)
+    return Ask(PATH, b"", document, subject.model, stream=False, images=refs, request_id=request_id, terms=terms)
 
 
 def _said(reply: Reply) -> tuple[str, dict[str, Any] | None]:

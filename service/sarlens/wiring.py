@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from starlette.types import ASGIApp
-
+from sarlens.admission.gate import Gate
+from sarlens.admission.memory import Memory
 from sarlens.dispatch import Dispatcher
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import Blocks, ByteLRU
@@ -22,6 +22,7 @@ from sarlens.imagery.s3_account import Account
 from sarlens.imagery.source import Source, Sources
 from sarlens.inference import Inference
 from sarlens.ingress.app import build_app
+from sarlens.ingress.front import Front
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
@@ -33,7 +34,7 @@ from sarlens.workers.residency import Residency
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncIterator[ASGIApp]:
+async def open_gateway(settings: Settings) -> AsyncIterator[Front]:
     """The gateway as an ASGI application; all that it opened is closed with the context."""
     async with AsyncExitStack() as stack:
         metrics = Metrics()
@@ -43,6 +44,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[ASGIApp]:
             pool,
             pictures,
             _dispatcher(settings, pool, metrics),
+            _gate(settings, pool, metrics),
             size=settings.render.size,
             sizes=settings.render.sizes,
             image_first=settings.routing.image_first,
@@ -50,11 +52,23 @@ async def open_gateway(settings: Settings) -> AsyncIterator[ASGIApp]:
         limit = settings.limit
         yield build_app(
             inference,
+            Memory(settings.admission.body_bytes),
             metrics,
             body_bytes=limit.body_bytes,
             max_images=limit.images,
             max_questions=limit.questions,
         )
+
+
+def _gate(settings: Settings, pool: Pool, metrics: Metrics) -> Gate:
+    given = settings.admission
+    return Gate(
+        places=lambda: given.requests * pool.ready_workers,
+        pixels=given.pixels,
+        queue=given.queue,
+        queue_s=given.queue_s,
+        metrics=metrics,
+    )
 
 
 def _dispatcher(settings: Settings, pool: Pool, metrics: Metrics) -> Dispatcher:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from sarlens.serve import listen, web_server
+from sarlens.serve import GatewayServer, listen
 from sarlens.settings import Settings
 from sarlens.wiring import open_gateway
 
@@ -18,7 +18,7 @@ async def gateway(settings: Settings, *, ready: bool = True) -> AsyncIterator[st
     """Serve with these settings and yield the base URL, when a worker answers if ``ready``."""
     taken = listen("127.0.0.1", 0)
     async with open_gateway(settings) as app:
-        server = web_server(app, drain_s=1)
+        server = GatewayServer(app, drain_s=1)
         serving = asyncio.create_task(server._serve(sockets=[taken]))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         try:

@@ -10,8 +10,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 import sarlens
+from sarlens.admission.memory import Memory
 from sarlens.errors import BadRequest, NotFound, SarlensError, WrongMethod
 from sarlens.inference import Inference
+from sarlens.ingress.duty import Duty
 from sarlens.ingress.front import Front
 from sarlens.ingress.health import health_router
 from sarlens.ingress.models import models_router
@@ -23,8 +25,11 @@ from sarlens.ingress.tasks import tasks_router
 from sarlens.metrics import Metrics
 
 
-def build_app(inference: Inference, metrics: Metrics, *, body_bytes: int, max_images: int, max_questions: int) -> Front:
+def build_app(
+    inference: Inference, memory: Memory, metrics: Metrics, *, body_bytes: int, max_images: int, max_questions: int
+) -> Front:
     """The ASGI application of a gateway."""
+    duty = Duty()
     rest = FastAPI(
         title="Sarlens",
         version=sarlens.__version__,
@@ -34,13 +39,13 @@ def build_app(inference: Inference, metrics: Metrics, *, body_bytes: int, max_im
     )
     rest.include_router(models_router(inference.pool))
     rest.include_router(picture_router(inference))
-    rest.include_router(tasks_router(inference, metrics, body_bytes=body_bytes, max_questions=max_questions))
-    rest.include_router(health_router(inference.pool, metrics))
+    rest.include_router(tasks_router(inference, memory, metrics, body_bytes=body_bytes, max_questions=max_questions))
+    rest.include_router(health_router(inference.pool, duty, metrics))
     for kind in (SarlensError, HTTPException, RequestValidationError, Exception):
         rest.add_exception_handler(kind, _refusal(metrics))
     document_completions(rest)
-    completions = Completions(inference, metrics, body_bytes=body_bytes, max_images=max_images)
-    return Front(completions, rest, metrics)
+    completions = Completions(inference, memory, metrics, body_bytes=body_bytes, max_images=max_images)
+    return Front(completions, rest, duty, metrics)
 
 
 def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
 from starlette.types import Receive, Scope
 
+from sarlens.errors import BadRequest, DeadlinePassed
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_SECONDS = re.compile(rb"[0-9]{1,11}(?:\.[0-9]{1,9})?")
 
 
 class CallerGone(Exception):
@@ -23,6 +27,23 @@ def request_id(scope: Scope) -> str:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
     return uuid4().hex
+
+
+def deadline(scope: Scope) -> float | None:
+    """The time of ``X-Request-Deadline``, in seconds since 1970, or None.
+
+    Raises:
+        BadRequest: it is no time.
+        DeadlinePassed: it is over.
+    """
+    for name, value in scope["headers"]:
+        if name == b"x-request-deadline":
+            if not _SECONDS.fullmatch(value):
+                raise BadRequest("X-Request-Deadline must be a time in seconds since 1970, such as 1767225600.5.")
+            if float(value) <= time.time():
+                raise DeadlinePassed("The deadline had passed when the request came.")
+            return float(value)
+    return None
 
 
 @contextmanager

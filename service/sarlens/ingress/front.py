@@ -11,20 +11,24 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sarlens.errors import SarlensError
-from sarlens.ingress.caller import CallerGone, request_id
+from sarlens.ingress.caller import CallerGone, deadline, request_id
+from sarlens.ingress.duty import Duty
 from sarlens.ingress.openai import PATHS, Completions
 from sarlens.ingress.replies import UNEXPECTED, send_error
 from sarlens.metrics import Metrics
+from sarlens.request import Terms
 
 log = structlog.get_logger(__name__)
 
+_WORK = "/v1/"
 _GONE = 499  # the status that nginx logs for a caller who left; it never goes out
 
 
 class Front:
     """Dispatches requests and watches over their answers."""
 
-    def __init__(self, completions: Completions, rest: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, completions: Completions, rest: ASGIApp, duty: Duty, metrics: Metrics) -> None:
+        self.duty = duty
         self._completions = completions
         self._rest = rest
         self._metrics = metrics
@@ -39,7 +43,12 @@ class Front:
         answer = _Answer(send, name)
         hot = scope["path"] in PATHS
         try:
-            await (self._completions if hot else self._rest)(scope, receive, answer.send)
+            if scope["path"].startswith(_WORK):
+                with self.duty.request():
+                    scope["sarlens.terms"] = Terms(deadline=deadline(scope))
+                    await (self._completions if hot else self._rest)(scope, receive, answer.send)
+            else:
+                await self._rest(scope, receive, answer.send)
         except CallerGone:
             answer.status = _GONE
         except SarlensError as error:

@@ -6,12 +6,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 import sarlens
-from sarlens.errors import NoWorker
+from sarlens.errors import Draining, NoWorker
+from sarlens.ingress.duty import Duty
 from sarlens.metrics import Metrics
 from sarlens.workers.pool import Pool
 
 
-def health_router(pool: Pool, metrics: Metrics) -> APIRouter:
+def health_router(pool: Pool, duty: Duty, metrics: Metrics) -> APIRouter:
     """The routes that an orchestrator asks."""
     router = APIRouter(tags=["health"])
 
@@ -20,9 +21,11 @@ def health_router(pool: Pool, metrics: Metrics) -> APIRouter:
         """The process is alive and answers."""
         return {"status": "alive", "version": sarlens.__version__}
 
-    @router.get("/readyz", responses={503: {"description": "No worker answers."}})
+    @router.get("/readyz", responses={503: {"description": "No worker answers, or the gateway is going down."}})
     async def ready() -> Response:
         """Some worker answers, so a question can be asked."""
+        if duty.draining:
+            raise Draining("This gateway is going down.", retry_after=1)
         if not pool.ready:
             raise NoWorker("No worker is ready. Try again in a moment.", retry_after=2)
         return JSONResponse({"status": "ready", "models": sorted(pool.models())})

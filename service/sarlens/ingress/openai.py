@@ -11,6 +11,8 @@ import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from sarlens.admission.deadline import in_time
+from sarlens.admission.memory import Memory
 from sarlens.chat import Ask, parse_ask
 from sarlens.errors import SarlensError, WorkerFailed, WrongMethod
 from sarlens.inference import Inference
@@ -28,8 +30,11 @@ PATHS = frozenset({"/v1/chat/completions", "/v1/completions"})
 class Completions:
     """``POST /v1/chat/completions`` and ``POST /v1/completions``."""
 
-    def __init__(self, inference: Inference, metrics: Metrics, *, body_bytes: int, max_images: int) -> None:
+    def __init__(
+        self, inference: Inference, memory: Memory, metrics: Metrics, *, body_bytes: int, max_images: int
+    ) -> None:
         self._inference = inference
+        self._memory = memory
         self._metrics = metrics
         self._body_bytes = body_bytes
         self._max_images = max_images
@@ -39,14 +44,16 @@ class Completions:
         arrived = perf_counter()
         if scope["method"] != "POST":
             raise WrongMethod(f"{scope['path']} is asked with POST.")
-        body = await read_body(scope, receive, self._body_bytes)
-        ask = parse_ask(scope["path"], body, scope["sarlens.request_id"], max_images=self._max_images)
-        with leaving_cancels(receive):
-            async with self._inference.answer(ask) as reply:
-                if reply.streams:
-                    await self._stream(ask, reply, send, arrived)
-                else:
-                    await self._whole(ask, reply, send)
+        with self._memory.holding() as holding:
+            body = await read_body(scope, receive, self._body_bytes, holding)
+            terms, request_id = scope["sarlens.terms"], scope["sarlens.request_id"]
+            ask = parse_ask(scope["path"], body, request_id, max_images=self._max_images, terms=terms)
+            with leaving_cancels(receive):
+                async with self._inference.answer(ask) as reply:
+                    if reply.streams:
+                        await self._stream(ask, reply, send, arrived)
+                    else:
+                        await self._whole(ask, reply, send)
 
     async def _whole(self, ask: Ask, reply: Reply, send: Send) -> None:
         body = reply.first
@@ -62,9 +69,10 @@ class Completions:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         tally = Tally(arrived)
         try:
-            async for chunk in reply.chunks():
-                tally.see(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async with in_time(ask.terms.deadline):
+                async for chunk in reply.chunks():
+                    tally.see(chunk)
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
             if not tally.done:
                 raise WorkerFailed("The worker ended its answer before it was complete.")
         except SarlensError as error:

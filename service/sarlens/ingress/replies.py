@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from sarlens.admission.memory import Holding
 from sarlens.errors import BadRequest, SarlensError, TooLarge
 
 UNEXPECTED = "Something went wrong inside Sarlens; it has been logged under the request id."
@@ -48,17 +49,20 @@ async def send_json(
     await send({"type": "http.response.body", "body": body})
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The request's body, refused as soon as it is known to be too large.
+async def read_body(scope: Scope, receive: Receive, limit: int, holding: Holding) -> bytes:
+    """The request's body, refused as soon as it is known to be too large; ``holding`` counts it.
 
     Raises:
         TooLarge: it is longer than ``limit`` bytes, or says that it will be.
+        Overloaded: there is no memory for it now.
         BadRequest: the caller went away before it was complete.
     """
     too_large = TooLarge(f"The body is over the limit of {limit} bytes.")
     for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
-            raise too_large
+        if name == b"content-length":
+            if int(value) > limit:
+                raise too_large
+            holding.grow(int(value))
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -69,6 +73,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise too_large
+        holding.grow(size)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)

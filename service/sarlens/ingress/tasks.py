@@ -11,6 +11,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from sarlens.admission.memory import Memory
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.inference import Inference
 from sarlens.ingress.bodies import CaptionBody, VqaBody, parse_body
@@ -26,7 +27,9 @@ NDJSON = "application/x-ndjson"
 Item = dict[str, Any]
 
 
-def tasks_router(inference: Inference, metrics: Metrics, *, body_bytes: int, max_questions: int) -> APIRouter:
+def tasks_router(
+    inference: Inference, memory: Memory, metrics: Metrics, *, body_bytes: int, max_questions: int
+) -> APIRouter:
     """The routes of the tasks."""
     router = APIRouter(tags=["tasks"])
     desk = _Desk(inference, metrics)
@@ -35,7 +38,8 @@ def tasks_router(inference: Inference, metrics: Metrics, *, body_bytes: int, max
     async def vqa(request: Request) -> Response:
         """Answer questions about one image: in the order asked, or as NDJSON, each as soon as it is ready."""
         arrived = perf_counter()
-        body = parse_body(VqaBody, await read_body(request.scope, request.receive, body_bytes))
+        with memory.holding() as holding:
+            body = parse_body(VqaBody, await read_body(request.scope, request.receive, body_bytes, holding))
         if len(body.questions) > max_questions:
             raise BadRequest(f"A request may hold at most {max_questions} questions.", param="questions")
         with leaving_cancels(request.receive):
@@ -49,7 +53,8 @@ def tasks_router(inference: Inference, metrics: Metrics, *, body_bytes: int, max
     async def captions(request: Request) -> Response:
         """Describe one image: in one sentence, or in detail."""
         arrived = perf_counter()
-        body = parse_body(CaptionBody, await read_body(request.scope, request.receive, body_bytes))
+        with memory.holding() as holding:
+            body = parse_body(CaptionBody, await read_body(request.scope, request.receive, body_bytes, holding))
         with leaving_cancels(request.receive):
             (item,) = [item async for item in await desk.items(request, body, arrived)]
         return _json(item)
@@ -71,13 +76,14 @@ class _Desk:
             SarlensError: the model or the image cannot be had; from the items: all tasks failed with it.
         """
         subject = await examine(self._inference, body.model, body.image.url, body.image.sar)
-        return self._answers(request.scope["sarlens.request_id"], body, subject, arrived)
+        return self._answers(request.scope, body, subject, arrived)
 
     async def _answers(
-        self, request_id: str, body: VqaBody | CaptionBody, subject: Subject, arrived: float
+        self, scope: Scope, body: VqaBody | CaptionBody, subject: Subject, arrived: float
     ) -> AsyncGenerator[Item]:
-        tasks = body.tasks
-        async with aclosing(ask_all(self._inference, subject, tasks, body.sampling, request_id)) as outcomes:
+        tasks, request_id = body.tasks, scope["sarlens.request_id"]
+        asked = ask_all(self._inference, subject, tasks, body.sampling, request_id, scope["sarlens.terms"])
+        async with aclosing(asked) as outcomes:
             async for outcome in outcomes:
                 self._count(outcome, subject.model)
                 item = _item(outcome, tasks[outcome.index], subject, request_id)

@@ -117,7 +117,12 @@ class Pool:
     @property
     def ready(self) -> bool:
         """Whether some worker answers."""
-        return any(worker.ready for worker in self.workers)
+        return self.ready_workers > 0
+
+    @property
+    def ready_workers(self) -> int:
+        """How many workers answer."""
+        return sum(worker.ready for worker in self.workers)
 
     def models(self) -> dict[str, dict[str, Any]]:
         """The cards of every model that a ready worker serves, by id."""

@@ -1,0 +1,29 @@
+"""The time after which an answer is of no use to its caller."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sarlens.errors import DeadlinePassed
+
+
+@asynccontextmanager
+async def in_time(deadline: float | None) -> AsyncIterator[None]:
+    """Cancel what runs inside at the deadline, in seconds since 1970; None is never.
+
+    Raises:
+        DeadlinePassed: it came, or had come before.
+    """
+    if deadline is None:
+        yield
+        return
+    try:
+        async with asyncio.timeout(deadline - time.time()) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise DeadlinePassed("The deadline came before the answer.") from None

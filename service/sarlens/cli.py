@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 import sarlens
+from sarlens.admission.keys import Key, KeysInvalid, new_key
 from sarlens.ask import AskFailed, question_body, save_picture, stream_answer
 from sarlens.chat import parse_render, sar_from_text
 from sarlens.child import ChildFailed
 from sarlens.errors import SarlensError
 from sarlens.local import run_local
-from sarlens.serve import CannotListen, listen, serve
+from sarlens.serve import CannotListen, is_loopback, listen, serve
 from sarlens.settings import Settings, describe
 from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
 
@@ -54,6 +55,9 @@ def serve_command(
     worker: Annotated[list[str] | None, typer.Option(help="Base URL of a vLLM worker; may be repeated.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 8080]")] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Serve without API keys also on addresses that others can reach.")
+    ] = False,
 ) -> None:
     """Serve the gateway for workers that run already.
 
@@ -66,13 +70,45 @@ def serve_command(
     settings = _settings(host=host, port=port)
     if worker:
         settings = _settings(host=host, port=port, worker={**settings.worker.model_dump(), "urls": worker})
+    if not (settings.keys.file or settings.keys.open or open_to_all or is_loopback(settings.host)):
+        _fail(
+            f"{settings.host} can be reached by others, and no API keys are set: name a file of keys in "
+            "SARLENS_KEYS__FILE (`sarlens key` makes one), or say --open"
+        )
     if not settings.worker.urls:
         _fail("no worker is named: give --worker http://host:8000, or set SARLENS_WORKER__URLS")
     try:
         if not serve(settings, listen(settings.host, settings.port)):
             raise SystemExit(CUT)
-    except CannotListen as error:
+    except (CannotListen, KeysInvalid) as error:
         _fail(str(error))
+
+
+@app.command("key")
+def key_command(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    models: Annotated[list[str] | None, typer.Option("--model", help="Model that it opens, such as sar-*.")] = None,
+    images: Annotated[list[str] | None, typer.Option("--images", help="Place that it opens: s3://scenes/2026")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(help="Most requests a minute.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help="Most tokens a minute.")] = None,
+    priority: Annotated[int, typer.Option(help="Lower goes first.")] = 0,
+) -> None:
+    """Make an API key: the key goes to standard error, once, its entry for SARLENS_KEYS__FILE to standard output.
+
+    The file is a JSON list of such entries. Options may be repeated; what is left out is not restricted.
+
+    Example: sarlens key gis-team --images s3://scenes --requests-per-minute 600
+    """
+    secret, digest = new_key()
+    given = {"models": models, "images": images, "requests_per_minute": requests_per_minute}
+    given |= {"tokens_per_minute": tokens_per_minute}
+    try:
+        entry = Key(name=name, sha256=digest, priority=priority, **{k: v for k, v in given.items() if v})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        _fail(f"{first['loc'][0]}: {first['msg']}")
+    typer.echo(f"The key of {name}, shown this once: {secret}", err=True)
+    typer.echo(entry.model_dump_json(exclude_defaults=True))
 
 
 @app.command()

@@ -7,6 +7,8 @@ SarlensError
 │   ├── BandMissing           400  the image has no such band
 │   ├── SourceRefused         400  a scheme or host that policy does not allow
 │   └── WrongMethod           405  the path is right, the method is not
+├── Unauthenticated           401  no API key, or none that is known
+├── NotAllowed                403  the API key does not open a model or an image
 ├── AccessDenied              403  the store refuses the object to these credentials
 ├── NotFound                  404
 │   ├── ImageNotFound         404  no such object, bucket or page
@@ -14,6 +16,7 @@ SarlensError
 ├── TooLarge                  413  a body or an image over the limit
 ├── DeadlinePassed            408  the caller's deadline came before the answer
 ├── SourceChanged             409  the object changed while it was read
+├── QuotaExceeded             429  the API key has used up its minute
 ├── SourceUnavailable         502  the store cannot be reached or fails
 │   └── StoreCredentials      502  the gateway's own credentials are missing or wrong
 ├── WorkerFailed              502  a worker broke off or answered nonsense
@@ -87,6 +90,30 @@ class WrongMethod(BadRequest):
 
     status = 405
     code = "wrong_method"
+
+
+class Unauthenticated(SarlensError):
+    """The request carries no API key that is known here."""
+
+    status = 401
+    kind = "authentication_error"
+    code = "invalid_api_key"
+
+
+class NotAllowed(SarlensError):
+    """The API key does not open a model or an image."""
+
+    status = 403
+    kind = "permission_error"
+    code = "not_allowed"
+
+
+class QuotaExceeded(SarlensError):
+    """The API key has used up its requests or tokens for now."""
+
+    status = 429
+    kind = "rate_limit_error"
+    code = "quota_exceeded"
 
 
 class AccessDenied(SarlensError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -80,6 +81,18 @@ class RoutingSettings(_Group):
     hedge_s: Annotated[
         Seconds | None, Field(description="Wait after which a second worker is asked the same; left out, never.")
     ] = None
+
+
+class KeysSettings(_Group):
+    """Who may ask."""
+
+    file: Annotated[Path | None, Field(description="JSON file of API keys; left out, callers need none.")] = None
+    redis_url: Annotated[
+        SecretStr | None, Field(description="Valkey or Redis that holds quotas for all processes and replicas.")
+    ] = None
+    open: Annotated[
+        bool, Field(description="Serve everybody without keys also on addresses that others can reach.")
+    ] = False
 
 
 class AdmissionSettings(_Group):
@@ -160,6 +173,7 @@ class Settings(BaseSettings):
     drain_s: Annotated[Seconds, Field(description="Time that open requests have to finish after SIGTERM.")] = 30.0
     worker: WorkerSettings = WorkerSettings()
     routing: RoutingSettings = RoutingSettings()
+    keys: KeysSettings = KeysSettings()
     admission: AdmissionSettings = AdmissionSettings()
     limit: LimitSettings = LimitSettings()
     render: RenderSettings = RenderSettings()

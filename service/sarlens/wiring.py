@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from sarlens.admission.gate import Gate
+from sarlens.admission.keys import KeyFile
 from sarlens.admission.memory import Memory
+from sarlens.admission.quota import Buckets, LocalBuckets, Quotas, SharedBuckets
 from sarlens.dispatch import Dispatcher
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import Blocks, ByteLRU
@@ -22,6 +24,7 @@ from sarlens.imagery.s3_account import Account
 from sarlens.imagery.source import Source, Sources
 from sarlens.inference import Inference
 from sarlens.ingress.app import build_app
+from sarlens.ingress.door import Door
 from sarlens.ingress.front import Front
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
@@ -52,12 +55,27 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Front]:
         limit = settings.limit
         yield build_app(
             inference,
+            await _open_door(settings, stack),
             Memory(settings.admission.body_bytes),
             metrics,
             body_bytes=limit.body_bytes,
             max_images=limit.images,
             max_questions=limit.questions,
         )
+
+
+async def _open_door(settings: Settings, stack: AsyncExitStack) -> Door:
+    given = settings.keys
+    buckets: Buckets = LocalBuckets()
+    if given.redis_url is not None:
+        buckets = shared = SharedBuckets(given.redis_url.get_secret_value())
+        stack.push_async_callback(shared.close)
+    if given.file is None:
+        return Door(None, Quotas(buckets))
+    keys = KeyFile(given.file)
+    watching = asyncio.create_task(keys.watch_forever())
+    stack.push_async_callback(_cancel, watching)
+    return Door(keys, Quotas(buckets))
 
 
 def _gate(settings: Settings, pool: Pool, metrics: Metrics) -> Gate:

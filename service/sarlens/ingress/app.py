@@ -13,6 +13,7 @@ import sarlens
 from sarlens.admission.memory import Memory
 from sarlens.errors import BadRequest, NotFound, SarlensError, WrongMethod
 from sarlens.inference import Inference
+from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
 from sarlens.ingress.front import Front
 from sarlens.ingress.health import health_router
@@ -26,7 +27,14 @@ from sarlens.metrics import Metrics
 
 
 def build_app(
-    inference: Inference, memory: Memory, metrics: Metrics, *, body_bytes: int, max_images: int, max_questions: int
+    inference: Inference,
+    door: Door,
+    memory: Memory,
+    metrics: Metrics,
+    *,
+    body_bytes: int,
+    max_images: int,
+    max_questions: int,
 ) -> Front:
     """The ASGI application of a gateway."""
     duty = Duty()
@@ -38,14 +46,16 @@ def build_app(
         redoc_url=None,
     )
     rest.include_router(models_router(inference.pool))
-    rest.include_router(picture_router(inference))
-    rest.include_router(tasks_router(inference, memory, metrics, body_bytes=body_bytes, max_questions=max_questions))
+    rest.include_router(picture_router(inference, door))
+    rest.include_router(
+        tasks_router(inference, door, memory, metrics, body_bytes=body_bytes, max_questions=max_questions)
+    )
     rest.include_router(health_router(inference.pool, duty, metrics))
     for kind in (SarlensError, HTTPException, RequestValidationError, Exception):
         rest.add_exception_handler(kind, _refusal(metrics))
     document_completions(rest)
-    completions = Completions(inference, memory, metrics, body_bytes=body_bytes, max_images=max_images)
-    return Front(completions, rest, duty, metrics)
+    completions = Completions(inference, door, memory, metrics, body_bytes=body_bytes, max_images=max_images)
+    return Front(completions, rest, door, duty, metrics)
 
 
 def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sarlens.errors import SarlensError
 from sarlens.ingress.caller import CallerGone, deadline, request_id
+from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
 from sarlens.ingress.openai import PATHS, Completions
 from sarlens.ingress.replies import UNEXPECTED, send_error
@@ -27,10 +28,11 @@ _GONE = 499  # the status that nginx logs for a caller who left; it never goes o
 class Front:
     """Dispatches requests and watches over their answers."""
 
-    def __init__(self, completions: Completions, rest: ASGIApp, duty: Duty, metrics: Metrics) -> None:
+    def __init__(self, completions: Completions, rest: ASGIApp, door: Door, duty: Duty, metrics: Metrics) -> None:
         self.duty = duty
         self._completions = completions
         self._rest = rest
+        self._door = door
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +47,9 @@ class Front:
         try:
             if scope["path"].startswith(_WORK):
                 with self.duty.request():
-                    scope["sarlens.terms"] = Terms(deadline=deadline(scope))
+                    scope["sarlens.key"] = key = self._door.key_of(scope)
+                    salt, priority = (key.name, key.priority) if key else ("", 0)
+                    scope["sarlens.terms"] = Terms(salt, priority, deadline(scope))
                     await (self._completions if hot else self._rest)(scope, receive, answer.send)
             else:
                 await self._rest(scope, receive, answer.send)

@@ -17,6 +17,7 @@ from sarlens.chat import Ask, parse_ask
 from sarlens.errors import SarlensError, WorkerFailed, WrongMethod
 from sarlens.inference import Inference
 from sarlens.ingress.caller import leaving_cancels
+from sarlens.ingress.door import Door
 from sarlens.ingress.replies import error_object, read_body, send_json
 from sarlens.ingress.tally import Tally
 from sarlens.metrics import Metrics
@@ -31,9 +32,10 @@ class Completions:
     """``POST /v1/chat/completions`` and ``POST /v1/completions``."""
 
     def __init__(
-        self, inference: Inference, memory: Memory, metrics: Metrics, *, body_bytes: int, max_images: int
+        self, inference: Inference, door: Door, memory: Memory, metrics: Metrics, *, body_bytes: int, max_images: int
     ) -> None:
         self._inference = inference
+        self._door = door
         self._memory = memory
         self._metrics = metrics
         self._body_bytes = body_bytes
@@ -48,26 +50,31 @@ class Completions:
             body = await read_body(scope, receive, self._body_bytes, holding)
             terms, request_id = scope["sarlens.terms"], scope["sarlens.request_id"]
             ask = parse_ask(scope["path"], body, request_id, max_images=self._max_images, terms=terms)
-            with leaving_cancels(receive):
-                async with self._inference.answer(ask) as reply:
-                    if reply.streams:
-                        await self._stream(ask, reply, send, arrived)
-                    else:
-                        await self._whole(ask, reply, send)
+            key = scope["sarlens.key"]
+            if key is not None:
+                model = self._inference.pool.resolve(ask.model)
+                await self._door.admit(key, model, [ref.url for ref in ask.images])
+            tally = Tally(arrived)
+            try:
+                with leaving_cancels(receive):
+                    async with self._inference.answer(ask) as reply:
+                        await (self._stream if reply.streams else self._whole)(ask, reply, send, tally)
+            finally:
+                tally.observe(self._metrics, self._inference.pool)
+                await self._door.charge(key, tally.tokens)
 
-    async def _whole(self, ask: Ask, reply: Reply, send: Send) -> None:
+    async def _whole(self, ask: Ask, reply: Reply, send: Send, tally: Tally) -> None:
         body = reply.first
         if reply.status >= 400:
             body = _with_request_id(body, ask.request_id)
             self._metrics.errors.labels("worker_answered_error").inc()
         else:
-            Tally.of_answer(body).observe(self._metrics, self._inference.pool)
+            tally.see_whole(body)
         await send_json(send, reply.status, body, reply.content_type)
 
-    async def _stream(self, ask: Ask, reply: Reply, send: Send, arrived: float) -> None:
+    async def _stream(self, ask: Ask, reply: Reply, send: Send, tally: Tally) -> None:
         headers = [(b"content-type", reply.content_type.encode()), (b"cache-control", b"no-cache")]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        tally = Tally(arrived)
         try:
             async with in_time(ask.terms.deadline):
                 async for chunk in reply.chunks():
@@ -82,7 +89,6 @@ class Completions:
             event = b"data: " + orjson.dumps(error_object(error, ask.request_id)) + b"\n\n"
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-        tally.observe(self._metrics, self._inference.pool)
 
 
 def _with_request_id(body: bytes, request_id: str) -> bytes:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from sarlens.chat import parse_render, sar_from_text
 from sarlens.inference import Inference
+from sarlens.ingress.door import Door
 from sarlens.request import Filter, Preset, Scale
 
 
-def picture_router(inference: Inference) -> APIRouter:
+def picture_router(inference: Inference, door: Door) -> APIRouter:
     """The route that shows a rendering."""
     router = APIRouter(tags=["images"])
 
     @router.get("/v1/sar/picture", response_class=Response, responses={200: {"content": {"image/png": {}}}})
     async def picture(
+        request: Request,
         url: Annotated[str, Query(description="Image, such as s3://scenes/port.tif")],
         model: Annotated[str | None, Query(description="Render at the size that this model sees")] = None,
         window: Annotated[str | None, Query(description="col,row,width,height in full-resolution pixels")] = None,
@@ -31,6 +33,7 @@ def picture_router(inference: Inference) -> APIRouter:
         fields = {"window": window, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"scale": scale, "stretch": stretch, "size": size}
         sar = sar_from_text({name: text for name, text in fields.items() if text is not None})
+        await door.see(request.scope["sarlens.key"], url)
         shown = await inference.pictures.show(url, parse_render(sar, "sar"), inference.picture_size(model))
         headers = {"ETag": f'"{shown.id}"', "Cache-Control": "no-cache"}
         return Response(shown.data, media_type=shown.media_type, headers=headers)

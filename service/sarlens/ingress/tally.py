@@ -29,18 +29,21 @@ class Tally:
         self.usage: dict[str, Any] | None = None
 
     @classmethod
-    def of_answer(cls, body: bytes) -> Tally:
-        """The tally of an answer that came in one piece."""
-        tally = cls(0.0)
-        tally._read(body)
-        return tally
-
-    @classmethod
     def of_usage(cls, model: str | None, usage: dict[str, Any] | None) -> Tally:
         """The tally of an answer that has been read already."""
         tally = cls(0.0)
         tally.model, tally.usage = model, usage
         return tally
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the answer cost: as the worker states it, or the events that came."""
+        total = (self.usage or {}).get("total_tokens")
+        return total if isinstance(total, int) and total >= 0 else self._events
+
+    def see_whole(self, body: bytes) -> None:
+        """Read an answer that came in one piece."""
+        self._read(body)
 
     def see(self, chunk: bytes) -> None:
         """Count the server-sent events of a chunk. A worker writes one event a token, or more tokens an event."""

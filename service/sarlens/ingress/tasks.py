@@ -11,11 +11,13 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from sarlens.admission.keys import Key
 from sarlens.admission.memory import Memory
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.inference import Inference
 from sarlens.ingress.bodies import CaptionBody, VqaBody, parse_body
 from sarlens.ingress.caller import leaving_cancels
+from sarlens.ingress.door import Door
 from sarlens.ingress.openapi import task_body
 from sarlens.ingress.replies import error_object, read_body
 from sarlens.ingress.tally import Tally
@@ -28,11 +30,11 @@ Item = dict[str, Any]
 
 
 def tasks_router(
-    inference: Inference, memory: Memory, metrics: Metrics, *, body_bytes: int, max_questions: int
+    inference: Inference, door: Door, memory: Memory, metrics: Metrics, *, body_bytes: int, max_questions: int
 ) -> APIRouter:
     """The routes of the tasks."""
     router = APIRouter(tags=["tasks"])
-    desk = _Desk(inference, metrics)
+    desk = _Desk(inference, door, metrics)
 
     @router.post("/v1/sar/vqa", response_class=Response, openapi_extra=task_body(VqaBody))
     async def vqa(request: Request) -> Response:
@@ -65,8 +67,9 @@ def tasks_router(
 class _Desk:
     """Has the tasks of a request done, and writes down what comes of them."""
 
-    def __init__(self, inference: Inference, metrics: Metrics) -> None:
+    def __init__(self, inference: Inference, door: Door, metrics: Metrics) -> None:
         self._inference = inference
+        self._door = door
         self._metrics = metrics
 
     async def items(self, request: Request, body: VqaBody | CaptionBody, arrived: float) -> AsyncGenerator[Item]:
@@ -75,6 +78,8 @@ class _Desk:
         Raises:
             SarlensError: the model or the image cannot be had; from the items: all tasks failed with it.
         """
+        model = self._inference.pool.resolve(body.model)
+        await self._door.admit(request.scope["sarlens.key"], model, [body.image.url], len(body.tasks))
         subject = await examine(self._inference, body.model, body.image.url, body.image.sar)
         return self._answers(request.scope, body, subject, arrived)
 
@@ -85,16 +90,18 @@ class _Desk:
         asked = ask_all(self._inference, subject, tasks, body.sampling, request_id, scope["sarlens.terms"])
         async with aclosing(asked) as outcomes:
             async for outcome in outcomes:
-                self._count(outcome, subject.model)
+                await self._count(outcome, subject.model, scope["sarlens.key"])
                 item = _item(outcome, tasks[outcome.index], subject, request_id)
                 item["timings"]["total_ms"] = _milliseconds(perf_counter() - arrived)
                 yield item
 
-    def _count(self, outcome: Outcome, model: str) -> None:
+    async def _count(self, outcome: Outcome, model: str, key: Key | None) -> None:
         if isinstance(outcome.result, SarlensError):
             self._metrics.errors.labels(outcome.result.code).inc()
         else:
-            Tally.of_usage(model, outcome.result.usage).observe(self._metrics, self._inference.pool)
+            tally = Tally.of_usage(model, outcome.result.usage)
+            tally.observe(self._metrics, self._inference.pool)
+            await self._door.charge(key, tally.tokens)
 
 
 class _Lines(Response):

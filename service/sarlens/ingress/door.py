@@ -1,0 +1,69 @@
+"""The door: who comes in, what they may ask, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.types import Scope
+
+from sarlens.admission.keys import Key, KeyFile
+from sarlens.admission.quota import Quotas
+from sarlens.errors import NotAllowed, Unauthenticated
+from sarlens.imagery.address import plain_address
+
+_BEARER = b"bearer "
+
+
+class Door:
+    """Knows callers by their keys; without a file of keys it is open to everybody, whose key is None."""
+
+    def __init__(self, keys: KeyFile | None, quotas: Quotas) -> None:
+        self._keys = keys
+        self._quotas = quotas
+
+    def key_of(self, scope: Scope) -> Key | None:
+        """The key that a request carries.
+
+        Raises:
+            Unauthenticated: it carries none that is known.
+        """
+        if self._keys is None:
+            return None
+        for name, value in scope["headers"]:
+            if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
+                key = self._keys.find(value[len(_BEARER) :].strip().decode("latin-1"))
+                if key is not None:
+                    return key
+                raise Unauthenticated("The API key is not known here, or no longer.")
+        raise Unauthenticated("This gateway asks for an API key: Authorization: Bearer KEY.")
+
+    async def admit(self, key: Key | None, model: str, urls: Sequence[str], requests: int = 1) -> None:
+        """Let requests in, before any image is fetched.
+
+        Raises:
+            NotAllowed: the key does not open the model or one of the images.
+            QuotaExceeded: it has been used too often.
+            BadRequest: an image's URL is none.
+        """
+        if key is None:
+            return
+        if not key.may_ask(model):
+            raise NotAllowed(f"This API key does not open the model {model[:100]!r}.", param="model")
+        _look(key, urls)
+        await self._quotas.take(key, requests)
+
+    async def see(self, key: Key | None, url: str) -> None:
+        """Let a request in that asks for a picture alone; raises as ``admit`` does."""
+        if key is not None:
+            _look(key, [url])
+            await self._quotas.take(key, 1)
+
+    async def charge(self, key: Key | None, tokens: int) -> None:
+        """Count what an answer has cost."""
+        if key is not None:
+            await self._quotas.charge(key, tokens)
+
+
+def _look(key: Key, urls: Sequence[str]) -> None:
+    if key.images is not None and not all(key.may_see(plain_address(url)) for url in urls):
+        raise NotAllowed("This API key does not open an image of the request.", param="image_url")

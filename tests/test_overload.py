@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -127,3 +129,40 @@ async def answers(http: aiohttp.ClientSession, url: str, status: int) -> bool:
             return response.status == status
     except aiohttp.ClientError:
         return False
+
+
+async def test_several_processes_serve_one_port() -> None:
+    """Processes share the port and their metrics; one that is killed is replaced; SIGTERM ends all with exit code 0."""
+    async with fake_worker() as worker:
+        process, url = await gateway_process(worker, "--processes", "2")
+        try:
+            async with asyncio.timeout(60):
+                async with aiohttp.ClientSession() as http:
+                    while not await answers(http, f"{url}/readyz", 200):
+                        await asyncio.sleep(0.1)
+                children = children_of(process.pid)
+                assert len(children) == 2
+                os.kill(children[0], signal.SIGKILL)
+                while not set(children_of(process.pid)) - set(children):
+                    await asyncio.sleep(0.1)
+                statuses = []
+                for _ in range(20):
+                    async with aiohttp.ClientSession() as http:
+                        statuses.append((await ask(http, url))[0])
+                assert set(statuses) <= {200, 503}
+                served = statuses.count(200)
+                async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
+                    page = await response.text()
+                line = 'sarlens_requests_total{route="/v1/chat/completions",status="200"}'
+                assert f"{line} {served}.0" in page
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 20) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that another one started and that serve."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]

@@ -65,7 +65,7 @@ def child(name: str, command: Sequence[str], environment: Mapping[str, str], log
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  no threads run yet
+            preexec_fn=die_with_parent,  # noqa: PLW1509  no threads run yet
         )
     try:
         yield Child(name, process, log)
@@ -73,9 +73,10 @@ def child(name: str, command: Sequence[str], environment: Mapping[str, str], log
         _end(process)
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel for a SIGTERM when the parent is killed and can end nobody."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent() -> None:
+    """Ask the kernel, where it is Linux, for a SIGTERM when the parent is killed and can end nobody."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -20,12 +20,10 @@ from sarlens.chat import parse_render, sar_from_text
 from sarlens.child import ChildFailed
 from sarlens.errors import SarlensError
 from sarlens.local import run_local
+from sarlens.processes import CUT, CrewFailed, serve_many
 from sarlens.serve import CannotListen, is_loopback, listen, serve
 from sarlens.settings import Settings, describe
 from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
-
-CUT = 3
-"""Exit code of a gateway that had to break off requests when it ended."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,9 +50,15 @@ def _settings(**given: Any) -> Settings:
 
 @app.command("serve")
 def serve_command(
-    worker: Annotated[list[str] | None, typer.Option(help="Base URL of a vLLM worker; may be repeated.")] = None,
+    worker: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Base URL of a vLLM worker, or a file:, dns: or kubernetes: place of workers; may be repeated."
+        ),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 8080]")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Processes, to use several cores.")] = 1,
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Serve without API keys also on addresses that others can reach.")
     ] = False,
@@ -78,10 +82,12 @@ def serve_command(
     if not settings.worker.urls:
         _fail("no worker is named: give --worker http://host:8000, or set SARLENS_WORKER__URLS")
     try:
-        if not serve(settings, listen(settings.host, settings.port)):
-            raise SystemExit(CUT)
-    except (CannotListen, KeysInvalid) as error:
+        taken = listen(settings.host, settings.port)
+        finished = serve(settings, taken) if processes == 1 else serve_many(settings, taken, processes)
+    except (CannotListen, KeysInvalid, CrewFailed) as error:
         _fail(str(error))
+    if not finished:
+        raise SystemExit(CUT)
 
 
 @app.command("key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -9,6 +10,10 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable that prometheus_client reads when it is imported: where processes keep their figures for each other."""
 
 Stage = Literal["fetch", "decode", "render", "queue", "admission", "worker"]
 
@@ -29,8 +34,8 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=self.registry)
 
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(name, text, ["worker"], registry=self.registry)
+        def gauge(name: str, text: str, *labels: str, together: Literal["livesum", "livemax"] = "livesum") -> Gauge:
+            return Gauge(name, text, labels, registry=self.registry, multiprocess_mode=together)
 
         self.requests = counter("sarlens_requests", "Requests answered.", "route", "status")
         self.errors = counter("sarlens_errors", "Errors told to callers.", "code")
@@ -51,9 +56,13 @@ class Metrics:
             "sarlens_pictures_sent", "Pictures sent to workers: as data, as an id, or as an id that missed.", "form"
         )
         self.retries = counter("sarlens_retries", "Attempts that failed before their first byte.", "reason")
-        self.queued = Gauge("sarlens_queued_requests", "Requests that wait for a place.", registry=self.registry)
-        self.worker_ready = gauge("sarlens_worker_ready", "Whether a worker answers its health check.")
-        self.worker_in_flight = gauge("sarlens_worker_in_flight_requests", "Requests that a worker is answering.")
+        self.queued = gauge("sarlens_queued_requests", "Requests that wait for a place.")
+        self.worker_ready = gauge(
+            "sarlens_worker_ready", "Whether a worker answers its health check.", "worker", together="livemax"
+        )
+        self.worker_in_flight = gauge(
+            "sarlens_worker_in_flight_requests", "Requests that a worker is answering.", "worker"
+        )
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
@@ -64,7 +73,21 @@ class Metrics:
         finally:
             self.stages.labels(stage).observe(perf_counter() - start)
 
+    def forget_worker(self, url: str) -> None:
+        """Show a worker no longer that has left."""
+        for gauge in (self.worker_ready, self.worker_in_flight):
+            gauge.remove(url)
+
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """The page that Prometheus scrapes, and its content type."""
+        """The page that Prometheus scrapes, and its content type; where processes share a folder, that of all."""
         encoder, content_type = choose_encoder(accept)
-        return encoder(self.registry), content_type
+        registry = self.registry
+        if SHARED_FOLDER in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return encoder(registry), content_type
+
+
+def forget_process(pid: int) -> None:
+    """Count a process no longer among those that are alive."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]

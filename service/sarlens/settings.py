@@ -9,25 +9,24 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sarlens.routing.policy import Policy
+from sarlens.workers.discovery import base_url, finder
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(ge=0)]
 
 
-def _http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not a base URL such as http://gpu-1:8000")
-    return url.rstrip("/").removesuffix("/v1")
+def _workers(place: str) -> str:
+    finder(place)
+    return place
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(base_url)]
+Workers = Annotated[str, AfterValidator(_workers)]
 
 
 class _Group(BaseModel):
@@ -37,9 +36,18 @@ class _Group(BaseModel):
 class WorkerSettings(_Group):
     """The vLLM workers behind the gateway."""
 
-    urls: Annotated[tuple[HttpUrl, ...], Field(description="Base URLs of the workers.")] = ()
+    urls: Annotated[
+        tuple[Workers, ...],
+        Field(description="Workers: base URLs, or file:, dns: or kubernetes: places ([discovery](routing.md))."),
+    ] = ()
+    shares: Annotated[
+        dict[HttpUrl, Annotated[float, Field(gt=0, le=1e6)]],
+        Field(description="Part of the traffic by base URL, relative to the others' 1; for canaries."),
+    ] = {}
     api_key: Annotated[SecretStr | None, Field(description="Bearer key that the workers ask for.")] = None
-    probe_s: Annotated[Seconds, Field(description="Time between two looks at a worker's health and models.")] = 2.0
+    probe_s: Annotated[
+        Seconds, Field(description="Time between two looks for workers, and at the health and models of each.")
+    ] = 2.0
     connect_s: Annotated[Seconds, Field(description="Longest wait for a connection to a worker.")] = 2.0
     first_token_s: Annotated[Seconds, Field(description="Longest wait for a stream to begin.")] = 60.0
     answer_s: Annotated[Seconds, Field(description="Longest wait for an answer in one piece.")] = 600.0

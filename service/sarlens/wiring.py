@@ -30,6 +30,7 @@ from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
 from sarlens.workers.breaker import Breaker, RetryBudget
+from sarlens.workers.discovery import finder
 from sarlens.workers.leading import Leaders
 from sarlens.workers.openai import HttpClient, Patience, open_session
 from sarlens.workers.pool import Pool, Worker
@@ -106,16 +107,14 @@ async def _open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack
     session = await stack.enter_async_context(open_session(connect_s=given.connect_s, keepalive_s=given.keepalive_s))
     patience = Patience(given.first_token_s, given.idle_s, given.answer_s)
     key = given.api_key.get_secret_value() if given.api_key else None
-    pool = Pool(
-        Worker(
-            HttpClient(url, session, patience, api_key=key),
-            metrics,
-            residency=Residency(given.pictures),
-            breaker=Breaker(given.breaker_failures, given.breaker_s),
-        )
-        for url in given.urls
-    )
-    probing = asyncio.create_task(pool.probe_forever(given.probe_s))
+
+    def make(url: str) -> Worker:
+        client = HttpClient(url, session, patience, api_key=key)
+        breaker = Breaker(given.breaker_failures, given.breaker_s)
+        return Worker(client, metrics, residency=Residency(given.pictures), breaker=breaker)
+
+    pool = Pool([finder(place) for place in given.urls], make, given.shares)
+    probing = asyncio.create_task(pool.watch_forever(given.probe_s))
     stack.push_async_callback(_cancel, probing)
     return pool
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from sarlens.errors import BadRequest, ModelNotFound, NoWorker, SarlensError, Wo
 from sarlens.metrics import Metrics
 from sarlens.workers.breaker import Breaker
 from sarlens.workers.client import Client
+from sarlens.workers.discovery import Finder, NotFindable, Shares
 from sarlens.workers.residency import Residency
 
 log = structlog.get_logger(__name__)
@@ -29,13 +31,11 @@ class Worker:
     ``load`` counts requests, and the pictures that are still to be processed for them, ``PIXELS`` pixels as one.
     """
 
-    def __init__(
-        self, client: Client, metrics: Metrics, *, residency: Residency, breaker: Breaker, share: float = 1.0
-    ) -> None:
+    def __init__(self, client: Client, metrics: Metrics, *, residency: Residency, breaker: Breaker) -> None:
         self.client = client
         self.residency = residency
         self.breaker = breaker
-        self.share = share
+        self.share = 1.0
         self.models: dict[str, dict[str, Any]] = {}
         self.ready = False
         self.in_flight = 0
@@ -43,6 +43,7 @@ class Worker:
         self._coming: Counter[str] = Counter()
         self._ready_gauge = metrics.worker_ready.labels(client.url)
         self._in_flight_gauge = metrics.worker_in_flight.labels(client.url)
+        self._forget_gauges = partial(metrics.forget_worker, client.url)
 
     def knows(self, picture: str) -> bool:
         """Whether the worker has a picture or is being sent it, so that one more request for it costs little."""
@@ -93,6 +94,11 @@ class Worker:
         else:
             self._turn(ready=True)
 
+    def leave(self) -> None:
+        """Take no more part in anything that is shown."""
+        self.ready = False
+        self._forget_gauges()
+
     def _count(self, change: int, load: float) -> None:
         self.in_flight += change
         # Sums of fractions drift; an idle worker carries nothing.
@@ -109,10 +115,14 @@ class Worker:
 
 
 class Pool:
-    """All workers, and the union of what they serve."""
+    """All workers that are to be found, and the union of what they serve."""
 
-    def __init__(self, workers: Iterable[Worker]) -> None:
-        self.workers = tuple(workers)
+    def __init__(self, finders: Iterable[Finder], make: Callable[[str], Worker], shares: Shares) -> None:
+        self.workers: tuple[Worker, ...] = ()
+        self._finders = tuple(finders)
+        self._found: dict[Finder, Shares] = {}
+        self._make = make
+        self._shares = shares
 
     @property
     def ready(self) -> bool:
@@ -155,11 +165,30 @@ class Pool:
         """The ready workers that serve a model."""
         return [worker for worker in self.workers if worker.ready and model in worker.models]
 
-    async def probe_forever(self, interval: float) -> None:
-        """Look at every worker again and again, ``interval`` seconds apart."""
+    async def watch_forever(self, interval: float) -> None:
+        """Look for workers, and at every worker, again and again, ``interval`` seconds apart."""
         while True:
+            await self.find()
             await self.probe()
             await asyncio.sleep(interval)
+
+    async def find(self) -> None:
+        """Let in workers that have come, and let go of those that have left; what these are answering goes on."""
+        await asyncio.gather(*(self._ask(finder) for finder in self._finders))
+        found = {url: share for shares in self._found.values() for url, share in shares.items()}
+        known = {worker.client.url: worker for worker in self.workers}
+        for url in known.keys() - found.keys():
+            log.info("worker left", worker=url)
+            known[url].leave()
+        self.workers = tuple(known.get(url) or self._make(url) for url in found)
+        for worker in self.workers:
+            worker.share = self._shares.get(worker.client.url, found[worker.client.url])
+
+    async def _ask(self, finder: Finder) -> None:
+        try:
+            self._found[finder] = await finder.find()
+        except NotFindable as error:
+            log.warning("workers not found", reason=str(error))
 
     async def probe(self) -> None:
         """Look at every worker once, all at the same time."""

@@ -1,4 +1,4 @@
-"""A worker that costs next to nothing: bare ASGI, one fixed answer, so that what stands before it can be measured."""
+"""A worker that costs next to nothing: bare ASGI, fixed answers, so that what stands before it can be measured."""
 
 from __future__ import annotations
 
@@ -9,29 +9,36 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 _MODEL = {"id": "sarlens-nano", "object": "model", "created": 1, "owned_by": "vllm", "max_model_len": 2048}
+_HEAD = {"id": "chatcmpl-1", "created": 1, "model": "sarlens-nano"}
 _ANSWER = {
-    "id": "chatcmpl-1",
+    **_HEAD,
     "object": "chat.completion",
-    "created": 1,
-    "model": "sarlens-nano",
     "choices": [
         {"index": 0, "message": {"role": "assistant", "content": "3"}, "logprobs": None, "finish_reason": "stop"}
     ],
     "usage": {"prompt_tokens": 70, "total_tokens": 72, "completion_tokens": 2},
 }
+_EVENTS = [
+    {**_HEAD, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    for delta in ({"role": "assistant", "content": ""}, {"content": "3"})
+]
 _PAGES = {
     "/health": b"",
     "/v1/models": orjson.dumps({"object": "list", "data": [_MODEL]}),
     "/v1/chat/completions": orjson.dumps(_ANSWER),
 }
+_STREAM = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in _EVENTS) + b"data: [DONE]\n\n"
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the request to its end and answer from memory."""
-    while (await receive()).get("more_body"):
-        pass
-    body = _PAGES[scope["path"]]
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    message = await receive()
+    streams = b'"stream":true' in message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+    body = _STREAM if streams else _PAGES.get(scope["path"], b"{}")
+    kind = b"text/event-stream" if streams else b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

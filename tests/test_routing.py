@@ -131,6 +131,15 @@ async def test_a_faulty_worker_costs_the_caller_nothing(fault: str, stream: bool
         assert bad.bodies
 
 
+async def test_a_worker_that_cuts_streams_is_left_alone() -> None:
+    """Streams that break midway open a worker's breaker, so that few callers meet it before others are asked."""
+    async with fleet(2) as (url, [bad, _], http):
+        bad.dies_after = 2
+        answers = [await ask(http, url, question(n, stream=True)) for n in range(40)]
+        assert {status for status, _ in answers} == {200}
+        assert sum(b"error" in said for _, said in answers) == 3
+
+
 async def test_the_last_workers_own_words_reach_the_caller() -> None:
     """When every worker fails alike, the caller reads the worker's error; where all are full, when to come again."""
     async with fleet(2) as (url, workers, http):

@@ -28,6 +28,30 @@ class _Begun(NamedTuple):
     stack: AsyncExitStack
 
 
+class _Judged:
+    """A stream that tells what to think of its worker when it ends."""
+
+    __slots__ = ("_reply", "_worker", "content_type", "first", "status", "streams")
+
+    def __init__(self, reply: Reply, worker: Worker) -> None:
+        self._reply = reply
+        self._worker = worker
+        self.status = reply.status
+        self.content_type = reply.content_type
+        self.streams = reply.streams
+        self.first = reply.first
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        try:
+            async for chunk in self._reply.chunks():
+                yield chunk
+        except (WorkerFailed, Timeout) as error:
+            self._worker.judge(error)
+            raise
+        self._worker.judge(None)
+
+
 class Dispatcher:
     """Sends requests where they are answered soonest, and elsewhere when that fails.
 
@@ -137,8 +161,10 @@ class Dispatcher:
                 reply = await self._send(stack, worker, call, frozenset())
             if not _doubtful(reply):
                 worker.residency.learn(call.ids)
-            worker.judge(WorkerFailed("It answers with errors.") if _fails(reply) else None)
             processed()
+            if reply.streams and not _fails(reply):
+                return _Begun(_Judged(reply, worker), stack.pop_all())
+            worker.judge(WorkerFailed("It answers with errors.") if _fails(reply) else None)
             return _Begun(reply, stack.pop_all())
 
     async def _send(self, stack: AsyncExitStack, worker: Worker, call: Call, held: Iterable[str]) -> Reply:

@@ -1,0 +1,95 @@
+"""Callers who ask about pictures, as many of one as Zipf's law says."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+import numpy as np
+from PIL import Image
+
+from sarlens.child import Child
+from sarlens.seaweed import free_port
+from stand import HERE, Start, ready
+
+
+@dataclass
+class Fleet:
+    """Pretend workers, each a process."""
+
+    urls: list[str] = field(default_factory=list)
+    processes: list[Child] = field(default_factory=list)
+
+    def add(self, start: Start, *options: str) -> None:
+        """Start one more."""
+        port = free_port()
+        name = f"worker-{len(self.urls)}"
+        self.processes.append(start(name, [sys.executable, str(HERE / "pretend_worker.py"), str(port), *options], {}))
+        self.urls.append(f"http://127.0.0.1:{port}")
+        asyncio.run(ready(f"{self.urls[-1]}/health", self.processes[-1]))
+
+
+def picture(number: int) -> str:
+    """A data URL of one of many small pictures."""
+    held = io.BytesIO()
+    image = Image.new("L", (16, 16))
+    image.putpixel((0, 0), number % 251)
+    image.putpixel((1, 0), number // 251)
+    image.save(held, "png")
+    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def zipf(count: int, pictures: int, seed: int = 0) -> list[int]:
+    """Which picture each of ``count`` questions is about; the n-th most asked comes in proportion to 1/n."""
+    weights = 1 / np.arange(1, pictures + 1)
+    chosen = np.random.default_rng(seed).choice(pictures, size=count, p=weights / weights.sum())
+    return [int(number) for number in chosen]
+
+
+@dataclass
+class Told:
+    """What callers were told: statuses, streams that broke midway, and the seconds of each answer."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    cut: int = 0
+    seconds: list[tuple[int, float]] = field(default_factory=list)
+
+
+async def ask_each(
+    url: str, numbers: list[int], *, callers: int, streams: bool, midway: Callable[[], None] = lambda: None
+) -> Told:
+    """Ask about each picture; ``midway`` is called when a quarter has been asked."""
+    told = Told()
+    asked = 0
+    waiting = iter(numbers)
+    pictures = {number: picture(number) for number in set(numbers)}
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def caller() -> None:
+            nonlocal asked
+            for number in waiting:
+                asked += 1
+                if asked == len(numbers) // 4:
+                    midway()
+                content = [
+                    {"type": "image_url", "image_url": {"url": pictures[number]}},
+                    {"type": "text", "text": "How many ships are in the image?"},
+                ]
+                stream = streams and asked % 2 == 0
+                body = {"model": "sarlens-nano", "messages": [{"role": "user", "content": content}], "stream": stream}
+                began = loop.time()
+                async with session.post(f"{url}/v1/chat/completions", json=body) as response:
+                    answer = await response.read()
+                told.statuses[response.status] += 1
+                told.cut += stream and response.status == 200 and b"[DONE]" not in answer
+                told.seconds.append((response.status, loop.time() - began))
+
+        await asyncio.gather(*(caller() for _ in range(callers)))
+    return told

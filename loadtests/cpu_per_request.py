@@ -1,7 +1,6 @@
 """What a request costs: CPU milliseconds of the worker alone and of Sarlens before it, in one interleaved run.
 
-The worker is a static one (``static_worker.py``), so that its own work does not hide the gateway's. A real worker can
-be named with --worker; its CPU is then not counted.
+The worker is a static one (``static_worker.py``), so that its own work does not hide the gateway's.
 
     .venv/bin/python loadtests/cpu_per_request.py
 """
@@ -11,10 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import statistics
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +21,9 @@ import numpy as np
 import orjson
 import rasterio
 
-from sarlens.child import Child, child
+from sarlens.child import Child
 from sarlens.seaweed import KEYS, fill_bucket, free_port, s3_command
+from stand import JSON, cpu_ms, ready, sarlens, spread, starter, static_worker
 
 TEXT = {"model": "sarlens-nano", "messages": [{"role": "user", "content": "x" * 900}]}
 IMAGE = {
@@ -54,12 +52,6 @@ class Case:
     per_second: list[float] = field(default_factory=list)
 
 
-def cpu_ms(process: Child) -> float:
-    """CPU time that a process has used, in milliseconds."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") * 1000
-
-
 async def send(session: aiohttp.ClientSession, case: Case, requests: int, callers: int) -> None:
     """Send ``requests`` requests, ``callers`` at a time."""
 
@@ -70,9 +62,6 @@ async def send(session: aiohttp.ClientSession, case: Case, requests: int, caller
                 assert response.status == 200, answer
 
     await asyncio.gather(*(caller() for _ in range(callers)))
-
-
-JSON = {"content-type": "application/json"}
 
 
 async def measure(cases: list[Case], *, rounds: int, requests: int, callers: int) -> None:
@@ -100,10 +89,6 @@ def write_scene(path: Path) -> None:
         scene.build_overviews([2, 4, 8])
 
 
-def _spread(values: list[float], form: Callable[[float], str]) -> str:
-    return f"{form(statistics.median(values)):>8}  ({form(min(values))} to {form(max(values))})"
-
-
 def main() -> None:
     """Start everything, measure, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -115,44 +100,24 @@ def main() -> None:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (state / "scenes").mkdir()
         write_scene(state / "scenes" / "scene.tif")
-        ports = free_port(), free_port(), free_port()
-        worker_url, s3_url, url = (f"http://127.0.0.1:{port}" for port in ports)
+        start = starter(stack, state)
         os.environ.update(KEYS)
-
-        def start(name: str, command: list[str]) -> Child:
-            environment = {"SARLENS_S3__ENDPOINT": s3_url, "SARLENS_LOG_LEVEL": "error"}
-            return stack.enter_context(child(name, command, environment, state / f"{name}.log"))
-
-        script = str(Path(__file__).with_name("static_worker.py"))
-        worker = start("worker", [sys.executable, script, str(ports[0])])
-        s3 = start("s3", s3_command(state / "s3", ports[1]))
-        fill_bucket(s3, s3_url, state / "scenes")
-        command = [sys.executable, "-m", "sarlens", "serve", "--worker", worker_url, "--port", str(ports[2])]
-        gateway = start("gateway", command)
+        port = free_port()
+        s3_url = f"http://127.0.0.1:{port}"
+        worker_url, worker = static_worker(start, "worker")
+        asyncio.run(ready(f"{worker_url}/health", worker))
+        fill_bucket(start("s3", s3_command(state / "s3", port), {}), s3_url, state / "scenes")
+        url, gateway = sarlens(start, [worker_url], {"SARLENS_S3__ENDPOINT": s3_url})
+        asyncio.run(ready(f"{url}/readyz", gateway))
         cases = [
             Case("the bare worker, 1 kB text", worker_url, worker, orjson.dumps(TEXT)),
             Case("Sarlens, 1 kB text passed through", url, gateway, orjson.dumps(TEXT)),
             Case("Sarlens, cached s3:// image", url, gateway, orjson.dumps(IMAGE)),
         ]
-        asyncio.run(_wait(f"{url}/readyz", gateway))
         asyncio.run(measure(cases, rounds=given.rounds, requests=given.requests, callers=given.callers))
         print(f"{'':36}CPU ms a request             requests a second")
         for case in cases:
-            cpu = _spread(case.milliseconds, "{:.3f}".format)
-            print(f"{case.name:36}{cpu}   {_spread(case.per_second, '{:.0f}'.format)}")
-
-
-async def _wait(url: str, process: Child) -> None:
-    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
-        while not process.ended:
-            try:
-                async with session.get(url) as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientConnectionError:
-                pass
-            await asyncio.sleep(0.1)
-    raise SystemExit(f"the {process.name} ended:\n{process.last_words()}")
+            print(f"{case.name:36}{spread(case.milliseconds, '.3f')}   {spread(case.per_second, '.0f')}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 
 from sarlens.child import Child
 from sarlens.seaweed import free_port
+from sarlens.workers.vllm import cpu_environment, cpu_options, worker_command
 from stand import HERE, Start, ready
 
 
@@ -31,6 +33,14 @@ class Fleet:
         port = free_port()
         name = f"worker-{len(self.urls)}"
         self.processes.append(start(name, [sys.executable, str(HERE / "pretend_worker.py"), str(port), *options], {}))
+        self.urls.append(f"http://127.0.0.1:{port}")
+        asyncio.run(ready(f"{self.urls[-1]}/health", self.processes[-1]))
+
+    def add_real(self, start: Start, model: Path) -> None:
+        """Start one more, a real vLLM worker on the CPU."""
+        port = free_port()
+        command = worker_command(str(model), model.name, "127.0.0.1", port, cpu_options())
+        self.processes.append(start(f"worker-{len(self.urls)}", command, cpu_environment()))
         self.urls.append(f"http://127.0.0.1:{port}")
         asyncio.run(ready(f"{self.urls[-1]}/health", self.processes[-1]))
 
@@ -84,6 +94,7 @@ async def ask_each(
                 ]
                 stream = streams and asked % 2 == 0
                 body = {"model": "sarlens-nano", "messages": [{"role": "user", "content": content}], "stream": stream}
+                body |= {"max_tokens": 8, "temperature": 0}
                 began = loop.time()
                 async with session.post(f"{url}/v1/chat/completions", json=body) as response:
                     answer = await response.read()

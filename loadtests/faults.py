@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from crowd import Fleet, ask_each, zipf
+from sarbench.nano.checkpoint import write_trained
 from sarlens.child import Child
 from stand import ready, sarlens, starter
 
@@ -38,16 +39,20 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000, help="questions for each fault")
     parser.add_argument("--callers", type=int, default=64, help="questions at the same time")
     parser.add_argument("--faults", nargs="*", default=FAULTS, choices=FAULTS)
+    parser.add_argument("--real", action="store_true", help="two real vLLM workers, of which one is killed")
     given = parser.parse_args()
-    patience = {"SARLENS_WORKER__FIRST_TOKEN_S": "1", "SARLENS_WORKER__ANSWER_S": "1"}
+    faults = ("none", "kill -9") if given.real else given.faults
+    patience = {"SARLENS_WORKER__FIRST_TOKEN_S": "1", "SARLENS_WORKER__ANSWER_S": "1"} if not given.real else {}
     print(f"{'fault':10}{'asked':>8}{'answered':>10}{'failed before a byte':>22}{'cut midway':>12}{'slowest, s':>12}")
-    for fault in given.faults:
+    for fault in faults:
         with ExitStack() as stack:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             start = starter(stack, state)
             fleet = Fleet()
-            for _ in range(4):
-                fleet.add(start)
+            if given.real:
+                write_trained(state / "sarlens-nano")
+            for _ in range(2 if given.real else 4):
+                fleet.add_real(start, state / "sarlens-nano") if given.real else fleet.add(start)
             url, process = sarlens(start, fleet.urls, patience)
             asyncio.run(ready(f"{url}/readyz", process))
             midway = partial(begin, fault, fleet.urls[0], fleet.processes[0])

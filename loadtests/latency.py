@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from time import perf_counter
 
 import aiohttp
 import orjson
@@ -31,10 +32,10 @@ async def times_ms(url: str, body: bytes, per_second: float, seconds: float) -> 
     async with aiohttp.ClientSession() as session:
 
         async def ask() -> None:
-            began = loop.time()
+            began = perf_counter()
             async with session.post(f"{url}/v1/chat/completions", data=body, headers=JSON) as response:
                 await response.content.readany()
-                taken.append(1000 * (loop.time() - began))
+                taken.append(1000 * (perf_counter() - began))
                 await response.read()
 
         began, tasks = loop.time(), []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import NamedTuple
+from time import perf_counter
 
 from sarlens.call import Call
 from sarlens.errors import NoWorker, SarlensError, Timeout, WorkerFailed
@@ -15,17 +14,32 @@ from sarlens.workers.breaker import RetryBudget
 from sarlens.workers.client import Reply
 from sarlens.workers.hedge import hedged
 from sarlens.workers.leading import Leaders
-from sarlens.workers.pool import PIXELS, Pool, Worker
+from sarlens.workers.pool import PIXELS, Burden, Pool, Worker
 
 _FULL = frozenset({429, 503})
 _STREAMED_ERROR = b'data: {"error"'
 
 
-class _Begun(NamedTuple):
+class Answer:
     """An answer that has begun, and what has to be closed when it is over."""
 
-    reply: Reply
-    stack: AsyncExitStack
+    __slots__ = ("_burden", "_metrics", "_sent", "reply")
+
+    def __init__(self, reply: Reply, burden: Burden, sent: float, metrics: Metrics) -> None:
+        self.reply = reply
+        self._burden = burden
+        self._sent = sent
+        self._metrics = metrics
+
+    def close(self) -> None:
+        """Be done with it; before its end, this aborts the generation."""
+        self.reply.close()
+        self._burden.lay_down()
+        self._metrics.stages.labels("worker").observe(perf_counter() - self._sent)
+
+    async def discard(self) -> None:
+        """The same, for who awaits it."""
+        self.close()
 
 
 class _Judged:
@@ -50,6 +64,10 @@ class _Judged:
             self._worker.judge(error)
             raise
         self._worker.judge(None)
+
+    def close(self) -> None:
+        """Be done with it."""
+        self._reply.close()
 
 
 class Dispatcher:
@@ -76,50 +94,48 @@ class Dispatcher:
         self._metrics = metrics
         self._hedge_s = hedge_s
 
-    @asynccontextmanager
-    async def answer(self, model: str, call: Call) -> AsyncIterator[Reply]:
-        """A worker's answer, open for as long as the context lasts.
+    async def answer(self, model: str, call: Call) -> Answer:
+        """A worker's answer, which has to be closed.
 
         Raises:
             SarlensError: what the last worker tried did, or what is wrong with an image.
         """
         self._budget.earn()
-        if call.ids:
-            arrive = await self._leaders.turn(
-                "+".join(call.ids), lambda: any(worker.residency.has(call.ids) for worker in self._pool.serving(model))
-            )
-            try:
-                begun = await self._begin(model, call)
-            finally:
-                arrive()
-        else:
-            begun = await self._begin(model, call)
-        async with begun.stack:
-            yield begun.reply
+        if not call.ids:
+            return await self._begin(model, call)
+        arrive = await self._leaders.turn(
+            "+".join(call.ids), lambda: any(worker.residency.has(call.ids) for worker in self._pool.serving(model))
+        )
+        try:
+            return await self._begin(model, call)
+        finally:
+            arrive()
 
-    async def _begin(self, model: str, call: Call) -> _Begun:
+    async def _begin(self, model: str, call: Call) -> Answer:
         workers = self._ranked(model, call)
-        declined: Reply | None = None
+        declined: Answer | None = None
         failure: SarlensError = NoWorker("The last worker with this model has just left.", retry_after=2)
         for number in range(len(workers)):
             if number and not self._budget.spend():
                 break
             try:
-                begun = await self._hedged(workers[number : number + 2], call)
+                answer = await self._hedged(workers[number : number + 2], call)
             except (WorkerFailed, Timeout) as error:
                 failure = error
                 self._metrics.retries.labels(error.code).inc()
                 continue
-            if not _declines(begun.reply):
-                return begun
-            await begun.stack.aclose()
-            declined = begun.reply
+            if declined is not None:
+                declined.close()
+            if not _declines(answer.reply):
+                return answer
+            declined = answer
             self._metrics.retries.labels("declined").inc()
         if declined is None:
             raise failure
-        if declined.status in _FULL:
+        if declined.reply.status in _FULL:
+            declined.close()
             raise NoWorker("Every worker with this model is full. Try again in a moment.", retry_after=1)
-        return _Begun(declined, AsyncExitStack())
+        return declined
 
     def _ranked(self, model: str, call: Call) -> list[Worker]:
         workers = self._pool.serving(model)
@@ -138,43 +154,40 @@ class Dispatcher:
         ]
         return [workers[i] for i in self._router.rank(candidates, call.ids[0] if call.ids else None)]
 
-    async def _hedged(self, workers: list[Worker], call: Call) -> _Begun:
+    async def _hedged(self, workers: list[Worker], call: Call) -> Answer:
         if self._hedge_s is None or len(workers) < 2 or not call.repeatable:
             return await self._attempt(workers[0], call)
         first, second = (partial(self._attempt, worker, call) for worker in workers)
-        return await hedged(
-            (first, second),
-            after_s=self._hedge_s,
-            allowed=self._budget.spend,
-            discard=lambda begun: begun.stack.aclose(),
-        )
+        return await hedged((first, second), after_s=self._hedge_s, allowed=self._budget.spend, discard=Answer.discard)
 
-    async def _attempt(self, worker: Worker, call: Call) -> _Begun:
-        async with AsyncExitStack() as stack:
-            held = frozenset(name for name in call.ids if name in worker.residency)
-            processed = stack.enter_context(worker.carrying(call.ids, call.pixels_for(worker)))
-            reply = await self._send(stack, worker, call, held)
+    async def _attempt(self, worker: Worker, call: Call) -> Answer:
+        held = frozenset(name for name in call.ids if name in worker.residency)
+        burden = worker.carry(call.ids, call.pixels_for(worker))
+        sent = perf_counter()
+        try:
+            reply = await self._send(worker, call, held)
             if held and _doubtful(reply):
                 # It has forgotten them, or something else is wrong; with all the data it can only be the latter.
+                reply.close()
                 worker.residency.forget(held)
                 self._metrics.pictures_sent.labels("missed").inc(len(held))
-                reply = await self._send(stack, worker, call, frozenset())
-            if not _doubtful(reply):
-                worker.residency.learn(call.ids)
-            processed()
-            if reply.streams and not _fails(reply):
-                return _Begun(_Judged(reply, worker), stack.pop_all())
+                reply = await self._send(worker, call, frozenset())
+        except BaseException:
+            burden.lay_down()
+            raise
+        burden.processed()
+        if not _doubtful(reply):
+            worker.residency.learn(call.ids)
+        if reply.streams and not _fails(reply):
+            reply = _Judged(reply, worker)
+        else:
             worker.judge(WorkerFailed("It answers with errors.") if _fails(reply) else None)
-            return _Begun(reply, stack.pop_all())
+        return Answer(reply, burden, sent, self._metrics)
 
-    async def _send(self, stack: AsyncExitStack, worker: Worker, call: Call, held: Iterable[str]) -> Reply:
-        held = frozenset(held)
+    async def _send(self, worker: Worker, call: Call, held: frozenset[str]) -> Reply:
         body = await call.body(held)
-        stack.enter_context(self._metrics.stage("worker"))
         try:
-            reply = await stack.enter_async_context(
-                worker.client.send(call.path, body, call.request_id, stream=call.stream)
-            )
+            reply = await worker.client.send(call.path, body, call.request_id, stream=call.stream)
         except (WorkerFailed, Timeout) as error:
             worker.judge(error)
             raise

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
 
 from sarlens.admission.deadline import in_time
 from sarlens.admission.gate import Gate
 from sarlens.call import Call
 from sarlens.chat import Ask
 from sarlens.dispatch import Dispatcher
-from sarlens.imagery.pictures import Pictures
+from sarlens.imagery.pictures import Negative, Pictures
 from sarlens.workers.client import Reply
 from sarlens.workers.pool import Pool
 
@@ -47,14 +48,25 @@ class Inference:
         """
         model = self.pool.resolve(ask.model)
         size = self.picture_size(model)
-        async with AsyncExitStack() as open_until_read:
+        pixels = sum(((ref.render and ref.render.size) or size) ** 2 for ref in ask.images)
+        async with in_time(ask.terms.deadline):
+            await self._gate.enter(ask.terms, pixels)
+        begun = monotonic()
+        try:
             async with in_time(ask.terms.deadline):
-                pixels = sum(((ref.render and ref.render.size) or size) ** 2 for ref in ask.images)
-                await open_until_read.enter_async_context(self._gate.admitted(ask.terms, pixels))
-                negatives = await asyncio.gather(*(self.pictures.find(ref.url, ref.render, size) for ref in ask.images))
-                call = Call(ask, negatives, self.pictures, image_first=self._image_first)
-                reply = await open_until_read.enter_async_context(self._dispatcher.answer(model, call))
-            yield reply
+                call = Call(ask, await self._find(ask, size), self.pictures, image_first=self._image_first)
+                answer = await self._dispatcher.answer(model, call)
+            try:
+                yield answer.reply
+            finally:
+                answer.close()
+        finally:
+            self._gate.leave(pixels, monotonic() - begun)
+
+    async def _find(self, ask: Ask, size: int) -> Sequence[Negative]:
+        if not ask.images:
+            return ()
+        return await asyncio.gather(*(self.pictures.find(ref.url, ref.render, size) for ref in ask.images))
 
     def picture_size(self, model: str | None) -> int:
         """The longest side, in pixels, that a model sees; an adapter sees what its base sees.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -22,9 +23,19 @@ def gate(places: int = 1, pixels: int = 1000, queue: int = 2, queue_s: float = 5
     return Gate(places=lambda: places, pixels=pixels, queue=queue, queue_s=queue_s, metrics=Metrics())
 
 
+@asynccontextmanager
+async def inside(door: Gate, terms: Terms = ANYBODY, pixels: int = 0) -> AsyncIterator[None]:
+    """Go in, and come out in the end."""
+    await door.enter(terms, pixels)
+    try:
+        yield
+    finally:
+        door.leave(pixels, 0.01)
+
+
 async def through(door: Gate, terms: Terms = ANYBODY, pixels: int = 0, seconds: float = 0.0) -> float:
     """Go in, stay, and come out; the time of going in."""
-    async with door.admitted(terms, pixels):
+    async with inside(door, terms, pixels):
         entered = time.monotonic()
         await asyncio.sleep(seconds)
     return entered
@@ -45,7 +56,7 @@ async def test_beyond_the_queue_it_is_refused_at_once() -> None:
 async def test_who_ranks_higher_goes_first_and_pushes_others_out() -> None:
     """A lower priority number is served before those who came earlier, and takes the place of the last of them."""
     door = gate()
-    async with door.admitted(ANYBODY, 0):
+    async with inside(door):
         batch = [asyncio.create_task(through(door, Terms(priority=10))) for _ in range(2)]
         await asyncio.sleep(0)
         urgent = asyncio.create_task(through(door, Terms(priority=-1)))
@@ -58,7 +69,7 @@ async def test_who_ranks_higher_goes_first_and_pushes_others_out() -> None:
 async def test_waiting_ends_with_the_deadline_or_the_queues_patience() -> None:
     """A caller's own deadline is 408, the gateway's patience 503; neither leaves anything behind."""
     door = gate(queue_s=0.05)
-    async with door.admitted(ANYBODY, 0):
+    async with inside(door):
         with pytest.raises(DeadlinePassed):
             await through(door, Terms(deadline=time.time() + 0.01))
         with pytest.raises(Overloaded):
@@ -70,7 +81,7 @@ async def test_pixels_are_bounded() -> None:
     """Requests wait for room for their pictures; one that is larger than all the room goes alone."""
     door = gate(places=8, pixels=100)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(door.admitted(ANYBODY, 90))
+        await stack.enter_async_context(inside(door, pixels=90))
         waiting = asyncio.create_task(through(door, pixels=20))
         await asyncio.sleep(0.01)
         assert not waiting.done()
@@ -92,7 +103,7 @@ async def test_no_place_is_ever_lost(callers: list[tuple[int, float, bool]]) -> 
 
     await asyncio.gather(*(caller(*each) for each in callers))
     assert (door._running, door._pixels, door._waiting) == (0, 0, [])
-    async with door.admitted(ANYBODY, 1), door.admitted(ANYBODY, 1):
+    async with inside(door), inside(door):
         pass
 
 

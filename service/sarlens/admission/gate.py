@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -47,9 +46,8 @@ class Gate:
         self._waiting: list[_Waiter] = []
         self._numbers = count()
 
-    @asynccontextmanager
-    async def admitted(self, terms: Terms, pixels: int) -> AsyncIterator[None]:
-        """A place for a request whose pictures have so many pixels, for as long as the context lasts.
+    async def enter(self, terms: Terms, pixels: int) -> None:
+        """Get a place for a request whose pictures have so many pixels; it has to be left again.
 
         Raises:
             Overloaded: there is no place, or none came in time.
@@ -59,12 +57,11 @@ class Gate:
             await self._wait(terms, pixels)
         else:
             self._take(pixels)
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            self._mean_s += (time.monotonic() - begun - self._mean_s) / 16
-            self._leave(pixels)
+
+    def leave(self, pixels: int, seconds: float) -> None:
+        """Give the place back after so many seconds."""
+        self._mean_s += (seconds - self._mean_s) / 16
+        self._release(pixels)
 
     def _fits(self, pixels: int) -> bool:
         room = self._pixels + pixels <= self._most_pixels or not self._running
@@ -74,7 +71,7 @@ class Gate:
         self._running += 1
         self._pixels += pixels
 
-    def _leave(self, pixels: int) -> None:
+    def _release(self, pixels: int) -> None:
         self._running -= 1
         self._pixels -= pixels
         while self._waiting and self._fits(self._waiting[0].pixels):
@@ -82,7 +79,7 @@ class Gate:
             if not waiter.admitted.done():
                 self._take(waiter.pixels)
                 waiter.admitted.set_result(None)
-        self._metrics.queued.set(len(self._waiting))
+            self._metrics.queued.set(len(self._waiting))
 
     async def _wait(self, terms: Terms, pixels: int) -> None:
         self._make_room(terms.priority)
@@ -115,7 +112,7 @@ class Gate:
 
     def _give_up(self, waiter: _Waiter) -> None:
         if waiter.admitted.done() and not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
-            self._leave(waiter.pixels)
+            self._release(waiter.pixels)
         else:
             self._remove(waiter)
 

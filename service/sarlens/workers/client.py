@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 
@@ -34,6 +33,9 @@ class Reply(Protocol):
             Timeout: it fell silent.
         """
 
+    def close(self) -> None:
+        """Be done with it; before the end, this aborts the generation."""
+
 
 class Client(Protocol):
     """A connection to one worker."""
@@ -42,10 +44,8 @@ class Client(Protocol):
     def url(self) -> str:
         """The worker's base URL."""
 
-    def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> AbstractAsyncContextManager[Reply]:
+    async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> Reply:
         """Post a request and wait until its answer has begun: a stream with its first event, another as a whole.
-
-        Leaving the context before the end aborts the generation.
 
         Raises:
             WorkerUnreachable: the worker does not accept connections.

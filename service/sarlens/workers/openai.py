@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -26,10 +25,10 @@ class Patience(NamedTuple):
 class HttpReply:
     """An answer of a worker that has begun."""
 
-    __slots__ = ("_content", "_idle_s", "content_type", "first", "status", "streams")
+    __slots__ = ("_idle_s", "_response", "content_type", "first", "status", "streams")
 
     def __init__(self, response: aiohttp.ClientResponse, first: bytes, idle_s: float) -> None:
-        self._content = response.content
+        self._response = response
         self._idle_s = idle_s
         self.status = response.status
         self.content_type = response.headers.get("Content-Type", "application/json")
@@ -43,13 +42,39 @@ class HttpReply:
             while chunk:
                 yield chunk
                 async with asyncio.timeout(self._idle_s):
-                    chunk = await self._content.readany()
+                    chunk = await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _broken(error) from error
+
+    def close(self) -> None:
+        """Be done with it; a connection whose answer is not over is closed, which aborts the generation."""
+        self._response.close()
 
 
 def _streams(response: aiohttp.ClientResponse) -> bool:
     return response.status < 400 and response.headers.get("Content-Type", "").startswith("text/event-stream")
+
+
+async def _first(response: aiohttp.ClientResponse) -> bytes:
+    """The first piece of a stream, or a whole body."""
+    if not _streams(response):
+        return await response.read()
+    first = await response.content.readany()
+    if not first:
+        raise WorkerFailed("The worker ended its answer before it had begun.")
+    return first
+
+
+def _unanswered(error: BaseException) -> BaseException:
+    """What it means that an answer did not begin."""
+    match error:
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
+            return WorkerUnreachable("The worker does not accept connections.")
+        case TimeoutError():
+            return Timeout("The worker did not begin to answer in time.")
+        case aiohttp.ClientError() | OSError():
+            return WorkerFailed("The worker broke off before it had answered.")
+    return error
 
 
 def _broken(error: Exception) -> WorkerFailed | Timeout:
@@ -71,24 +96,19 @@ class HttpClient:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
-    @asynccontextmanager
-    async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> AsyncIterator[HttpReply]:
-        """Post a request; leaving the context before the end closes the connection, which aborts the generation."""
+    async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> HttpReply:
+        """Post a request and wait until its answer has begun."""
         headers = {**self._headers, "X-Request-Id": request_id}
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(self._patience.first_token_s if stream else self._patience.answer_s):
-                    response = await stack.enter_async_context(await self._post(path, body, headers))
-                    first = await (response.content.readany() if _streams(response) else response.read())
-            except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-                raise WorkerUnreachable("The worker does not accept connections.") from error
-            except TimeoutError as error:
-                raise Timeout("The worker did not begin to answer in time.") from error
-            except (aiohttp.ClientError, OSError) as error:
-                raise WorkerFailed("The worker broke off before it had answered.") from error
-            if not first and _streams(response):
-                raise WorkerFailed("The worker ended its answer before it had begun.")
-            yield HttpReply(response, first, self._patience.idle_s)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with asyncio.timeout(self._patience.first_token_s if stream else self._patience.answer_s):
+                response = await self._post(path, body, headers)
+                first = await _first(response)
+        except BaseException as error:
+            if response is not None:
+                response.close()
+            raise _unanswered(error) from error
+        return HttpReply(response, first, self._patience.idle_s)
 
     async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
         try:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,35 +39,19 @@ class Worker:
         self.ready = False
         self.in_flight = 0
         self.load = 0.0
-        self._coming: Counter[str] = Counter()
+        self.coming: Counter[str] = Counter()
         self._ready_gauge = metrics.worker_ready.labels(client.url)
         self._in_flight_gauge = metrics.worker_in_flight.labels(client.url)
         self._forget_gauges = partial(metrics.forget_worker, client.url)
 
     def knows(self, picture: str) -> bool:
         """Whether the worker has a picture or is being sent it, so that one more request for it costs little."""
-        return picture in self.residency or picture in self._coming
+        return picture in self.residency or picture in self.coming
 
-    @contextmanager
-    def carrying(self, pictures: Sequence[str], pixels: int) -> Iterator[Callable[[], None]]:
-        """Count a request as in flight. What is yielded is called when its pictures have been processed."""
-        extra = pixels / PIXELS
-        coming = pictures
-        self._count(1, 1 + extra)
-        self._coming.update(coming)
-
-        def processed() -> None:
-            nonlocal extra, coming
-            self.load -= extra
-            self._coming -= Counter(coming)
-            extra, coming = 0.0, ()
-
+    def carry(self, pictures: Sequence[str], pixels: int) -> Burden:
+        """Count a request as in flight, until its burden is laid down."""
         self.breaker.trying()
-        try:
-            yield processed
-        finally:
-            processed()
-            self._count(-1, -1)
+        return Burden(self, pictures, pixels / PIXELS)
 
     def judge(self, failure: SarlensError | None) -> None:
         """Draw conclusions from an answer, or from its absence.
@@ -99,7 +82,8 @@ class Worker:
         self.ready = False
         self._forget_gauges()
 
-    def _count(self, change: int, load: float) -> None:
+    def count(self, change: int, load: float) -> None:
+        """Change the number of requests in flight, and the load that they are."""
         self.in_flight += change
         # Sums of fractions drift; an idle worker carries nothing.
         self.load = self.load + load if self.in_flight else 0.0
@@ -112,6 +96,33 @@ class Worker:
             event = "worker ready" if ready else "worker lost"
             log.info(event, worker=self.client.url, models=sorted(self.models), reason=reason)
         self._ready_gauge.set(ready)
+
+
+class Burden:
+    """One request that a worker carries."""
+
+    __slots__ = ("_coming", "_extra", "_worker")
+
+    def __init__(self, worker: Worker, pictures: Sequence[str], extra: float) -> None:
+        self._worker = worker
+        self._extra = extra
+        self._coming = pictures
+        worker.count(1, 1 + extra)
+        if pictures:
+            worker.coming.update(pictures)
+
+    def processed(self) -> None:
+        """The request's pictures have been processed."""
+        if self._coming:
+            self._worker.coming -= Counter(self._coming)
+            self._coming = ()
+        self._worker.load -= self._extra
+        self._extra = 0.0
+
+    def lay_down(self) -> None:
+        """The request is over."""
+        self.processed()
+        self._worker.count(-1, -1)
 
 
 class Pool:

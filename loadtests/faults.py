@@ -29,7 +29,7 @@ def begin(fault: str, url: str, process: Child) -> None:
     """Make one worker fail."""
     if fault == "kill -9":
         os.killpg(process.pid, signal.SIGKILL)
-    else:
+    elif fault != "none":
         urllib.request.urlopen(urllib.request.Request(f"{url}/fault", fault.encode(), method="POST")).close()
 
 

@@ -154,6 +154,27 @@ async def test_the_last_workers_own_words_reach_the_caller() -> None:
             assert (response.status, response.headers["Retry-After"]) == (503, "1")
 
 
+async def test_a_caller_who_leaves_between_workers_leaves_no_load_behind() -> None:
+    """Whoever goes away while a second worker is asked takes the first one's burden along."""
+    async with fleet(2, RoutingSettings(policy="round_robin")) as (url, [first, second], http):
+        first.fails_with = (500, '{"error": {"message": "no", "type": "x", "param": null, "code": 500}}')
+        second.hangs = True
+        asking = [asyncio.create_task(ask(http, url, question(n))) for n in range(2)]
+        async with asyncio.timeout(5):
+            while second.running < 2:
+                await asyncio.sleep(0.01)
+        for each in asking:
+            each.cancel()
+        async with asyncio.timeout(5):
+            while second.running:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        async with http.get(f"{url}/metrics") as response:
+            page = await response.text()
+        in_flight = [line for line in page.splitlines() if line.startswith("sarlens_worker_in_flight_requests{")]
+        assert [line.rpartition(" ")[2] for line in in_flight] == ["0.0", "0.0"]
+
+
 async def test_retries_end_when_the_budget_does() -> None:
     """A fleet that fails is not sent its load twice: with no budget, a failure is told at once."""
     async with fleet(3, RoutingSettings(retry_reserve=0, retry_share=0)) as (url, workers, http):

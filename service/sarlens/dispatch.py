@@ -112,8 +112,18 @@ class Dispatcher:
             arrive()
 
     async def _begin(self, model: str, call: Call) -> Answer:
-        workers = self._ranked(model, call)
-        declined: Answer | None = None
+        declined: list[Answer] = []
+        answer: Answer | None = None
+        try:
+            answer = await self._ask_each(self._ranked(model, call), call, declined)
+            return answer
+        finally:
+            for other in declined:
+                if other is not answer:
+                    other.close()
+
+    async def _ask_each(self, workers: list[Worker], call: Call, declined: list[Answer]) -> Answer:
+        """The first answer that is one, else the last of those that were ``declined``."""
         failure: SarlensError = NoWorker("The last worker with this model has just left.", retry_after=2)
         for number in range(len(workers)):
             if number and not self._budget.spend():
@@ -124,18 +134,15 @@ class Dispatcher:
                 failure = error
                 self._metrics.retries.labels(error.code).inc()
                 continue
-            if declined is not None:
-                declined.close()
             if not _declines(answer.reply):
                 return answer
-            declined = answer
+            declined.append(answer)
             self._metrics.retries.labels("declined").inc()
-        if declined is None:
+        if not declined:
             raise failure
-        if declined.reply.status in _FULL:
-            declined.close()
+        if declined[-1].reply.status in _FULL:
             raise NoWorker("Every worker with this model is full. Try again in a moment.", retry_after=1)
-        return declined
+        return declined[-1]
 
     def _ranked(self, model: str, call: Call) -> list[Worker]:
         workers = self._pool.serving(model)

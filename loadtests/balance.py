@@ -14,7 +14,7 @@ from pathlib import Path
 
 from crowd import Fleet, ask_each, zipf
 from sarlens.routing.policy import Candidate, affinity
-from stand import ready, sarlens, starter
+from stand import sarlens, starter
 
 
 def answered(fleet: Fleet) -> list[int]:
@@ -48,8 +48,7 @@ def main() -> None:
             fleet = Fleet()
             for _ in range(8):
                 fleet.add(start, "--pause-s", "0.1")
-            url, process = sarlens(start, fleet.urls, {})
-            asyncio.run(ready(f"{url}/readyz", process))
+            url, _ = sarlens(start, fleet.urls, {})
             asyncio.run(ask_each(url, zipf(given.requests, given.pictures), callers=callers, streams=False))
             shares = [count * 8 / given.requests for count in answered(fleet)]
             print(f"{callers:>8}  {' '.join(f'{share:.2f}' for share in sorted(shares))}; {max(shares):.3f}")

@@ -23,7 +23,7 @@ import rasterio
 
 from sarlens.child import Child
 from sarlens.seaweed import KEYS, fill_bucket, free_port, s3_command
-from stand import JSON, cpu_ms, ready, sarlens, spread, starter, static_worker
+from stand import JSON, cpu_ms, sarlens, spread, starter, static_worker
 
 TEXT = {"model": "sarlens-nano", "messages": [{"role": "user", "content": "x" * 900}]}
 IMAGE = {
@@ -105,10 +105,8 @@ def main() -> None:
         port = free_port()
         s3_url = f"http://127.0.0.1:{port}"
         worker_url, worker = static_worker(start, "worker")
-        asyncio.run(ready(f"{worker_url}/health", worker))
         fill_bucket(start("s3", s3_command(state / "s3", port), {}), s3_url, state / "scenes")
         url, gateway = sarlens(start, [worker_url], {"SARLENS_S3__ENDPOINT": s3_url})
-        asyncio.run(ready(f"{url}/readyz", gateway))
         cases = [
             Case("the bare worker, 1 kB text", worker_url, worker, orjson.dumps(TEXT)),
             Case("Sarlens, 1 kB text passed through", url, gateway, orjson.dumps(TEXT)),

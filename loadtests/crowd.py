@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,43 +15,42 @@ import numpy as np
 from PIL import Image
 
 from sarlens.child import Child
-from sarlens.seaweed import free_port
-from sarlens.workers.vllm import cpu_environment, cpu_options, worker_command
-from stand import HERE, Start, ready
+from stand import Start, pretend_worker, vllm_worker
 
 
 @dataclass
 class Fleet:
-    """Pretend workers, each a process."""
+    """Workers, each a process."""
 
     urls: list[str] = field(default_factory=list)
     processes: list[Child] = field(default_factory=list)
 
     def add(self, start: Start, *options: str) -> None:
         """Start one more."""
-        port = free_port()
-        name = f"worker-{len(self.urls)}"
-        self.processes.append(start(name, [sys.executable, str(HERE / "pretend_worker.py"), str(port), *options], {}))
-        self.urls.append(f"http://127.0.0.1:{port}")
-        asyncio.run(ready(f"{self.urls[-1]}/health", self.processes[-1]))
+        self._keep(pretend_worker(start, f"worker-{len(self.urls)}", *options))
 
     def add_real(self, start: Start, model: Path) -> None:
         """Start one more, a real vLLM worker on the CPU."""
-        port = free_port()
-        command = worker_command(str(model), model.name, "127.0.0.1", port, cpu_options())
-        self.processes.append(start(f"worker-{len(self.urls)}", command, cpu_environment()))
-        self.urls.append(f"http://127.0.0.1:{port}")
-        asyncio.run(ready(f"{self.urls[-1]}/health", self.processes[-1]))
+        self._keep(vllm_worker(start, f"worker-{len(self.urls)}", model))
+
+    def _keep(self, worker: tuple[str, Child]) -> None:
+        self.urls.append(worker[0])
+        self.processes.append(worker[1])
 
 
-def picture(number: int) -> str:
-    """A data URL of one of many small pictures."""
+def png(number: int) -> bytes:
+    """One of many small pictures."""
     held = io.BytesIO()
     image = Image.new("L", (16, 16))
     image.putpixel((0, 0), number % 251)
     image.putpixel((1, 0), number // 251)
     image.save(held, "png")
-    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+    return held.getvalue()
+
+
+def picture(number: int) -> str:
+    """A data URL of one of them."""
+    return f"data:image/png;base64,{base64.b64encode(png(number)).decode()}"
 
 
 def zipf(count: int, pictures: int, seed: int = 0) -> list[int]:
@@ -72,13 +70,19 @@ class Told:
 
 
 async def ask_each(
-    url: str, numbers: list[int], *, callers: int, streams: bool, midway: Callable[[], None] = lambda: None
+    url: str,
+    numbers: list[int],
+    *,
+    callers: int,
+    streams: bool,
+    midway: Callable[[], None] = lambda: None,
+    image: Callable[[int], str] = picture,
 ) -> Told:
-    """Ask about each picture; ``midway`` is called when a quarter has been asked."""
+    """Ask about each picture, which ``image`` gives the URL of; ``midway`` is called when a quarter has been asked."""
     told = Told()
     asked = 0
     waiting = iter(numbers)
-    pictures = {number: picture(number) for number in set(numbers)}
+    pictures = {number: image(number) for number in set(numbers)}
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 

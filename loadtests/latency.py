@@ -8,7 +8,6 @@ The worker is a static one. An answer is timed to its last byte, a stream to its
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import aiohttp
 import orjson
 import uvloop
 
-from stand import JSON, ready, sarlens, spread, starter, static_worker
+from stand import JSON, open_loop, sarlens, spread, starter, static_worker
 
 BODY = {"model": "sarlens-nano", "messages": [{"role": "user", "content": "x" * 900}]}
 
@@ -28,7 +27,6 @@ BODY = {"model": "sarlens-nano", "messages": [{"role": "user", "content": "x" * 
 async def times_ms(url: str, body: bytes, per_second: float, seconds: float) -> list[float]:
     """Ask at a steady rate; how long each took."""
     taken: list[float] = []
-    loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as session:
 
         async def ask() -> None:
@@ -38,11 +36,7 @@ async def times_ms(url: str, body: bytes, per_second: float, seconds: float) -> 
                 taken.append(1000 * (perf_counter() - began))
                 await response.read()
 
-        began, tasks = loop.time(), []
-        for number in range(int(per_second * seconds)):
-            await asyncio.sleep(max(0.0, began + number / per_second - loop.time()))
-            tasks.append(asyncio.create_task(ask()))
-        await asyncio.gather(*tasks)
+        await open_loop(ask, per_second, seconds)
     return taken
 
 
@@ -56,10 +50,8 @@ def main() -> None:
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start = starter(stack, state)
-        worker_url, worker = static_worker(start, "worker")
-        asyncio.run(ready(f"{worker_url}/health", worker))
-        url, process = sarlens(start, [worker_url], {})
-        asyncio.run(ready(f"{url}/readyz", process))
+        worker_url, _ = static_worker(start, "worker")
+        url, _ = sarlens(start, [worker_url], {})
         for number in range(given.rounds + 1):
             for stream in (False, True):
                 for name, at in (("the worker itself", worker_url), ("Sarlens", url)):

@@ -8,7 +8,6 @@ The worker is a static one. The long body holds a picture of 1 MB in base64.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import base64
 import io
 import random
@@ -24,7 +23,7 @@ from PIL import Image
 
 from hammer import hammer
 from sarlens.child import Child
-from stand import cpu_ms, peer, ready, sarlens, spread, starter, static_worker
+from stand import cpu_ms, peer, sarlens, spread, starter, static_worker
 
 PATH = "/v1/chat/completions"
 SHORT = {"model": "sarlens-nano", "messages": [{"role": "user", "content": "x" * 900}]}
@@ -78,14 +77,9 @@ def main() -> None:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start = starter(stack, state)
         worker_url, worker = static_worker(start, "worker")
-        asyncio.run(ready(f"{worker_url}/health", worker))
         url, process = sarlens(start, [worker_url], {})
-        asyncio.run(ready(f"{url}/readyz", process))
         routers = [("the worker itself", worker_url, worker), ("Sarlens", url, process)]
-        for name in given.peers:
-            url, page, process = peer(start, name, [worker_url], "sarlens-nano", state)
-            asyncio.run(ready(page, process))
-            routers.append((name, url, process))
+        routers += [(name, *peer(start, name, [worker_url], "sarlens-nano", state)) for name in given.peers]
         rows = [Row(f"{name}, 1 kB", at, process, orjson.dumps(SHORT), given.requests) for name, at, process in routers]
         rows += [Row(f"{name}, 1 MB", at, process, long_body(), given.requests // 10) for name, at, process in routers]
         uvloop.run(measure(rows, given.rounds, given.callers))

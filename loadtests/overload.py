@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from time import perf_counter
 
 import aiohttp
 import orjson
@@ -22,7 +23,7 @@ import uvloop
 
 from crowd import Fleet
 from sarlens.child import Child
-from stand import JSON, ready, sarlens, starter
+from stand import JSON, open_loop, sarlens, starter
 
 BODY = orjson.dumps({"model": "sarlens-nano", "messages": [{"role": "user", "content": "How many ships?" * 60}]})
 
@@ -30,22 +31,15 @@ BODY = orjson.dumps({"model": "sarlens-nano", "messages": [{"role": "user", "con
 async def arrive(url: str, per_second: float, seconds: float) -> list[tuple[int, float]]:
     """Ask at a steady rate; the status and the seconds of each."""
     told: list[tuple[int, float]] = []
-    loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
         async def ask() -> None:
-            began = loop.time()
+            began = perf_counter()
             async with session.post(f"{url}/v1/chat/completions", data=BODY, headers=JSON) as response:
                 await response.read()
-            told.append((response.status, loop.time() - began))
+            told.append((response.status, perf_counter() - began))
 
-        began, tasks = loop.time(), set[asyncio.Task[None]]()
-        for number in range(int(per_second * seconds)):
-            await asyncio.sleep(max(0.0, began + number / per_second - loop.time()))
-            task = asyncio.create_task(ask())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        await asyncio.gather(*tasks)
+        await open_loop(ask, per_second, seconds)
     return told
 
 
@@ -79,7 +73,6 @@ def main() -> None:
             fleet.add(start, "--pause-s", "0.1", "--slots", "10")
         room = {"SARLENS_ADMISSION__REQUESTS": "10", "SARLENS_ADMISSION__QUEUE": "20"}
         url, process = sarlens(start, fleet.urls, room)
-        asyncio.run(ready(f"{url}/readyz", process))
         print(f"{'':22}{'statuses':26}{'p50 ms':>8}{'p99 ms':>8}{'refused p99':>14}{'RSS, MB':>10}")
         for name, rate, seconds in (
             ("a tenth of capacity", 20, 10),

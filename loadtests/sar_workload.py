@@ -32,8 +32,7 @@ from PIL import Image
 from sarbench.nano.checkpoint import write_trained
 from sarlens.child import Child
 from sarlens.seaweed import KEYS, fill_bucket, free_port, s3_command
-from sarlens.workers.vllm import cpu_environment, cpu_options, worker_command
-from stand import JSON, Start, cpu_ms, peer, ready, sarlens, spread, starter
+from stand import JSON, Start, cpu_ms, peer, sarlens, spread, starter, vllm_worker
 
 SIDE, MODEL_SIDE = 2048, 256
 QUESTIONS = (
@@ -135,11 +134,9 @@ def _rows(
 ) -> list[Row]:
     environment = {"SARLENS_S3__ENDPOINT": s3_url, **KEYS}
     url, process = sarlens(start, workers, environment)
-    asyncio.run(ready(f"{url}/readyz", process))
     rows = [Row("Sarlens, s3:// scene", url, process, lambda number, n: f"s3://scenes/{number}-{n}.tif")]
     for place, name in enumerate(peers):
-        url, page, process = peer(start, name, workers, "sarlens-nano", state)
-        asyncio.run(ready(page, process))
+        url, process = peer(start, name, workers, "sarlens-nano", state)
         for turn, (side, what) in enumerate(((SIDE, "scene as PNG"), (MODEL_SIDE, "rendered PNG"))):
 
             def image(number: int, n: int, side: int = side, mark: int = 10 * (place + 1) + turn) -> str:
@@ -163,13 +160,7 @@ def main() -> None:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start = starter(stack, state)
         write_trained(state / "sarlens-nano")
-        workers: dict[str, Child] = {}
-        for number in range(2):
-            port = free_port()
-            command = worker_command(str(state / "sarlens-nano"), "sarlens-nano", "127.0.0.1", port, cpu_options())
-            process = start(f"worker-{number}", command, cpu_environment())
-            workers[f"http://127.0.0.1:{port}"] = process
-            asyncio.run(ready(f"http://127.0.0.1:{port}/health", process))
+        workers = dict(vllm_worker(start, f"worker-{number}", state / "sarlens-nano") for number in range(2))
         os.environ.update(KEYS)
         s3_port = free_port()
         s3_url = f"http://127.0.0.1:{s3_port}"

@@ -6,7 +6,7 @@ import asyncio
 import os
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import aiohttp
 
 from sarlens.child import Child, child
 from sarlens.seaweed import free_port
+from sarlens.workers.vllm import cpu_environment, cpu_options, worker_command
 
 HERE = Path(__file__).parent
 PEERS = Path(os.environ.get("SARLENS_PEERS", HERE.parent / ".local" / "peers"))
@@ -34,21 +35,39 @@ def starter(stack: ExitStack, state: Path) -> Start:
 
 
 def static_worker(start: Start, name: str) -> tuple[str, Child]:
-    """A worker that answers from memory."""
+    """A worker that answers from memory, ready."""
     port = free_port()
-    return f"http://127.0.0.1:{port}", start(name, [sys.executable, str(HERE / "static_worker.py"), str(port)], {})
+    process = start(name, [sys.executable, str(HERE / "static_worker.py"), str(port)], {})
+    return _when_ready(f"http://127.0.0.1:{port}", "/health", process)
 
 
-def sarlens(start: Start, workers: Sequence[str], environment: Mapping[str, str]) -> tuple[str, Child]:
-    """The gateway before some workers."""
+def vllm_worker(start: Start, name: str, model: Path) -> tuple[str, Child]:
+    """A real vLLM worker on the CPU, ready."""
+    port = free_port()
+    command = worker_command(str(model), model.name, "127.0.0.1", port, cpu_options())
+    return _when_ready(f"http://127.0.0.1:{port}", "/health", start(name, command, cpu_environment()))
+
+
+def pretend_worker(start: Start, name: str, *options: str) -> tuple[str, Child]:
+    """A worker that takes its time and misbehaves when told to, ready."""
+    port = free_port()
+    process = start(name, [sys.executable, str(HERE / "pretend_worker.py"), str(port), *options], {})
+    return _when_ready(f"http://127.0.0.1:{port}", "/health", process)
+
+
+def sarlens(
+    start: Start, workers: Sequence[str], environment: Mapping[str, str], profile: Sequence[str] = ()
+) -> tuple[str, Child]:
+    """The gateway before some workers, ready; ``profile`` are Python's options for a profiler around it."""
     port = free_port()
     named = [word for worker in workers for word in ("--worker", worker)]
-    command = [sys.executable, "-m", "sarlens", "serve", "--port", str(port), *named]
-    return f"http://127.0.0.1:{port}", start("sarlens", command, {"SARLENS_LOG_LEVEL": "error", **environment})
+    command = [sys.executable, *profile, "-m", "sarlens", "serve", "--port", str(port), *named]
+    process = start("sarlens", command, {"SARLENS_LOG_LEVEL": "error", **environment})
+    return _when_ready(f"http://127.0.0.1:{port}", "/readyz", process)
 
 
-def peer(start: Start, name: str, workers: Sequence[str], model: str, state: Path) -> tuple[str, str, Child]:
-    """A router of others: its base URL, the page that says it is ready, and its process."""
+def peer(start: Start, name: str, workers: Sequence[str], model: str, state: Path) -> tuple[str, Child]:
+    """A router of others, ready."""
     port, metrics = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     command = [str(PEERS / name / "bin" / name)]
@@ -56,12 +75,12 @@ def peer(start: Start, name: str, workers: Sequence[str], model: str, state: Pat
         config = state / "litellm.yaml"
         config.write_text(_litellm(workers, model))
         command += ["--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-        return url, f"{url}/health/liveliness", start(name, command, {"LITELLM_LOG": "ERROR", **_UNLOCKED})
+        return _when_ready(url, "/health/liveliness", start(name, command, {"LITELLM_LOG": "ERROR", **_UNLOCKED}))
     command += ["launch"] if name == "smg" else []
     command += ["--host", "127.0.0.1", "--port", str(port), "--worker-urls", *workers, "--policy", "cache_aware"]
     command += ["--worker-startup-check-interval", "1", "--prometheus-port", str(metrics)]
     command += ["--log-level", "warn" if name == "smg" else "warning"]
-    return url, f"{url}/health", start(name, command, {})
+    return _when_ready(url, "/health", start(name, command, {}))
 
 
 def _litellm(workers: Sequence[str], model: str) -> str:
@@ -73,8 +92,12 @@ def _litellm(workers: Sequence[str], model: str) -> str:
     return f"model_list:\n{''.join(entries)}router_settings: {{routing_strategy: least-busy, num_retries: 0}}\n"
 
 
-async def ready(url: str, process: Child, patience_s: float = 240) -> None:
-    """Wait until a page answers 200."""
+def _when_ready(url: str, page: str, process: Child) -> tuple[str, Child]:
+    asyncio.run(_ready(f"{url}{page}", process))
+    return url, process
+
+
+async def _ready(url: str, process: Child, patience_s: float = 240) -> None:
     async with asyncio.timeout(patience_s), aiohttp.ClientSession() as session:
         while not process.ended:
             try:
@@ -102,3 +125,13 @@ def cpu_ms(*processes: Child) -> float:
 def spread(values: Sequence[float], form: str) -> str:
     """The median, and the range."""
     return f"{statistics.median(values):>8{form}}  ({min(values):{form}} to {max(values):{form}})"
+
+
+async def open_loop(ask: Callable[[], Coroutine[None, None, None]], per_second: float, seconds: float) -> None:
+    """Ask at a steady rate, whether or not earlier ones are answered, and wait for the last."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(per_second * seconds)):
+            await asyncio.sleep(max(0.0, began + number / per_second - loop.time()))
+            group.create_task(ask())

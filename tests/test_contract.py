@@ -6,7 +6,9 @@ import asyncio
 import base64
 import io
 import json
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,9 +16,11 @@ import openai
 import pytest
 from PIL import Image
 
+from sarlens.child import child
+from sarlens.seaweed import free_port
 from sarlens.settings import Settings, WorkerSettings
 from stack.fake_worker import MODEL, fake_worker
-from stack.gateway import gateway
+from stack.gateway import gateway, until_it_answers
 
 WORKERS = ["fake", pytest.param("vllm", marks=pytest.mark.slow)]
 CHAT: dict[str, Any] = {
@@ -88,11 +92,19 @@ async def test_a_picture_in_a_data_url_is_seen(base: str) -> None:
     assert answer["usage"]["prompt_tokens"] > 64
 
 
-@pytest.fixture(params=WORKERS)
-async def bare(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """Each kind of worker, without a gateway."""
+PRETEND = Path(__file__).parents[1] / "loadtests" / "pretend_worker.py"
+
+
+@pytest.fixture(params=[*WORKERS, "pretend"])
+async def bare(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """Each kind of worker, without a gateway; the one that load tests ask too."""
     if request.param == "vllm":
         yield request.getfixturevalue("vllm_url")
+    elif request.param == "pretend":
+        port = free_port()
+        with child("pretend", [sys.executable, str(PRETEND), str(port)], {}, tmp_path / "log"):
+            await until_it_answers(f"http://127.0.0.1:{port}/health")
+            yield f"http://127.0.0.1:{port}"
     else:
         async with fake_worker() as worker:
             yield worker.url

@@ -49,8 +49,7 @@ class Inference:
         model = self.pool.resolve(ask.model)
         size = self.picture_size(model)
         pixels = sum(((ref.render and ref.render.size) or size) ** 2 for ref in ask.images)
-        async with in_time(ask.terms.deadline):
-            await self._gate.enter(ask.terms, pixels)
+        await self._gate.enter(ask.terms, pixels)
         begun = monotonic()
         try:
             async with in_time(ask.terms.deadline):

@@ -17,12 +17,11 @@ import structlog
 from sarlens.child import die_with_parent
 from sarlens.log import configure_logging
 from sarlens.metrics import SHARED_FOLDER, forget_process
-from sarlens.serve import serve
+from sarlens.serve import CUT, serve
 from sarlens.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-CUT = 3
 _SOON_S = 5.0
 
 

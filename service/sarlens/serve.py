@@ -16,6 +16,9 @@ from sarlens.log import configure_logging
 from sarlens.settings import Settings
 from sarlens.wiring import open_gateway
 
+CUT = 3
+"""The exit code that says that requests were broken off."""
+
 
 class CannotListen(Exception):
     """The address to listen on cannot be had."""

@@ -22,14 +22,15 @@ async def gateway(settings: Settings, *, ready: bool = True) -> AsyncIterator[st
         serving = asyncio.create_task(server._serve(sockets=[taken]))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         try:
-            await _answers(f"{url}/{'readyz' if ready else 'healthz'}")
+            await until_it_answers(f"{url}/{'readyz' if ready else 'healthz'}")
             yield url
         finally:
             server.should_exit = True
             await serving
 
 
-async def _answers(url: str) -> None:
+async def until_it_answers(url: str) -> None:
+    """Wait until a page answers 200."""
     async with asyncio.timeout(120), aiohttp.ClientSession() as session:
         while True:
             try:

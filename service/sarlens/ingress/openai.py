@@ -69,7 +69,7 @@ class Completions:
             body = _with_request_id(body, ask.request_id)
             self._metrics.errors.labels("worker_answered_error").inc()
         else:
-            tally.see_whole(body)
+            tally.read(body)
         await send_json(send, reply.status, body, reply.content_type)
 
     async def _stream(self, ask: Ask, reply: Reply, send: Send, tally: Tally) -> None:

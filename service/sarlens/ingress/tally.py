@@ -41,26 +41,23 @@ class Tally:
         total = (self.usage or {}).get("total_tokens")
         return total if isinstance(total, int) and total >= 0 else self._events
 
-    def see_whole(self, body: bytes) -> None:
-        """Read an answer that came in one piece."""
-        self._read(body)
-
     def see(self, chunk: bytes) -> None:
         """Count the server-sent events of a chunk. A worker writes one event a token, or more tokens an event."""
         self._last = perf_counter()
         events = chunk.count(_EVENT)
         if events and not self._events:
             self._first = self._last
-            self._read(chunk[chunk.find(_EVENT) + 6 :].split(b"\n", 1)[0])
+            self.read(chunk[chunk.find(_EVENT) + 6 :].split(b"\n", 1)[0])
         self._events += events
         # [DONE] and the usage event before it may be cut anywhere by the network, so look at the seam as well.
         self._tail = (self._tail + chunk)[-2048:]
         if _DONE in self._tail:
             self.done = True
             if b'"usage":{' in self._tail:
-                self._read(self._tail[self._tail.rfind(_EVENT) + 6 :].split(b"\n", 1)[0])
+                self.read(self._tail[self._tail.rfind(_EVENT) + 6 :].split(b"\n", 1)[0])
 
-    def _read(self, body: bytes) -> None:
+    def read(self, body: bytes) -> None:
+        """Note the model and the usage of an event's data, or of an answer that came in one piece."""
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -137,6 +137,8 @@ class Dns:
             found = await loop.getaddrinfo(self._name, self._port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise NotFindable(f"{self._name} has no address: {error.strerror}") from None
+        except UnicodeError:
+            raise NotFindable(f"{self._name} is no name of a host") from None
         return {_at(str(address[0]), self._port): 1.0 for *_, address in found}
 
 

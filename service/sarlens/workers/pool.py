@@ -179,8 +179,12 @@ class Pool:
     async def watch_forever(self, interval: float) -> None:
         """Look for workers, and at every worker, again and again, ``interval`` seconds apart."""
         while True:
-            await self.find()
-            await self.probe()
+            try:
+                await self.find()
+                await self.probe()
+            except Exception:
+                # Whatever one look fails of, the next one may work; without looks a gateway would go blind.
+                log.exception("looking for workers failed")
             await asyncio.sleep(interval)
 
     async def find(self) -> None:

@@ -19,9 +19,10 @@ from sarlens.ask import AskFailed, question_body, save_picture, stream_answer
 from sarlens.chat import parse_render, sar_from_text
 from sarlens.child import ChildFailed
 from sarlens.errors import SarlensError
+from sarlens.ingress.grpc_server import CannotListen
 from sarlens.local import run_local
 from sarlens.processes import CrewFailed, serve_many
-from sarlens.serve import CUT, CannotListen, is_loopback, listen, serve
+from sarlens.serve import CUT, is_loopback, listen, serve
 from sarlens.settings import Settings, describe
 from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
 

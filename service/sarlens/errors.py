@@ -39,12 +39,13 @@ class SarlensError(Exception):
     """Anything that Sarlens tells a caller went wrong.
 
     ``status`` is the HTTP status, ``kind`` the ``type`` of an OpenAI error object and ``code`` its ``code``,
-    which is also the closed label that metrics count by.
+    which is also the closed label that metrics count by. ``rpc`` is the status code of gRPC.
     """
 
     status: ClassVar[int] = 500
     kind: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
+    rpc: ClassVar[str] = "INTERNAL"
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -59,6 +60,7 @@ class BadRequest(SarlensError):
     status = 400
     kind = "invalid_request_error"
     code = "bad_request"
+    rpc = "INVALID_ARGUMENT"
 
 
 class UnsupportedImage(BadRequest):
@@ -98,6 +100,7 @@ class Unauthenticated(SarlensError):
     status = 401
     kind = "authentication_error"
     code = "invalid_api_key"
+    rpc = "UNAUTHENTICATED"
 
 
 class NotAllowed(SarlensError):
@@ -106,6 +109,7 @@ class NotAllowed(SarlensError):
     status = 403
     kind = "permission_error"
     code = "not_allowed"
+    rpc = "PERMISSION_DENIED"
 
 
 class QuotaExceeded(SarlensError):
@@ -114,6 +118,7 @@ class QuotaExceeded(SarlensError):
     status = 429
     kind = "rate_limit_error"
     code = "quota_exceeded"
+    rpc = "RESOURCE_EXHAUSTED"
 
 
 class AccessDenied(SarlensError):
@@ -122,6 +127,7 @@ class AccessDenied(SarlensError):
     status = 403
     kind = "permission_error"
     code = "access_denied"
+    rpc = "PERMISSION_DENIED"
 
 
 class NotFound(SarlensError):
@@ -130,6 +136,7 @@ class NotFound(SarlensError):
     status = 404
     kind = "not_found_error"
     code = "not_found"
+    rpc = "NOT_FOUND"
 
 
 class ImageNotFound(NotFound):
@@ -150,6 +157,7 @@ class DeadlinePassed(SarlensError):
     status = 408
     kind = "timeout_error"
     code = "deadline_passed"
+    rpc = "DEADLINE_EXCEEDED"
 
 
 class SourceChanged(SarlensError):
@@ -158,6 +166,7 @@ class SourceChanged(SarlensError):
     status = 409
     kind = "conflict_error"
     code = "source_changed"
+    rpc = "ABORTED"
 
 
 class TooLarge(SarlensError):
@@ -166,6 +175,7 @@ class TooLarge(SarlensError):
     status = 413
     kind = "invalid_request_error"
     code = "too_large"
+    rpc = "RESOURCE_EXHAUSTED"
 
 
 class SourceUnavailable(SarlensError):
@@ -174,6 +184,7 @@ class SourceUnavailable(SarlensError):
     status = 502
     kind = "upstream_error"
     code = "source_unavailable"
+    rpc = "UNAVAILABLE"
 
 
 class StoreCredentials(SourceUnavailable):
@@ -188,6 +199,7 @@ class WorkerFailed(SarlensError):
     status = 502
     kind = "upstream_error"
     code = "worker_failed"
+    rpc = "UNAVAILABLE"
 
 
 class WorkerUnreachable(WorkerFailed):
@@ -202,6 +214,7 @@ class NoWorker(SarlensError):
     status = 503
     kind = "overloaded_error"
     code = "no_worker"
+    rpc = "UNAVAILABLE"
 
 
 class Overloaded(SarlensError):
@@ -210,6 +223,7 @@ class Overloaded(SarlensError):
     status = 503
     kind = "overloaded_error"
     code = "overloaded"
+    rpc = "RESOURCE_EXHAUSTED"
 
 
 class Draining(SarlensError):
@@ -218,6 +232,7 @@ class Draining(SarlensError):
     status = 503
     kind = "overloaded_error"
     code = "draining"
+    rpc = "UNAVAILABLE"
 
 
 class Timeout(SarlensError):
@@ -226,3 +241,4 @@ class Timeout(SarlensError):
     status = 504
     kind = "timeout_error"
     code = "timeout"
+    rpc = "DEADLINE_EXCEEDED"

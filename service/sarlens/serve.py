@@ -12,16 +12,13 @@ import uvicorn
 import uvloop
 
 from sarlens.ingress.front import Front
+from sarlens.ingress.grpc_server import CannotListen
 from sarlens.log import configure_logging
 from sarlens.settings import Settings
 from sarlens.wiring import open_gateway
 
 CUT = 3
 """The exit code that says that requests were broken off."""
-
-
-class CannotListen(Exception):
-    """The address to listen on cannot be had."""
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -103,6 +103,12 @@ class KeysSettings(_Group):
     ] = False
 
 
+class GrpcSettings(_Group):
+    """The Open Inference Protocol over gRPC."""
+
+    port: Annotated[int | None, Field(ge=0, le=65535, description="Port of gRPC, such as 8081; left out, none.")] = None
+
+
 class AdmissionSettings(_Group):
     """How much is taken on at the same time, by each process."""
 
@@ -182,6 +188,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     routing: RoutingSettings = RoutingSettings()
     keys: KeysSettings = KeysSettings()
+    grpc: GrpcSettings = GrpcSettings()
     admission: AdmissionSettings = AdmissionSettings()
     limit: LimitSettings = LimitSettings()
     render: RenderSettings = RenderSettings()

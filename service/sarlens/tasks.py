@@ -182,7 +182,7 @@ async def _ask(
 ) -> Finding:
     begun = perf_counter()
     async with inference.answer(_as_chat(subject, task, sampling, request_id, terms)) as reply:
-        text, usage = _said(reply)
+        text, usage = said(reply)
     return Finding(text, usage, perf_counter() - begun)
 
 
@@ -204,8 +204,12 @@ def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str, 
     return Ask(PATH, b"", document, subject.model, stream=False, images=refs, request_id=request_id, terms=terms)
 
 
-def _said(reply: Reply) -> tuple[str, dict[str, Any] | None]:
-    """The text and the usage of a worker's answer."""
+def said(reply: Reply) -> tuple[str, dict[str, Any] | None]:
+    """The text and the usage of a worker's answer.
+
+    Raises:
+        SarlensError: the worker refused, or answered something else.
+    """
     try:
         document = orjson.loads(reply.first)
         if reply.status >= 400:

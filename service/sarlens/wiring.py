@@ -26,6 +26,9 @@ from sarlens.inference import Inference
 from sarlens.ingress.app import build_app
 from sarlens.ingress.door import Door
 from sarlens.ingress.front import Front
+from sarlens.ingress.grpc_server import serve_grpc
+from sarlens.ingress.inquiries import Desk
+from sarlens.ingress.open_inference import OpenInference
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
@@ -54,15 +57,22 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Front]:
             image_first=settings.routing.image_first,
         )
         limit = settings.limit
-        yield build_app(
+        door, memory = await _open_door(settings, stack), Memory(settings.admission.body_bytes)
+        front = build_app(
             inference,
-            await _open_door(settings, stack),
-            Memory(settings.admission.body_bytes),
+            door,
+            memory,
             metrics,
             body_bytes=limit.body_bytes,
             max_images=limit.images,
             max_questions=limit.questions,
         )
+        if settings.grpc.port is not None:
+            desk = Desk(inference, door, metrics, max_images=limit.images)
+            servicer = OpenInference(desk, door, front.duty, memory, metrics, max_questions=limit.questions)
+            serving = serve_grpc(servicer, front.duty, pool, settings.host, settings.grpc.port, limit.body_bytes)
+            await stack.enter_async_context(serving)
+        yield front
 
 
 async def _open_door(settings: Settings, stack: AsyncExitStack) -> Door:

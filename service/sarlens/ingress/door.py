@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from starlette.types import Scope
+from collections.abc import Iterable, Sequence
 
 from sarlens.admission.keys import Key, KeyFile
 from sarlens.admission.quota import Quotas
@@ -21,15 +19,15 @@ class Door:
         self._keys = keys
         self._quotas = quotas
 
-    def key_of(self, scope: Scope) -> Key | None:
-        """The key that a request carries.
+    def key_of(self, headers: Iterable[tuple[bytes, bytes]]) -> Key | None:
+        """The key that a request carries in its headers.
 
         Raises:
             Unauthenticated: it carries none that is known.
         """
         if self._keys is None:
             return None
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"authorization" and value[: len(_BEARER)].lower() == _BEARER:
                 key = self._keys.find(value[len(_BEARER) :].strip().decode("latin-1"))
                 if key is not None:
@@ -49,21 +47,28 @@ class Door:
             return
         if not key.may_ask(model):
             raise NotAllowed(f"This API key does not open the model {model[:100]!r}.", param="model")
-        _look(key, urls)
+        self.look(key, urls)
         await self._quotas.take(key, requests)
 
     async def see(self, key: Key | None, url: str) -> None:
         """Let a request in that asks for a picture alone; raises as ``admit`` does."""
         if key is not None:
-            _look(key, [url])
+            self.look(key, [url])
             await self._quotas.take(key, 1)
+
+    def look(self, key: Key | None, urls: Sequence[str]) -> None:
+        """Refuse images that a key does not open.
+
+        Raises:
+            NotAllowed: one of them.
+            BadRequest: an image's URL is none.
+        """
+        if key is None or key.images is None:
+            return
+        if not all(key.may_see(plain_address(url)) for url in urls):
+            raise NotAllowed("This API key does not open an image of the request.", param="image_url")
 
     async def charge(self, key: Key | None, tokens: int) -> None:
         """Count what an answer has cost."""
         if key is not None:
             await self._quotas.charge(key, tokens)
-
-
-def _look(key: Key, urls: Sequence[str]) -> None:
-    if key.images is not None and not all(key.may_see(plain_address(url)) for url in urls):
-        raise NotAllowed("This API key does not open an image of the request.", param="image_url")

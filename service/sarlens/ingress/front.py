@@ -47,7 +47,7 @@ class Front:
         try:
             if scope["path"].startswith(_WORK):
                 with self.duty.request():
-                    scope["sarlens.key"] = key = self._door.key_of(scope)
+                    scope["sarlens.key"] = key = self._door.key_of(scope["headers"])
                     salt, priority = (key.name, key.priority) if key else ("", 0)
                     scope["sarlens.terms"] = Terms(salt, priority, deadline(scope))
                     await (self._completions if hot else self._rest)(scope, receive, answer.send)

@@ -1,0 +1,334 @@
+"""The Open Inference Protocol over gRPC, asked with Triton's own client, beside the same questions over REST."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc.aio
+import numpy as np
+import pytest
+import tritonclient.grpc as blocking
+import tritonclient.grpc.aio as triton
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import InferenceServerException
+
+from sarlens.errors import BadRequest
+from sarlens.ingress.tensors import Tensor, pack_bytes, read_inquiries, unpack_bytes
+from sarlens.seaweed import free_port
+from sarlens.settings import GrpcSettings, KeysSettings, Settings, WorkerSettings
+from stack.fake_worker import MODEL, fake_worker
+from stack.gateway import gateway
+
+SHIPS_ASKED: list[dict[str, Any]] = [{"question": ["Ships?"]}, {"prompt": ["Ships?"]}]
+SHIPS, COUNT = "Are there any ships in the image?", "How many ships are in the image?"
+
+
+def _png() -> bytes:
+    held = io.BytesIO()
+    Image.radial_gradient("L").resize((64, 48)).save(held, "png")
+    return held.getvalue()
+
+
+PNG = _png()
+DATA_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+
+
+class Asked:
+    """A gateway, over REST and over gRPC."""
+
+    def __init__(self, url: str, address: str, client: triton.InferenceServerClient) -> None:
+        self.url = url
+        self.address = address
+        self.client = client
+
+    async def infer(self, model: str = MODEL, headers: dict[str, str] | None = None, **given: Any) -> dict[str, Any]:
+        """Ask with these tensors, and ``parameters``; the outputs, as lists."""
+        parameters = given.pop("parameters", None)
+        result = await self.client.infer(
+            model, tensors(**given), parameters=parameters, headers=headers, request_id="7"
+        )
+        assert result.get_response().id == "7"
+        outputs = {name: list(result.as_numpy(name)) for name in ("text", "answer", "usage")}
+        return {
+            "text": [text.decode() for text in outputs["text"]],
+            "answer": [json.loads(answer) for answer in outputs["answer"]],
+            "usage": [json.loads(usage) for usage in outputs["usage"]],
+        }
+
+    async def rest(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask over REST."""
+        async with aiohttp.ClientSession() as http, http.post(self.url + path, json=body) as response:
+            assert response.status == 200, await response.text()
+            answer: dict[str, Any] = await response.json()
+            return answer
+
+
+def tensors(**given: Any) -> list[triton.InferInput]:
+    """Inputs of BYTES elements."""
+    inputs = []
+    for name, elements in given.items():
+        array = np.array([e if isinstance(e, bytes) else e.encode() for e in elements], dtype=np.object_)
+        one = triton.InferInput(name, list(array.shape), "BYTES")
+        one.set_data_from_numpy(array)
+        inputs.append(one)
+    return inputs
+
+
+@asynccontextmanager
+async def serving(worker_url: str, keys: Path | None = None) -> AsyncIterator[Asked]:
+    """A gateway before a worker, with both ports."""
+    port = free_port()
+    settings = Settings(
+        worker=WorkerSettings(urls=(worker_url,)), grpc=GrpcSettings(port=port), keys=KeysSettings(file=keys)
+    )
+    async with gateway(settings) as url, triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        yield Asked(url, f"127.0.0.1:{port}", client)
+
+
+@pytest.fixture(params=["fake", pytest.param("vllm", marks=pytest.mark.slow)])
+async def asked(request: pytest.FixtureRequest) -> AsyncIterator[Asked]:
+    """A gateway before each kind of worker."""
+    if request.param == "vllm":
+        async with serving(request.getfixturevalue("vllm_url")) as both:
+            yield both
+    else:
+        async with fake_worker() as worker, serving(worker.url) as both:
+            yield both
+
+
+async def test_the_server_says_what_it_is(asked: Asked) -> None:
+    """A client sees a live, ready server, its models and the tensors that they take."""
+    client = asked.client
+    assert await client.is_server_live()
+    assert await client.is_server_ready()
+    assert await client.is_model_ready(MODEL)
+    assert not await client.is_model_ready("unknown")
+    assert (await client.get_server_metadata()).name == "sarlens"
+    assert [each.name for each in (await client.get_model_repository_index()).models] == [MODEL]
+    model = await client.get_model_metadata(MODEL)
+    assert [each.name for each in model.inputs] == ["image", "question", "prompt", "messages"]
+    assert {each.datatype for each in (*model.inputs, *model.outputs)} == {"BYTES"}
+
+
+async def test_a_question_has_the_same_answer_as_over_rest(asked: Asked) -> None:
+    """Text, typed value and usage are those of /v1/sar/vqa, for each question of a batch about one image."""
+    over_rest = await asked.rest("/v1/sar/vqa", {"image": DATA_URL, "questions": [SHIPS, COUNT]})
+    over_grpc = await asked.infer(image=[PNG], question=[SHIPS, COUNT])
+    for at, item in enumerate(over_rest["data"]):
+        assert over_grpc["text"][at] == item["text"]
+        assert over_grpc["answer"][at] == item["answer"]
+        for kind in ("prompt_tokens", "completion_tokens"):
+            assert over_grpc["usage"][at][kind] == item["usage"][kind]
+
+
+async def test_prompts_and_messages_are_chats(asked: Asked) -> None:
+    """A prompt with an image, as bytes or as a URL, and messages have the answer of the same chat over REST."""
+    image = {"type": "image_url", "image_url": {"url": DATA_URL}}
+    messages = [{"role": "user", "content": [image, {"type": "text", "text": COUNT}]}]
+    chat = {"model": MODEL, "messages": messages, "max_tokens": 8, "temperature": 0}
+    text = (await asked.rest("/v1/chat/completions", chat))["choices"][0]["message"]["content"]
+    parameters = {"max_tokens": 8}
+    assert (await asked.infer(image=[PNG, DATA_URL], prompt=[COUNT], parameters=parameters))["text"] == [text, text]
+    found = await asked.infer(messages=[json.dumps(messages)], parameters=parameters)
+    assert found["text"] == [text]
+    assert found["answer"] == [None]
+
+
+async def test_a_stream_brings_the_text_in_pieces(asked: Asked) -> None:
+    """Deltas come one response each and add up to the whole answer; an empty final one ends it where asked for."""
+    whole = (await asked.infer(image=[PNG], prompt=[COUNT], parameters={"max_tokens": 8}))["text"][0]
+
+    pieces, finals = [], []
+    for result, error in await asyncio.to_thread(streamed, asked.address):
+        assert error is None
+        response = result.get_response()
+        assert response.id == "9"
+        finals.append(response.parameters["triton_final_response"].bool_param)
+        if not finals[-1]:
+            pieces.append(result.as_numpy("text")[0].decode())
+    assert "".join(pieces) == whole
+    assert finals == [False] * len(pieces) + [True]
+
+
+def streamed(address: str) -> list[tuple[Any, Any]]:
+    """What Triton's client with callbacks is told, until the stream ends."""
+    told: list[tuple[Any, Any]] = []
+    with blocking.InferenceServerClient(address) as client:
+        client.start_stream(lambda result, error: told.append((result, error)))
+        client.async_stream_infer(
+            MODEL,
+            tensors(image=[PNG], prompt=[COUNT]),
+            request_id="9",
+            enable_empty_final_response=True,
+            parameters={"max_tokens": 8},
+        )
+        client.stop_stream()
+    return told
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"model": "unknown", "prompt": ["x"]}, "NOT_FOUND"),
+    ({"question": [SHIPS]}, "INVALID_ARGUMENT"),
+    ({"image": [PNG]}, "INVALID_ARGUMENT"),
+    ({"image": [PNG], "question": [SHIPS], "prompt": ["x"]}, "INVALID_ARGUMENT"),
+    ({"image": [PNG, PNG], "question": [SHIPS, SHIPS, SHIPS]}, "INVALID_ARGUMENT"),
+    ({"image": [PNG], "question": [b"\xff\xfe"]}, "INVALID_ARGUMENT"),
+    ({"image": [b""], "question": [SHIPS]}, "INVALID_ARGUMENT"),
+    ({"image": [b"no picture"], "question": [SHIPS]}, "INVALID_ARGUMENT"),
+    ({"image": ["https://example.com/a.png"], "question": [SHIPS]}, "INVALID_ARGUMENT"),
+    ({"images": [PNG], "question": [SHIPS]}, "INVALID_ARGUMENT"),
+    ({"messages": ["not json"]}, "INVALID_ARGUMENT"),
+    ({"messages": ["[1]"], "image": [PNG]}, "INVALID_ARGUMENT"),
+    ({"prompt": ["x"], "parameters": {"max_tokens": 0}}, "INVALID_ARGUMENT"),
+    ({"prompt": ["x"], "parameters": {"colour": "red"}}, "INVALID_ARGUMENT"),
+    ({"image": [PNG], "question": [SHIPS], "parameters": {"sar": "{"}}, "INVALID_ARGUMENT"),
+    ({"image": [PNG], "question": [SHIPS], "parameters": {"sar": '{"window": [0, 0, 999, 999]}'}}, "INVALID_ARGUMENT"),
+    ({"prompt": ["x"] * 65}, "RESOURCE_EXHAUSTED"),
+]
+
+
+@pytest.mark.parametrize(("given", "code"), WRONG)
+async def test_what_is_wrong_has_its_code(asked: Asked, given: dict[str, Any], code: str) -> None:
+    """Whatever is wrong with a request is told with the code of the error table, and the server goes on."""
+    with pytest.raises(InferenceServerException) as refused:
+        await asked.infer(**given)
+    assert refused.value.status() == f"StatusCode.{code}", refused.value
+    assert await asked.client.is_server_ready()
+
+
+async def test_malformed_tensors_are_refused(asked: Asked) -> None:
+    """Wrong datatypes, shapes that say something else, torn contents and unknown outputs are INVALID_ARGUMENT."""
+    tensor, output = service_pb2.ModelInferRequest.InferInputTensor, service_pb2.ModelInferRequest
+    good = pack_bytes([b"x"])
+    async with grpc.aio.insecure_channel(asked.address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for datatype, shape, raw, outputs in [
+            ("FP32", [1], b"\0\0\0\0", []),
+            ("BYTES", [2], good, []),
+            ("BYTES", [-1], good, []),
+            ("BYTES", [], b"", []),
+            ("BYTES", [1], good[:-1], []),
+            ("BYTES", [1], b"\xff\xff\xff\xff", []),
+            ("BYTES", [1], good, [output.InferRequestedOutputTensor(name="logits")]),
+        ]:
+            request = output(model_name=MODEL, inputs=[tensor(name="prompt", datatype=datatype, shape=shape)])
+            request.raw_input_contents.append(raw)
+            request.outputs.extend(outputs)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.ModelInfer(request)
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT, (datatype, shape, raw)
+        typed = tensor(name="prompt", datatype="BYTES", shape=[1])
+        typed.contents.bytes_contents.append(b"Ships?")
+        answer = await stub.ModelInfer(output(model_name=MODEL, inputs=[typed]))
+        assert [each.name for each in answer.outputs] == ["text", "answer", "usage"]
+
+
+async def test_an_error_in_a_stream_ends_nothing(asked: Asked) -> None:
+    """A request of a stream that is wrong is told so, and the next one of the same stream is answered."""
+
+    async def requests() -> AsyncIterator[dict[str, Any]]:
+        yield {"model_name": MODEL, "inputs": tensors(question=[SHIPS])}
+        yield {"model_name": MODEL, "inputs": tensors(image=[PNG], question=[SHIPS])}
+
+    told = [error is None async for _, error in asked.client.stream_infer(requests())]
+    assert told == [False, True]
+
+
+async def test_keys_are_metadata(tmp_path: Path) -> None:
+    """Without a key a call is UNAUTHENTICATED; a key opens its models and images alone."""
+    digest = hashlib.sha256(b"sar-gis").hexdigest()
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps([{"name": "gis", "sha256": digest, "images": ["s3://open"], "models": [MODEL]}]))
+    async with fake_worker() as worker, serving(worker.url, keys) as asked:
+        with pytest.raises(InferenceServerException) as refused:
+            await asked.infer(prompt=["x"])
+        assert refused.value.status() == "StatusCode.UNAUTHENTICATED"
+        bearer = {"authorization": "Bearer sar-gis"}
+        assert (await asked.infer(prompt=["x"], headers=bearer))["text"]
+        for closed in (asked.infer(headers=bearer, image=[PNG], **words) for words in SHIPS_ASKED):
+            with pytest.raises(InferenceServerException) as refused:
+                await closed
+            assert refused.value.status() == "StatusCode.PERMISSION_DENIED"
+
+
+async def test_health_and_reflection(asked: Asked) -> None:
+    """Who watches health is told that the gateway serves, and reflection lists the services."""
+    name = "inference.GRPCInferenceService"
+    async with grpc.aio.insecure_channel(asked.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for service in ("", name):
+            async with asyncio.timeout(5):
+                async for state in health.Watch(health_pb2.HealthCheckRequest(service=service)):
+                    if state.status == health_pb2.HealthCheckResponse.SERVING:
+                        break
+        ask = reflection_pb2.ServerReflectionRequest(list_services="")
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        async for answer in stub.ServerReflectionInfo(iter([ask])):
+            listed = {each.name for each in answer.list_services_response.service}
+    assert {name, "grpc.health.v1.Health"} <= listed
+
+
+@pytest.mark.slow
+async def test_a_cancelled_call_stops_vllm(vllm_url: str) -> None:
+    """When a caller cancels a stream vLLM stops generating: its count of running requests falls to none."""
+    async with serving(vllm_url) as asked, aiohttp.ClientSession() as http:
+        request = service_pb2.ModelInferRequest(model_name=MODEL)
+        request.inputs.add(name="prompt", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"Ships?")
+        request.parameters["max_tokens"].int64_param = 1500
+        request.parameters["temperature"].double_param = 2.0
+        async with grpc.aio.insecure_channel(asked.address) as channel:
+            call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer()
+            await call.write(request)
+            assert not (await call.read()).error_message
+            call.cancel()
+        async with asyncio.timeout(10):
+            while True:
+                async with http.get(f"{vllm_url}/metrics") as response:
+                    page = await response.text()
+                running = [line for line in page.splitlines() if line.startswith("vllm:num_requests_running")]
+                if all(line.endswith(" 0.0") for line in running):
+                    return
+                await asyncio.sleep(0.1)
+
+
+@given(st.lists(st.binary(max_size=20), max_size=20))
+def test_bytes_survive_packing(elements: list[bytes]) -> None:
+    """What is packed is unpacked."""
+    assert unpack_bytes(pack_bytes(elements)) == elements
+
+
+_NAMES = st.sampled_from(["image", "question", "prompt", "messages", "other"])
+
+
+@given(
+    st.lists(
+        st.builds(
+            Tensor,
+            _NAMES,
+            st.sampled_from(["BYTES", "FP32", ""]),
+            st.lists(st.integers(-2, 5), max_size=3),
+            st.lists(st.binary(max_size=9), max_size=5),
+        ),
+        max_size=4,
+    ),
+    st.binary(max_size=40),
+)
+def test_any_tensors_are_understood_or_refused(given_tensors: list[Tensor], raw: bytes) -> None:
+    """Whatever tensors come, they are read or refused as a bad request, and torn contents are."""
+    for read in (lambda: unpack_bytes(raw), lambda: read_inquiries(given_tensors, 64)):
+        with suppress(BadRequest):
+            read()

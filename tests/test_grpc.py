@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import grpc.aio
@@ -26,7 +26,9 @@ from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from sarlens.errors import BadRequest
+from sarlens.errors import BadRequest, WorkerFailed
+from sarlens.ingress.inquiries import _events
+from sarlens.ingress.tally import Tally
 from sarlens.ingress.tensors import Tensor, pack_bytes, read_inquiries, unpack_bytes
 from sarlens.seaweed import free_port
 from sarlens.settings import GrpcSettings, KeysSettings, Settings, WorkerSettings
@@ -257,7 +259,12 @@ async def test_keys_are_metadata(tmp_path: Path) -> None:
         with pytest.raises(InferenceServerException) as refused:
             await asked.infer(prompt=["x"])
         assert refused.value.status() == "StatusCode.UNAUTHENTICATED"
+        for hidden in (asked.client.get_model_repository_index(), asked.client.get_model_metadata(MODEL)):
+            with pytest.raises(InferenceServerException) as refused:
+                await hidden
+            assert refused.value.status() == "StatusCode.UNAUTHENTICATED"
         bearer = {"authorization": "Bearer sar-gis"}
+        assert (await asked.client.get_model_metadata(MODEL, headers=bearer)).name == MODEL
         assert (await asked.infer(prompt=["x"], headers=bearer))["text"]
         for closed in (asked.infer(headers=bearer, image=[PNG], **words) for words in SHIPS_ASKED):
             with pytest.raises(InferenceServerException) as refused:
@@ -280,6 +287,26 @@ async def test_health_and_reflection(asked: Asked) -> None:
         async for answer in stub.ServerReflectionInfo(iter([ask])):
             listed = {each.name for each in answer.list_services_response.service}
     assert {name, "grpc.health.v1.Health"} <= listed
+
+
+@pytest.mark.parametrize(
+    "streamed",
+    [
+        b'data: {"error": {"message": "EngineDeadError"}}\n\ndata: [DONE]\n\n',
+        b"data: nonsense\n\n",
+        b"data: {}\n\n",
+        b"",
+    ],
+)
+async def test_a_stream_that_breaks_is_no_answer(streamed: bytes) -> None:
+    """An error event, nonsense or an early end of the worker's stream is an error, never a shorter answer."""
+
+    class Broken:
+        async def chunks(self) -> AsyncIterator[bytes]:
+            yield streamed
+
+    with pytest.raises(WorkerFailed):
+        _ = [event async for event in _events(cast("Any", Broken()), Tally(0.0))]
 
 
 @pytest.mark.slow

@@ -143,8 +143,17 @@ async def _events(reply: Reply, tally: Tally) -> AsyncIterator[dict[str, Any]]:
             data = event.removeprefix(b"data: ")
             if data == b"[DONE]":
                 return
-            try:
-                yield orjson.loads(data)
-            except orjson.JSONDecodeError:
-                raise WorkerFailed("The worker streamed something that is no chat completion.") from None
+            yield _event(data)
     raise WorkerFailed("The worker ended its answer before it was complete.")
+
+
+def _event(data: bytes) -> dict[str, Any]:
+    try:
+        event = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        event = None
+    if not isinstance(event, dict):
+        raise WorkerFailed("The worker streamed something that is no chat completion.")
+    if "error" in event:
+        raise WorkerFailed("The worker broke off its answer.")
+    return event

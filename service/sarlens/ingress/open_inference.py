@@ -15,8 +15,9 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 import sarlens
+from sarlens.admission.keys import Key
 from sarlens.admission.memory import Memory
-from sarlens.errors import BadRequest, SarlensError
+from sarlens.errors import BadRequest, ModelNotFound, SarlensError
 from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
 from sarlens.ingress.inquiries import Caller, Desk
@@ -63,8 +64,13 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
         return pb.ServerReadyResponse(ready=self._desk.pool.ready and not self._duty.draining)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Some ready worker serves the model."""
-        return pb.ModelReadyResponse(ready=request.name in self._desk.pool.models() and not self._duty.draining)
+        """Some ready worker serves the model, and the caller's key opens it."""
+        ready = False
+        with self._told(context, "ModelReady") as said:
+            ready = request.name in self._models(context)
+        if said.error is not None:
+            await _abort(context, said.error)
+        return pb.ModelReadyResponse(ready=ready)
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The server's name and version."""
@@ -73,12 +79,14 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The inputs and outputs, which are those of every model."""
         with self._told(context, "ModelMetadata") as said:
-            said.model = self._desk.pool.resolve(request.name)
+            models = self._models(context)
+            if request.name not in models:
+                raise ModelNotFound(f"No model {request.name[:100]!r} is served here, or none that your key opens.")
         if said.error is not None:
             await _abort(context, said.error)
         tensor = pb.ModelMetadataResponse.TensorMetadata
         return pb.ModelMetadataResponse(
-            name=said.model,
+            name=request.name,
             versions=["1"],
             platform="sarlens",
             inputs=[tensor(name=name, datatype="BYTES", shape=[-1]) for name in (IMAGE, *WORDS)],
@@ -86,19 +94,23 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
         )
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The models that ready workers serve."""
-        entry = pb.RepositoryIndexResponse.ModelIndex
-        models = [entry(name=name, version="1", state="READY") for name in self._desk.pool.models()]
+        """The models that ready workers serve and the caller's key opens."""
+        entry, models = pb.RepositoryIndexResponse.ModelIndex, []
+        with self._told(context, "RepositoryIndex") as said:
+            models = [entry(name=name, version="1", state="READY") for name in self._models(context)]
+        if said.error is not None:
+            await _abort(context, said.error)
         return pb.RepositoryIndexResponse(models=models)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answer a batch of inquiries, all at the same time."""
         response = None
         with self._told(context, "ModelInfer") as said, self._memory.holding() as holding:
+            caller = self._caller(context, said)
             holding.grow(request.ByteSize())
             names, options = wanted([each.name for each in request.outputs]), read_options(_parameters(request))
             inquiries = read_inquiries(_tensors(request), self._max_questions)
-            found = await self._desk.answer_all(request.model_name, inquiries, options, self._caller(context, said))
+            found = await self._desk.answer_all(request.model_name, inquiries, options, caller)
             response = _response(request, found, names)
         if said.error is not None:
             await _abort(context, said.error)
@@ -108,8 +120,9 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
         """Answer inquiries one after another, each piece of text as it comes; errors are told and end nothing."""
         async for request in requests:
             with self._told(context, "ModelStreamInfer") as said, self._memory.holding() as holding:
+                caller = self._caller(context, said)
                 holding.grow(request.ByteSize())
-                async with aclosing(self._stream(request, self._caller(context, said))) as responses:
+                async with aclosing(self._stream(request, caller)) as responses:
                     async for response in responses:
                         await context.write(pb.ModelStreamInferResponse(infer_response=response))
             if said.error is not None:
@@ -129,10 +142,18 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
             last.parameters[_FINAL].bool_param = True
             yield last
 
-    def _caller(self, context: Any, said: _Said) -> Caller:
+    def _models(self, context: Any) -> list[str]:
+        key = self._key(context)
+        return [name for name in self._desk.pool.models() if key is None or key.may_ask(name)]
+
+    def _key(self, context: Any) -> Key | None:
         metadata = context.invocation_metadata() or ()
-        headers = [(name.encode(), value.encode() if isinstance(value, str) else value) for name, value in metadata]
-        key, left = self._door.key_of(headers), context.time_remaining()
+        return self._door.key_of(
+            (name.encode(), value.encode() if isinstance(value, str) else value) for name, value in metadata
+        )
+
+    def _caller(self, context: Any, said: _Said) -> Caller:
+        key, left = self._key(context), context.time_remaining()
         salt, priority = (key.name, key.priority) if key else ("", 0)
         # A call without a deadline has one in the far future, or none, by the version of gRPC.
         deadline = time.time() + left if left is not None and left < 1e6 else None
@@ -149,6 +170,8 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
             status = "OK"
         except SarlensError as error:
             said.error, status = error, error.rpc
+            if error.status >= 500:
+                log.warning("request refused", request_id=said.request_id, code=error.code, reason=error.message)
         except Exception:
             log.exception("request failed", request_id=said.request_id, path=route)
             said.error, status = SarlensError(UNEXPECTED), SarlensError.rpc
@@ -165,7 +188,6 @@ class _Said:
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.error: SarlensError | None = None
-        self.model = ""
 
 
 async def _abort(context: Any, error: SarlensError) -> None:

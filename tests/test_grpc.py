@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
@@ -34,6 +35,7 @@ from sarlens.seaweed import free_port
 from sarlens.settings import GrpcSettings, KeysSettings, Settings, WorkerSettings
 from stack.fake_worker import MODEL, fake_worker
 from stack.gateway import gateway
+from stack.tls import tls
 
 SHIPS_ASKED: list[dict[str, Any]] = [{"question": ["Ships?"]}, {"prompt": ["Ships?"]}]
 SHIPS, COUNT = "Are there any ships in the image?", "How many ships are in the image?"
@@ -124,6 +126,9 @@ async def test_the_server_says_what_it_is(asked: Asked) -> None:
     model = await client.get_model_metadata(MODEL)
     assert [each.name for each in model.inputs] == ["image", "question", "prompt", "messages"]
     assert {each.datatype for each in (*model.inputs, *model.outputs)} == {"BYTES"}
+    config = (await client.get_model_config(MODEL)).config
+    assert config.model_transaction_policy.decoupled
+    assert [each.name for each in config.output] == [each.name for each in model.outputs]
 
 
 async def test_a_question_has_the_same_answer_as_over_rest(asked: Asked) -> None:
@@ -270,6 +275,39 @@ async def test_keys_are_metadata(tmp_path: Path) -> None:
             with pytest.raises(InferenceServerException) as refused:
                 await closed
             assert refused.value.status() == "StatusCode.PERMISSION_DENIED"
+
+
+async def test_tls_and_certificates_of_callers(tmp_path: Path) -> None:
+    """With a certificate the port speaks TLS alone; with an authority for callers, only they get in."""
+    authority = tls(tmp_path, "localhost").authority
+    cert, key, port = tmp_path / "server.pem", tmp_path / "server.key", free_port()
+    ask = service_pb2.ServerLiveRequest()
+
+    async def live(mutual: bool) -> bool:
+        own = (key.read_bytes(), cert.read_bytes()) if mutual else (None, None)
+        trust = grpc.ssl_channel_credentials(authority.read_bytes(), *own)
+        async with grpc.aio.secure_channel(f"localhost:{port}", trust) as channel:
+            return bool((await service_pb2_grpc.GRPCInferenceServiceStub(channel).ServerLive(ask, timeout=5)).live)
+
+    for client_ca in (None, authority):
+        encrypted = GrpcSettings(port=port, cert_file=cert, key_file=key, client_ca_file=client_ca)
+        async with fake_worker() as worker:
+            settings = Settings(worker=WorkerSettings(urls=(worker.url,)), grpc=encrypted)
+            async with gateway(settings):
+                assert await live(mutual=True)
+                if client_ca is None:
+                    assert await live(mutual=False)
+                    continue
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await live(mutual=False)
+                assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_half_a_certificate_is_refused() -> None:
+    """A certificate without its key, or callers' authorities without a certificate, are refused at the start."""
+    for half in ({"cert_file": "a.pem"}, {"key_file": "a.key"}, {"client_ca_file": "ca.pem"}):
+        with pytest.raises(ValidationError):
+            GrpcSettings.model_validate({"port": 8081, **half})
 
 
 async def test_health_and_reflection(asked: Asked) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sarlens.routing.policy import Policy
@@ -107,6 +107,19 @@ class GrpcSettings(_Group):
     """The Open Inference Protocol over gRPC."""
 
     port: Annotated[int | None, Field(ge=0, le=65535, description="Port of gRPC, such as 8081; left out, none.")] = None
+    cert_file: Annotated[Path | None, Field(description="PEM file of the certificate chain; with it, TLS.")] = None
+    key_file: Annotated[Path | None, Field(description="PEM file of the certificate's private key.")] = None
+    client_ca_file: Annotated[
+        Path | None, Field(description="PEM file of the authorities that callers' certificates must be signed by.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _key_beside_certificate(self) -> GrpcSettings:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file have to be given together")
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("client_ca_file needs cert_file and key_file")
+        return self
 
 
 class AdmissionSettings(_Group):

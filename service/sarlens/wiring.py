@@ -25,8 +25,9 @@ from sarlens.imagery.source import Source, Sources
 from sarlens.inference import Inference
 from sarlens.ingress.app import build_app
 from sarlens.ingress.door import Door
+from sarlens.ingress.duty import Duty
 from sarlens.ingress.front import Front
-from sarlens.ingress.grpc_server import serve_grpc
+from sarlens.ingress.grpc_server import read_credentials, serve_grpc
 from sarlens.ingress.inquiries import Desk
 from sarlens.ingress.open_inference import OpenInference
 from sarlens.metrics import Metrics
@@ -67,12 +68,24 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Front]:
             max_images=limit.images,
             max_questions=limit.questions,
         )
-        if settings.grpc.port is not None:
-            desk = Desk(inference, door, metrics, max_images=limit.images)
-            servicer = OpenInference(desk, door, front.duty, memory, metrics, max_questions=limit.questions)
-            serving = serve_grpc(servicer, front.duty, pool, settings.host, settings.grpc.port, limit.body_bytes)
-            await stack.enter_async_context(serving)
+        desk = Desk(inference, door, metrics, max_images=limit.images)
+        servicer = OpenInference(desk, door, front.duty, memory, metrics, max_questions=limit.questions)
+        await _open_grpc(settings, servicer, front.duty, pool, stack)
         yield front
+
+
+async def _open_grpc(
+    settings: Settings, servicer: OpenInference, duty: Duty, pool: Pool, stack: AsyncExitStack
+) -> None:
+    given = settings.grpc
+    if given.port is None:
+        return
+    credentials = None
+    if given.cert_file and given.key_file:
+        credentials = read_credentials(given.cert_file, given.key_file, given.client_ca_file)
+    size = settings.limit.body_bytes
+    serving = serve_grpc(servicer, duty, pool, settings.host, given.port, message_bytes=size, credentials=credentials)
+    await stack.enter_async_context(serving)
 
 
 async def _open_door(settings: Settings, stack: AsyncExitStack) -> Door:

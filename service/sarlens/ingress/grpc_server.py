@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -28,11 +30,31 @@ class CannotListen(Exception):
     """The address to listen on cannot be had."""
 
 
+def read_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
+    """What TLS needs, from PEM files; with ``client_ca`` callers have to show a certificate signed by it.
+
+    Raises:
+        CannotListen: a file cannot be read.
+    """
+    try:
+        roots = client_ca.read_bytes() if client_ca else None
+        return grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())], roots, roots is not None)
+    except OSError as error:
+        raise CannotListen(f"the gRPC certificate cannot be read: {error.strerror}: {error.filename}") from None
+
+
 @asynccontextmanager
 async def serve_grpc(
-    servicer: OpenInference, duty: Duty, pool: Pool, host: str, port: int, message_bytes: int
+    servicer: OpenInference,
+    duty: Duty,
+    pool: Pool,
+    host: str,
+    port: int,
+    *,
+    message_bytes: int,
+    credentials: grpc.ServerCredentials | None,
 ) -> AsyncIterator[int]:
-    """Serve for as long as the context lasts, and yield the port.
+    """Serve for as long as the context lasts, and yield the port; encrypted if there are ``credentials``.
 
     Raises:
         CannotListen: the port is taken.
@@ -44,7 +66,8 @@ async def serve_grpc(
     health_pb2_grpc.add_HealthServicer_to_server(watched, server)
     reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
-        taken = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        taken = server.add_secure_port(at, credentials) if credentials else server.add_insecure_port(at)
     except RuntimeError:
         raise CannotListen(f"cannot listen on {host}:{port} for gRPC: is the port in use?") from None
     await server.start()

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import grpc
 import structlog
+from tritonclient.grpc import model_config_pb2, service_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc
 
 import sarlens
 from sarlens.admission.keys import Key
@@ -78,12 +78,7 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The inputs and outputs, which are those of every model."""
-        with self._told(context, "ModelMetadata") as said:
-            models = self._models(context)
-            if request.name not in models:
-                raise ModelNotFound(f"No model {request.name[:100]!r} is served here, or none that your key opens.")
-        if said.error is not None:
-            await _abort(context, said.error)
+        await self._served(request.name, context, "ModelMetadata")
         tensor = pb.ModelMetadataResponse.TensorMetadata
         return pb.ModelMetadataResponse(
             name=request.name,
@@ -92,6 +87,17 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
             inputs=[tensor(name=name, datatype="BYTES", shape=[-1]) for name in (IMAGE, *WORDS)],
             outputs=[tensor(name=name, datatype="BYTES", shape=[-1]) for name in OUTPUTS],
         )
+
+    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Triton's way to say the same, and that a stream has as many responses as the model has pieces of text."""
+        await self._served(request.name, context, "ModelConfig")
+        config = model_config_pb2.ModelConfig(name=request.name, platform="sarlens")
+        for name in (IMAGE, *WORDS):
+            config.input.add(name=name, data_type=model_config_pb2.TYPE_STRING, dims=[-1], optional=True)
+        for name in OUTPUTS:
+            config.output.add(name=name, data_type=model_config_pb2.TYPE_STRING, dims=[-1])
+        config.model_transaction_policy.decoupled = True
+        return pb.ModelConfigResponse(config=config)
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The models that ready workers serve and the caller's key opens."""
@@ -141,6 +147,14 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
             last = pb.ModelInferResponse(id=request.id, model_name=request.model_name, model_version="1")
             last.parameters[_FINAL].bool_param = True
             yield last
+
+    async def _served(self, model: str, context: Any, method: str) -> None:
+        """End the call where no ready worker serves the model, or the caller's key does not open it."""
+        with self._told(context, method) as said:
+            if model not in self._models(context):
+                raise ModelNotFound(f"No model {model[:100]!r} is served here, or none that your key opens.")
+        if said.error is not None:
+            await _abort(context, said.error)
 
     def _models(self, context: Any) -> list[str]:
         key = self._key(context)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from sarlens.admission.keys import Key
-from sarlens.chat import Ask, parse_ask, parse_render
+from sarlens.chat import Ask, find_images, parse_render
 from sarlens.errors import SarlensError, WorkerFailed
 from sarlens.inference import Inference
 from sarlens.ingress.door import Door
@@ -118,10 +118,12 @@ class Desk:
         return answer_of(outcome.result, task.form.read(outcome.result.text), task.form.type)
 
     def _chat(self, model: str, inquiry: Inquiry, options: Options, caller: Caller, *, stream: bool) -> Ask:
-        body = orjson.dumps(chat_document(inquiry, model, options, stream=stream))
-        ask = parse_ask(PATH, body, caller.request_id, max_images=self._max_images, terms=caller.terms)
-        self._door.look(caller.key, [ref.url for ref in ask.images])
-        return ask
+        document = chat_document(inquiry, model, options, stream=stream)
+        images = find_images(document["messages"], max_images=self._max_images)
+        self._door.look(caller.key, [ref.url for ref in images])
+        # With images the body is composed on the way.
+        body = b"" if images else orjson.dumps(document)
+        return Ask(PATH, body, document, model, stream, images, caller.request_id, caller.terms)
 
     async def _count(self, model: str, usage: dict[str, Any] | None, caller: Caller) -> None:
         tally = Tally.of_usage(model, usage)

@@ -13,7 +13,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 # Routers of others, to measure against: each in an environment of its own.
 PEERS  := vllm-router==0.1.17 smg==1.13.0 litellm[proxy]==1.106.2
 
-.PHONY: serve test check format load peers pins clean help
+.PHONY: serve test check format proto load peers pins clean help
 
 help:            ## Say what there is to make.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -29,6 +29,9 @@ check: $(VENV)/.dev  ## Format, lint, strict types, import contract.
 
 format: $(VENV)/.dev  ## Put the code in order.
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+
+proto: $(VENV)/.dev  ## Make the gRPC code anew from service/sarlens/v1/sar.proto.
+	@cd service && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. sarlens/v1/sar.proto
 
 load: $(VENV)/.dev  ## Print what a request costs on this machine.
 	@$(BIN)/python loadtests/cpu_per_request.py

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
-import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -22,33 +20,24 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from pydantic import ValidationError
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from sarlens.errors import BadRequest, WorkerFailed
-from sarlens.ingress.inquiries import _events
+from sarlens.ingress.desk import _events
+from sarlens.ingress.inquiries import read_inquiries
 from sarlens.ingress.tally import Tally
-from sarlens.ingress.tensors import Tensor, pack_bytes, read_inquiries, unpack_bytes
+from sarlens.ingress.tensors import Tensor, pack_bytes, unpack_bytes
 from sarlens.seaweed import free_port
 from sarlens.settings import GrpcSettings, KeysSettings, Settings, WorkerSettings
 from stack.fake_worker import MODEL, fake_worker
 from stack.gateway import gateway
+from stack.pictures import DATA_URL, PNG
 from stack.tls import tls
 
 SHIPS_ASKED: list[dict[str, Any]] = [{"question": ["Ships?"]}, {"prompt": ["Ships?"]}]
 SHIPS, COUNT = "Are there any ships in the image?", "How many ships are in the image?"
-
-
-def _png() -> bytes:
-    held = io.BytesIO()
-    Image.radial_gradient("L").resize((64, 48)).save(held, "png")
-    return held.getvalue()
-
-
-PNG = _png()
-DATA_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 
 class Asked:

@@ -273,7 +273,7 @@ def test_no_json_breaks_the_bodies(document: Any, kind: type[VqaBody | CaptionBo
     except BadRequest as error:
         assert error.message
     else:
-        assert all(task.prompt and task.application in Application for task in body.tasks)
+        assert all(task.prompt and task.application in Application for task in body.assignment.tasks)
 
 
 @given(st.binary(), st.sampled_from([VqaBody, CaptionBody]))

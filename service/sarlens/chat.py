@@ -13,6 +13,9 @@ from pydantic import ValidationError
 from sarlens.errors import BadRequest, SourceRefused, TooLarge
 from sarlens.request import ANYBODY, ImageRef, Render, Terms
 
+IMAGE_PART = {"type": "image_url", "image_url": {}}
+"""The part of a message where an image goes that an ``ImageRef`` names."""
+
 _WORKER_FETCHED = ("audio_url", "video_url")
 
 

@@ -99,4 +99,4 @@ def _work(settings: Settings, taken: socket.socket) -> None:
     """What each process does. A Ctrl-C reaches it by way of its parent alone."""
     os.setpgrp()
     die_with_parent()
-    raise SystemExit(0 if serve(settings, taken) else CUT)
+    raise SystemExit(0 if serve(settings, taken, shared=True) else CUT)

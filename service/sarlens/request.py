@@ -71,10 +71,14 @@ class Render(BaseModel):
         return given | {"filter": self.speckle_filter, "size": self.size or size}
 
 
-class ImageRef(NamedTuple):
-    """An image part of a chat: what it names, how to render it, and where in the messages it stands."""
+Place = str | bytes
+"""Where an image is: its URL, or its own bytes, which came with the request."""
 
-    url: str
+
+class ImageRef(NamedTuple):
+    """An image part of a chat: where the image is, how to render it, and where in the messages it stands."""
+
+    place: Place
     render: Render | None
     message: int
     part: int

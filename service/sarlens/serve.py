@@ -45,18 +45,20 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def serve(settings: Settings, taken: socket.socket) -> bool:
+def serve(settings: Settings, taken: socket.socket, *, shared: bool = False) -> bool:
     """Serve until SIGINT or SIGTERM, then let open requests finish within ``drain_s``.
+
+    ``shared`` says that other processes serve the same ports.
 
     Returns:
         Whether all of them did.
     """
     configure_logging(settings.log_level)
-    return uvloop.run(_serve(settings, taken))
+    return uvloop.run(_serve(settings, taken, shared=shared))
 
 
-async def _serve(settings: Settings, taken: socket.socket) -> bool:
-    async with open_gateway(settings) as app:
+async def _serve(settings: Settings, taken: socket.socket, *, shared: bool) -> bool:
+    async with open_gateway(settings, shared=shared) as app:
         server = GatewayServer(app, drain_s=settings.drain_s)
         # uvicorn raises a signal again once it has drained, which would end the process before the gateway is closed.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -104,9 +104,9 @@ class KeysSettings(_Group):
 
 
 class GrpcSettings(_Group):
-    """The Open Inference Protocol over gRPC."""
+    """The port of gRPC."""
 
-    port: Annotated[int | None, Field(ge=0, le=65535, description="Port of gRPC, such as 8081; left out, none.")] = None
+    port: Annotated[int | None, Field(ge=0, le=65535, description="Port of gRPC; `none` turns it off.")] = 8081
     cert_file: Annotated[Path | None, Field(description="PEM file of the certificate chain; with it, TLS.")] = None
     key_file: Annotated[Path | None, Field(description="PEM file of the certificate's private key.")] = None
     client_ca_file: Annotated[
@@ -189,7 +189,12 @@ class Settings(BaseSettings):
     """All of it."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SARLENS_", env_nested_delimiter="__", frozen=True, extra="ignore", env_file=".env"
+        env_prefix="SARLENS_",
+        env_nested_delimiter="__",
+        env_parse_none_str="none",
+        frozen=True,
+        extra="ignore",
+        env_file=".env",
     )
 
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"

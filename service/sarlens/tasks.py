@@ -11,14 +11,14 @@ from typing import Any
 
 import orjson
 
-from sarlens.chat import Ask, Exhibit
+from sarlens.chat import IMAGE_PART, Ask
 from sarlens.errors import BadRequest, ModelNotFound, NoWorker, SarlensError, TooLarge, WorkerFailed
 from sarlens.inference import Inference
 from sarlens.prompts.applications import Application
 from sarlens.prompts.classify import classify, made_from_boxes
 from sarlens.prompts.form import FREE, Form, form_of
 from sarlens.prompts.wording import Style, caption_prompt, question_prompt
-from sarlens.request import ImageRef, Render, Terms
+from sarlens.request import ImageRef, Place, Render, Terms
 from sarlens.workers.client import Reply
 
 PATH = "/v1/chat/completions"
@@ -60,13 +60,13 @@ def caption_task(style: Style) -> Task:
 class Subject:
     """An image that a model can be asked about: it has been found and drawn.
 
-    ``url`` and ``render`` lead to the picture again; ``id`` and ``parameters`` say which it is and how it was drawn.
+    ``place`` and ``render`` lead to the picture again; ``id`` and ``parameters`` say which it is and how it was drawn.
     """
 
     model: str
     id: str
     parameters: Mapping[str, Any]
-    url: str
+    place: Place
     render: Render
     seconds: float
 
@@ -97,7 +97,7 @@ class Outcome:
     result: Finding | SarlensError
 
 
-async def examine(inference: Inference, model: str | None, url: str, render: Render | None) -> Subject:
+async def examine(inference: Inference, model: str | None, place: Place, render: Render | None) -> Subject:
     """Find and draw an image, so that one that cannot be had fails before anything is asked.
 
     Raises:
@@ -107,11 +107,11 @@ async def examine(inference: Inference, model: str | None, url: str, render: Ren
     model = inference.pool.resolve(model)
     size = inference.picture_size(model)
     render = render or Render()
-    shown = await inference.pictures.show(url, render, size)
-    again, rendered = url, render
-    if url.startswith("data:"):
+    shown = await inference.pictures.show(place, render, size)
+    again, rendered = place, render
+    if isinstance(place, bytes) or place.startswith("data:"):
         # Unpacking it for every question would hold it in memory as often as there are questions.
-        again, rendered = Exhibit(shown.id, shown.data, shown.media_type).url or url, Render(size=render.size)
+        again, rendered = shown.data, Render(size=render.size)
     return Subject(model, shown.id, render.parameters(size), again, rendered, perf_counter() - begun)
 
 
@@ -188,8 +188,7 @@ async def _ask(
 
 def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str, terms: Terms) -> Ask:
     """The chat that puts the task to a model; it has no bytes, since its image is put in on the way."""
-    image = {"type": "image_url", "image_url": {"url": subject.url}}
-    content = [image, {"type": "text", "text": task.prompt}]
+    content = [IMAGE_PART, {"type": "text", "text": task.prompt}]
     document: dict[str, Any] = {
         "model": subject.model,
         "messages": [{"role": "user", "content": content}],
@@ -200,7 +199,7 @@ def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str, 
         document["seed"] = sampling.seed
     if task.form.constraint is not None:
         document["structured_outputs"] = task.form.constraint
-    refs = (ImageRef(subject.url, subject.render, 0, 0),)
+    refs = (ImageRef(subject.place, subject.render, 0, 0),)
     return Ask(PATH, b"", document, subject.model, stream=False, images=refs, request_id=request_id, terms=terms)
 
 

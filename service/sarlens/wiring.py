@@ -23,13 +23,10 @@ from sarlens.imagery.s3 import S3
 from sarlens.imagery.s3_account import Account
 from sarlens.imagery.source import Source, Sources
 from sarlens.inference import Inference
-from sarlens.ingress.app import build_app
+from sarlens.ingress.app import Surface, build_surface
 from sarlens.ingress.door import Door
-from sarlens.ingress.duty import Duty
 from sarlens.ingress.front import Front
 from sarlens.ingress.grpc_server import read_credentials, serve_grpc
-from sarlens.ingress.inquiries import Desk
-from sarlens.ingress.open_inference import OpenInference
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
@@ -42,8 +39,11 @@ from sarlens.workers.residency import Residency
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncIterator[Front]:
-    """The gateway as an ASGI application; all that it opened is closed with the context."""
+async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIterator[Front]:
+    """The gateway as an ASGI application; all that it opened is closed with the context.
+
+    With ``shared``, other processes of the same gateway listen on the port of gRPC as well.
+    """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         pool = await _open_pool(settings, metrics, stack)
@@ -59,7 +59,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Front]:
         )
         limit = settings.limit
         door, memory = await _open_door(settings, stack), Memory(settings.admission.body_bytes)
-        front = build_app(
+        surface = build_surface(
             inference,
             door,
             memory,
@@ -68,23 +68,26 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Front]:
             max_images=limit.images,
             max_questions=limit.questions,
         )
-        desk = Desk(inference, door, metrics, max_images=limit.images)
-        servicer = OpenInference(desk, door, front.duty, memory, metrics, max_questions=limit.questions)
-        await _open_grpc(settings, servicer, front.duty, pool, stack)
-        yield front
+        await _open_grpc(settings, surface, stack, shared=shared)
+        yield surface.front
 
 
-async def _open_grpc(
-    settings: Settings, servicer: OpenInference, duty: Duty, pool: Pool, stack: AsyncExitStack
-) -> None:
+async def _open_grpc(settings: Settings, surface: Surface, stack: AsyncExitStack, *, shared: bool) -> None:
     given = settings.grpc
     if given.port is None:
         return
     credentials = None
     if given.cert_file and given.key_file:
         credentials = read_credentials(given.cert_file, given.key_file, given.client_ca_file)
-    size = settings.limit.body_bytes
-    serving = serve_grpc(servicer, duty, pool, settings.host, given.port, message_bytes=size, credentials=credentials)
+    serving = serve_grpc(
+        surface.services,
+        lambda: surface.desk.ready,
+        settings.host,
+        given.port,
+        message_bytes=settings.limit.body_bytes,
+        credentials=credentials,
+        shared=shared,
+    )
     await stack.enter_async_context(serving)
 
 
@@ -160,12 +163,13 @@ async def _open_sources(settings: Settings, stack: AsyncExitStack) -> Sources:
         endpoint=s3.endpoint, region=s3.region, profile=s3.profile, anonymous=s3.anonymous, timeout_s=s3.timeout_s
     )
     web = await stack.enter_async_context(open_https(blocks, hosts=https.hosts, limit=limit, timeout_s=https.timeout_s))
+    data = Data(limit)
     schemes: dict[str, Source] = {
         "s3": S3(account, blocks, timeout_s=s3.timeout_s, fresh_s=s3.fresh_s, buckets=s3.buckets),
         "https": web,
-        "data": Data(limit),
+        "data": data,
     }
-    return Sources(schemes, public={"https", "s3"} if s3.anonymous else {"https"})
+    return Sources(schemes, data, public={"https", "s3"} if s3.anonymous else {"https"})
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

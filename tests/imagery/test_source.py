@@ -21,7 +21,8 @@ from sarlens.imagery.s3_account import Account
 from sarlens.imagery.source import Sources
 
 LIMIT = 1000
-sources = Sources({"data": Data(LIMIT)})
+data_urls = Data(LIMIT)
+sources = Sources({"data": data_urls}, data_urls)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,14 @@ async def test_other_schemes_are_refused(url: str) -> None:
     with pytest.raises(SourceRefused, match="data:") as refused:
         await sources.open(url)
     assert "passwd" not in refused.value.message
+
+
+async def test_bytes_are_an_image_themselves() -> None:
+    """Bytes that came with a request are the image, up to the limit, and the same as in a URL."""
+    blob, same = await sources.open(b"two words"), await sources.open("data:,two%20words")
+    assert (blob.read(0, blob.size), blob.version) == (b"two words", same.version)
+    with pytest.raises(TooLarge):
+        await sources.open(bytes(LIMIT + 1))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +122,7 @@ def test_no_url_breaks_the_front(front: str) -> None:
     async def opens(text: str) -> None:
         async with open_https(blocks, hosts=("nobody.invalid",), limit=LIMIT) as https:
             with suppress(SarlensError):
-                await Sources({"s3": s3, "https": https, "data": Data(LIMIT)}).open(front + text)
+                await Sources({"s3": s3, "https": https, "data": data_urls}, data_urls).open(front + text)
 
     with asyncio.Runner() as runner:
 

@@ -6,21 +6,24 @@ from yarl import URL
 
 from sarlens.errors import BadRequest
 from sarlens.imagery.s3_address import Address
+from sarlens.request import Place
 
 
-def plain_address(url: str) -> str:
+def plain_address(place: Place) -> str:
     """``s3://bucket/key`` with the key decoded, ``https://host/path`` without query and dots, or ``data:``.
 
     Raises:
         BadRequest: it is none of these.
     """
-    scheme = url.partition(":")[0].lower()
+    if isinstance(place, bytes):
+        return "data:"
+    scheme = place.partition(":")[0].lower()
     if scheme == "s3":
-        return str(Address.parse(url))
+        return str(Address.parse(place))
     if scheme == "data":
         return "data:"
     try:
-        parts = URL(url)
+        parts = URL(place)
         if scheme == "https" and parts.host and not parts.user:
             port = "" if parts.port in {443, None} else f":{parts.port}"
             return f"https://{parts.host}{port}{parts.path}"

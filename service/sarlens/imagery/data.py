@@ -1,4 +1,4 @@
-"""Images that a request carries in itself: ``data:`` URLs, RFC 2397."""
+"""Images that a request carries in itself: ``data:`` URLs, RFC 2397, or nothing but bytes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ class Data:
             TooLarge: more than ``limit`` bytes.
         """
         return await asyncio.to_thread(self._unpack, url)
+
+    async def hold(self, data: bytes) -> Blob:
+        """Take bytes as they are.
+
+        Raises:
+            TooLarge: more than ``limit`` bytes.
+        """
+        if len(data) > self._limit:
+            raise TooLarge(f"The image has more than the {self._limit} bytes allowed here.")
+        return HeldBlob("data:", await asyncio.to_thread(content_version, data), data)
 
     def _unpack(self, url: str) -> Blob:
         head, comma, payload = url.partition(",")

@@ -16,7 +16,7 @@ from sarlens.imagery.raster import Picture
 from sarlens.imagery.render import develop
 from sarlens.imagery.source import Blob, Sources
 from sarlens.metrics import Metrics
-from sarlens.request import Render
+from sarlens.request import Place, Render
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Pictures:
         self._metrics = metrics
         self._flights: SingleFlight[str, Picture] = SingleFlight()
 
-    async def find(self, url: str, render: Render | None, size: int) -> Negative:
+    async def find(self, place: Place, render: Render | None, size: int) -> Negative:
         """Find an image and settle its version and id, for a model that sees ``size`` pixels on the longest side.
 
         Raises:
@@ -63,9 +63,9 @@ class Pictures:
         """
         render = render or Render()
         with self._metrics.stage("fetch"):
-            blob = await self._sources.open(url)
+            blob = await self._sources.open(place)
         self._count(blob, 0)
-        return Negative(image_id(blob.version, render, size), blob, render, size, self._sources.public(url))
+        return Negative(image_id(blob.version, render, size), blob, render, size, self._sources.public(place))
 
     async def draw(self, negative: Negative) -> Picture:
         """The picture of an image that has been found.
@@ -83,9 +83,9 @@ class Pictures:
         finally:
             self._count(negative.blob, moved)
 
-    async def show(self, url: str, render: Render | None, size: int) -> Shown:
+    async def show(self, place: Place, render: Render | None, size: int) -> Shown:
         """The picture of an image, found and drawn; raises as both do."""
-        negative = await self.find(url, render, size)
+        negative = await self.find(place, render, size)
         return negative.shown(await self.draw(negative))
 
     def _count(self, blob: Blob, before: int) -> None:

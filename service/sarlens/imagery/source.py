@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sarlens.errors import SourceRefused
 from sarlens.imagery import blob
+from sarlens.request import Place
 
 
 class Blob(blob.Blob, Protocol):
@@ -55,6 +56,17 @@ def content_version(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+class Holder(Protocol):
+    """What makes an image of bytes that came with a request."""
+
+    async def hold(self, data: bytes) -> Blob:
+        """The image.
+
+        Raises:
+            TooLarge: the bytes are too many.
+        """
+
+
 class Source(Protocol):
     """A kind of place that holds images."""
 
@@ -67,28 +79,31 @@ class Source(Protocol):
 
 
 class Sources:
-    """All the places that images may come from, by the scheme of their URLs.
+    """All the places that images may come from, by the scheme of their URLs; ``holder`` takes their own bytes.
 
     ``public`` names the schemes under which everybody finds the same, since nothing there is asked with credentials.
     """
 
-    def __init__(self, schemes: Mapping[str, Source], *, public: Collection[str] = ()) -> None:
+    def __init__(self, schemes: Mapping[str, Source], holder: Holder, *, public: Collection[str] = ()) -> None:
         self._schemes = dict(schemes)
+        self._holder = holder
         self._public = frozenset(public)
 
-    def public(self, url: str) -> bool:
+    def public(self, place: Place) -> bool:
         """Whether anybody may fetch the image, without credentials."""
-        return url.partition(":")[0].lower() in self._public
+        return isinstance(place, str) and place.partition(":")[0].lower() in self._public
 
-    async def open(self, url: str) -> Blob:
+    async def open(self, place: Place) -> Blob:
         """Open an image where its scheme says that it is.
 
         Raises:
             SarlensError: the scheme is not one of those offered, or its source refuses.
         """
-        scheme, colon, _ = url.partition(":")
+        if isinstance(place, bytes):
+            return await self._holder.hold(place)
+        scheme, colon, _ = place.partition(":")
         source = self._schemes.get(scheme.lower()) if colon else None
         if source is None:
             offered = ", ".join(f"{name}:" for name in self._schemes)
             raise SourceRefused(f"The url of an image has to begin with one of {offered}")
-        return await source.open(url)
+        return await source.open(place)

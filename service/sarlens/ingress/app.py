@@ -1,8 +1,9 @@
-"""The whole of the REST surface, put together."""
+"""Everything that a gateway speaks, put together."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,20 +14,35 @@ import sarlens
 from sarlens.admission.memory import Memory
 from sarlens.errors import BadRequest, NotFound, SarlensError, WrongMethod
 from sarlens.inference import Inference
+from sarlens.ingress.calls import Calls
+from sarlens.ingress.desk import Desk
 from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
 from sarlens.ingress.front import Front
+from sarlens.ingress.grpc_server import Services
 from sarlens.ingress.health import health_router
+from sarlens.ingress.items import Items
 from sarlens.ingress.models import models_router
+from sarlens.ingress.open_inference import OpenInference
+from sarlens.ingress.open_inference_http import open_inference_router
 from sarlens.ingress.openai import Completions
 from sarlens.ingress.openapi import document_completions
 from sarlens.ingress.picture import picture_router
-from sarlens.ingress.replies import UNEXPECTED, error_object, retry_after
+from sarlens.ingress.replies import UNEXPECTED, error_document, retry_after
+from sarlens.ingress.sar_service import SarService
 from sarlens.ingress.tasks import tasks_router
 from sarlens.metrics import Metrics
 
 
-def build_app(
+class Surface(NamedTuple):
+    """What a gateway shows: REST, and the services of gRPC."""
+
+    front: Front
+    services: Services
+    desk: Desk
+
+
+def build_surface(
     inference: Inference,
     door: Door,
     memory: Memory,
@@ -35,9 +51,12 @@ def build_app(
     body_bytes: int,
     max_images: int,
     max_questions: int,
-) -> Front:
-    """The ASGI application of a gateway."""
+) -> Surface:
+    """The protocols of a gateway over one core."""
     duty = Duty()
+    desk = Desk(inference, door, duty, metrics, max_images=max_images)
+    items = Items(inference, door, metrics)
+    calls = Calls(door, duty, metrics)
     rest = FastAPI(
         title="Sarlens",
         version=sarlens.__version__,
@@ -47,15 +66,18 @@ def build_app(
     )
     rest.include_router(models_router(inference.pool))
     rest.include_router(picture_router(inference, door))
-    rest.include_router(
-        tasks_router(inference, door, memory, metrics, body_bytes=body_bytes, max_questions=max_questions)
-    )
+    rest.include_router(tasks_router(items, memory, body_bytes=body_bytes, max_questions=max_questions))
+    rest.include_router(open_inference_router(desk, memory, body_bytes=body_bytes, max_questions=max_questions))
     rest.include_router(health_router(inference.pool, duty, metrics))
     for kind in (SarlensError, HTTPException, RequestValidationError, Exception):
         rest.add_exception_handler(kind, _refusal(metrics))
     document_completions(rest)
     completions = Completions(inference, door, memory, metrics, body_bytes=body_bytes, max_images=max_images)
-    return Front(completions, rest, door, duty, metrics)
+    services = Services(
+        OpenInference(desk, calls, memory, max_questions=max_questions),
+        SarService(items, calls, memory, max_questions=max_questions),
+    )
+    return Surface(Front(completions, rest, door, duty, metrics), services, desk)
 
 
 def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -65,9 +87,8 @@ def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Respo
         problem = _problem(request, error)
         if isinstance(error, SarlensError | HTTPException | RequestValidationError):
             metrics.errors.labels(problem.code).inc()
-        return JSONResponse(
-            error_object(problem, request.scope["sarlens.request_id"]), problem.status, headers=retry_after(problem)
-        )
+        told = error_document(problem, request.scope["path"], request.scope["sarlens.request_id"])
+        return JSONResponse(told, problem.status, headers=retry_after(problem))
 
     return refuse
 

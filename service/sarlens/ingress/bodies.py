@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from sarlens.errors import BadRequest
 from sarlens.prompts.applications import Application
 from sarlens.prompts.wording import Style
-from sarlens.request import Render
+from sarlens.request import Place, Render
 from sarlens.tasks import Sampling, Task, caption_task, question_task
 
 Url = Annotated[str, Field(min_length=1)]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+class Assignment(NamedTuple):
+    """What a body asks for: tasks about one image, put to a model."""
+
+    model: str | None
+    place: Place
+    render: Render | None
+    tasks: Sequence[Task]
+    sampling: Sampling
 
 
 class _Body(BaseModel):
@@ -63,14 +74,11 @@ class VqaBody(_Body):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
     @property
-    def tasks(self) -> list[Task]:
+    def assignment(self) -> Assignment:
         """The questions as they are put to the model."""
-        return [question_task(asked.question, asked.application, asked.id) for asked in self.questions]
-
-    @property
-    def sampling(self) -> Sampling:
-        """How the model chooses its words."""
-        return Sampling(self.max_tokens, self.temperature, self.seed)
+        tasks = [question_task(asked.question, asked.application, asked.id) for asked in self.questions]
+        sampling = Sampling(self.max_tokens, self.temperature, self.seed)
+        return Assignment(self.model, self.image.url, self.image.sar, tasks, sampling)
 
 
 class CaptionBody(_Body):
@@ -81,14 +89,10 @@ class CaptionBody(_Body):
     style: Style = "concise"
 
     @property
-    def tasks(self) -> list[Task]:
-        """The wish as it is put to the model."""
-        return [caption_task(self.style)]
-
-    @property
-    def sampling(self) -> Sampling:
-        """The likeliest words, as many as a caption of the style can need."""
-        return Sampling(128 if self.style == "concise" else 512)
+    def assignment(self) -> Assignment:
+        """The wish as it is put to the model: for the likeliest words, as many as a caption of the style can need."""
+        sampling = Sampling(128 if self.style == "concise" else 512)
+        return Assignment(self.model, self.image.url, self.image.sar, [caption_task(self.style)], sampling)
 
 
 Body = TypeVar("Body", bound=_Body)
@@ -103,7 +107,19 @@ def parse_body(kind: type[Body], body: bytes) -> Body:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        field = ".".join(str(step) for step in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise BadRequest(f"{field or 'The body'}: {message}.", param=field or None) from None
+        raise _refusal(error) from None
+
+
+def validated(kind: type[Body], given: Mapping[str, Any]) -> Body:
+    """The same of what is no JSON; raises as ``parse_body`` does."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> BadRequest:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = ".".join(str(step) for step in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return BadRequest(f"{field or 'The body'}: {message}.", param=field or None)

@@ -5,25 +5,42 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 from uuid import uuid4
 
 from starlette.types import Receive, Scope
 
+from sarlens.admission.keys import Key
 from sarlens.errors import BadRequest, DeadlinePassed
+from sarlens.request import Terms
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _SECONDS = re.compile(rb"[0-9]{1,11}(?:\.[0-9]{1,9})?")
+
+
+class Caller(NamedTuple):
+    """Who asks, on what terms, and the id of the request."""
+
+    key: Key | None
+    terms: Terms
+    request_id: str
+
+    @classmethod
+    def known(cls, key: Key | None, request_id: str, deadline: float | None) -> Caller:
+        """A caller with a key, or anybody."""
+        salt, priority = (key.name, key.priority) if key else ("", 0)
+        return cls(key, Terms(salt, priority, deadline), request_id)
 
 
 class CallerGone(Exception):
     """The caller closed the connection before the answer was complete."""
 
 
-def request_id(scope: Scope) -> str:
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The caller's ``X-Request-Id`` where it is a sane token, else a new one."""
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
     return uuid4().hex

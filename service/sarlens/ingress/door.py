@@ -8,6 +8,7 @@ from sarlens.admission.keys import Key, KeyFile
 from sarlens.admission.quota import Quotas
 from sarlens.errors import NotAllowed, Unauthenticated
 from sarlens.imagery.address import plain_address
+from sarlens.request import Place
 
 _BEARER = b"bearer "
 
@@ -35,7 +36,7 @@ class Door:
                 raise Unauthenticated("The API key is not known here, or no longer.")
         raise Unauthenticated("This gateway asks for an API key: Authorization: Bearer KEY.")
 
-    async def admit(self, key: Key | None, model: str, urls: Sequence[str], requests: int = 1) -> None:
+    async def admit(self, key: Key | None, model: str, places: Sequence[Place], requests: int = 1) -> None:
         """Let requests in, before any image is fetched.
 
         Raises:
@@ -47,7 +48,7 @@ class Door:
             return
         if not key.may_ask(model):
             raise NotAllowed(f"This API key does not open the model {model[:100]!r}.", param="model")
-        self.look(key, urls)
+        self.look(key, places)
         await self._quotas.take(key, requests)
 
     async def see(self, key: Key | None, url: str) -> None:
@@ -56,7 +57,7 @@ class Door:
             self.look(key, [url])
             await self._quotas.take(key, 1)
 
-    def look(self, key: Key | None, urls: Sequence[str]) -> None:
+    def look(self, key: Key | None, places: Sequence[Place]) -> None:
         """Refuse images that a key does not open.
 
         Raises:
@@ -65,7 +66,7 @@ class Door:
         """
         if key is None or key.images is None:
             return
-        if not all(key.may_see(plain_address(url)) for url in urls):
+        if not all(key.may_see(plain_address(place)) for place in places):
             raise NotAllowed("This API key does not open an image of the request.", param="image_url")
 
     async def charge(self, key: Key | None, tokens: int) -> None:

@@ -11,17 +11,17 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sarlens.errors import SarlensError
-from sarlens.ingress.caller import CallerGone, deadline, request_id
+from sarlens.ingress.caller import Caller, CallerGone, deadline, request_id
 from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
 from sarlens.ingress.openai import PATHS, Completions
 from sarlens.ingress.replies import UNEXPECTED, send_error
 from sarlens.metrics import Metrics
-from sarlens.request import Terms
 
 log = structlog.get_logger(__name__)
 
-_WORK = "/v1/"
+_WORK = ("/v1/", "/v2/models", "/v2/repository")
+"""What needs a key, where callers need one, and is not taken up while the gateway drains."""
 _GONE = 499  # the status that nginx logs for a caller who left; it never goes out
 
 
@@ -41,35 +41,34 @@ class Front:
             await self._rest(scope, receive, send)
             return
         arrived = perf_counter()
-        scope["sarlens.request_id"] = name = request_id(scope)
+        scope["sarlens.request_id"] = name = request_id(scope["headers"])
         answer = _Answer(send, name)
         hot = scope["path"] in PATHS
         try:
             if scope["path"].startswith(_WORK):
                 with self.duty.request():
-                    scope["sarlens.key"] = key = self._door.key_of(scope["headers"])
-                    salt, priority = (key.name, key.priority) if key else ("", 0)
-                    scope["sarlens.terms"] = Terms(salt, priority, deadline(scope))
+                    key = self._door.key_of(scope["headers"])
+                    scope["sarlens.caller"] = Caller.known(key, name, deadline(scope))
                     await (self._completions if hot else self._rest)(scope, receive, answer.send)
             else:
                 await self._rest(scope, receive, answer.send)
         except CallerGone:
             answer.status = _GONE
         except SarlensError as error:
-            await self._refuse(answer, error, name)
+            await self._refuse(answer, error, scope["path"], name)
         except Exception:
             log.exception("request failed", request_id=name, path=scope["path"])
-            await self._refuse(answer, SarlensError(UNEXPECTED), name)
+            await self._refuse(answer, SarlensError(UNEXPECTED), scope["path"], name)
         route = scope["path"] if hot else getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(route, answer.status).inc()
         self._metrics.latency.labels(route).observe(perf_counter() - arrived)
 
-    async def _refuse(self, answer: _Answer, error: SarlensError, name: str) -> None:
+    async def _refuse(self, answer: _Answer, error: SarlensError, path: str, name: str) -> None:
         self._metrics.errors.labels(error.code).inc()
         if error.status >= 500:
             log.warning("request refused", request_id=name, code=error.code, reason=error.message)
         if not answer.status:
-            await send_error(answer.send, error, name)
+            await send_error(answer.send, error, path, name)
 
 
 class _Answer:

@@ -1,11 +1,12 @@
-"""The gRPC server: Open Inference Protocol v2, health and reflection."""
+"""The gRPC server: Open Inference Protocol v2, the typed service, health and reflection."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import grpc.aio
@@ -13,17 +14,26 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from sarlens.ingress.duty import Duty
 from sarlens.ingress.open_inference import OpenInference
-from sarlens.workers.pool import Pool
+from sarlens.ingress.sar_service import SarService
+from sarlens.v1 import sar_pb2, sar_pb2_grpc
 
 _LOOK_S = 0.25
-_SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_SERVICES = tuple(
+    service.full_name for file in (service_pb2, sar_pb2) for service in file.DESCRIPTOR.services_by_name.values()
+)
 _KEPT = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 )
+
+
+class Services(NamedTuple):
+    """What is spoken over gRPC."""
+
+    open_inference: OpenInference
+    sar: SarService
 
 
 class CannotListen(Exception):
@@ -45,33 +55,38 @@ def read_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.Serv
 
 @asynccontextmanager
 async def serve_grpc(
-    servicer: OpenInference,
-    duty: Duty,
-    pool: Pool,
+    services: Services,
+    ready: Callable[[], bool],
     host: str,
     port: int,
     *,
     message_bytes: int,
     credentials: grpc.ServerCredentials | None,
+    shared: bool,
 ) -> AsyncIterator[int]:
-    """Serve for as long as the context lasts, and yield the port; encrypted if there are ``credentials``.
+    """Serve for as long as the context lasts, and yield the port.
+
+    It is encrypted if there are ``credentials``; with ``shared``, processes may listen on the same port.
 
     Raises:
         CannotListen: the port is taken.
     """
     limits = (("grpc.max_receive_message_length", message_bytes), ("grpc.max_send_message_length", message_bytes))
-    server = grpc.aio.server(options=(*limits, *_KEPT))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    server = grpc.aio.server(options=(*limits, *_KEPT, ("grpc.so_reuseport", int(shared))))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(services.open_inference, server)
+    sar_pb2_grpc.add_SarServicer_to_server(services.sar, server)
     watched = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(watched, server)
-    reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
         at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         taken = server.add_secure_port(at, credentials) if credentials else server.add_insecure_port(at)
     except RuntimeError:
-        raise CannotListen(f"cannot listen on {host}:{port} for gRPC: is the port in use?") from None
+        raise CannotListen(
+            f"cannot listen on {host}:{port} for gRPC: is the port in use? SARLENS_GRPC__PORT names another, or none"
+        ) from None
     await server.start()
-    watching = asyncio.create_task(_show_health(watched, duty, pool))
+    watching = asyncio.create_task(_show_health(watched, ready))
     try:
         yield taken
     finally:
@@ -81,11 +96,11 @@ async def serve_grpc(
         await server.stop(grace=1)
 
 
-async def _show_health(watched: health.aio.HealthServicer, duty: Duty, pool: Pool) -> None:
+async def _show_health(watched: health.aio.HealthServicer, ready: Callable[[], bool]) -> None:
     """Tell those who watch whether requests are taken."""
     states = health_pb2.HealthCheckResponse
     while True:
-        state = states.SERVING if pool.ready and not duty.draining else states.NOT_SERVING
-        for name in ("", _SERVICE):
+        state = states.SERVING if ready() else states.NOT_SERVING
+        for name in ("", *_SERVICES):
             await watched.set(name, state)
         await asyncio.sleep(_LOOK_S)

@@ -1,161 +1,168 @@
-"""Answers inquiries over the same core as REST: the door, the queue, the router, the metrics."""
+"""Requests of the Open Inference Protocol as questions: tensors and parameters in, things asked out."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from time import perf_counter
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sarlens.admission.keys import Key
-from sarlens.chat import Ask, find_images, parse_render
-from sarlens.errors import SarlensError, WorkerFailed
-from sarlens.inference import Inference
-from sarlens.ingress.door import Door
-from sarlens.ingress.tally import Tally
-from sarlens.ingress.tensors import Inquiry, Options, answer_of, chat_document, outputs_of, sar_object
-from sarlens.metrics import Metrics
-from sarlens.request import Terms
-from sarlens.tasks import PATH, ask_all, examine, question_task, said
-from sarlens.workers.client import Reply
+from sarlens.chat import IMAGE_PART, find_images, parse_render
+from sarlens.errors import BadRequest, TooLarge
+from sarlens.ingress.tensors import IMAGE, WORDS, Tensor
+from sarlens.prompts.applications import Application
+from sarlens.request import ImageRef, Place, Render
+from sarlens.tasks import Sampling
 
-
-class Caller(NamedTuple):
-    """Who asks, on what terms, and the id of the request."""
-
-    key: Key | None
-    terms: Terms
-    request_id: str
+_SCHEMES = (b"s3://", b"https://", b"data:")
+_TRITON = frozenset(
+    {"triton_enable_empty_final_response", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
+    | {"binary_data_output"}
+)
+"""Parameters that Triton's clients add by themselves."""
 
 
-class Desk:
-    """Puts inquiries to the workers."""
+class Options(BaseModel):
+    """The request's parameters. ``sar`` is the JSON of a ``sar`` object."""
 
-    def __init__(self, inference: Inference, door: Door, metrics: Metrics, *, max_images: int) -> None:
-        self.pool = inference.pool
-        self._inference = inference
-        self._door = door
-        self._metrics = metrics
-        self._max_images = max_images
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    async def answer_all(
-        self, model: str, inquiries: Sequence[Inquiry], options: Options, caller: Caller
-    ) -> list[dict[str, bytes]]:
-        """The outputs of each inquiry; all are asked at the same time.
+    max_tokens: int = Field(128, ge=1, le=65_536)
+    temperature: float = Field(0.0, ge=0, le=2, allow_inf_nan=False)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    application: Application | None = None
+    sar: str | None = None
 
-        Raises:
-            SarlensError: one of them failed.
-        """
-        model = self.pool.resolve(model or None)
-        await self._admit(model, inquiries, caller)
-        tasks = [
-            asyncio.create_task(
-                self._answer(model, inquiry, options, caller._replace(request_id=f"{caller.request_id}-{index}"))
-            )
-            for index, inquiry in enumerate(inquiries)
-        ]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    @property
+    def sampling(self) -> Sampling:
+        """How the model chooses its words."""
+        return Sampling(self.max_tokens, self.temperature, self.seed)
 
-    async def stream(
-        self, model: str, inquiry: Inquiry, options: Options, caller: Caller
-    ) -> AsyncGenerator[dict[str, bytes]]:
-        """The outputs of one inquiry as they come: a piece of text each, the usage with the last.
+    @property
+    def render(self) -> Render | None:
+        """How to render the image.
 
         Raises:
-            SarlensError: it failed.
+            BadRequest: ``sar`` is no JSON, or wrong.
         """
-        model = self.pool.resolve(model or None)
-        await self._admit(model, [inquiry], caller)
-        if inquiry.kind == "question":
-            yield await self._answer(model, inquiry, options, caller)
-            return
-        tally = Tally(perf_counter())
-        ask = self._chat(model, inquiry, options, caller, stream=True)
-        try:
-            async with self._inference.answer(ask) as reply:
-                if not reply.streams:
-                    text, usage = said(reply)
-                    yield outputs_of(text, None, usage)
-                    return
-                async for event in _events(reply, tally):
-                    choices = event.get("choices") or [{}]
-                    text = choices[0].get("delta", {}).get("content") or ""
-                    if text or event.get("usage"):
-                        yield outputs_of(text, None, event.get("usage"))
-        finally:
-            tally.observe(self._metrics, self.pool)
-            await self._door.charge(caller.key, tally.tokens)
-
-    async def _admit(self, model: str, inquiries: Sequence[Inquiry], caller: Caller) -> None:
-        # Images inside messages are looked at when these are read.
-        urls = [inquiry.image for inquiry in inquiries if inquiry.image is not None and inquiry.kind == "question"]
-        await self._door.admit(caller.key, model, urls, len(inquiries))
-
-    async def _answer(self, model: str, inquiry: Inquiry, options: Options, caller: Caller) -> dict[str, bytes]:
-        if inquiry.kind == "question":
-            return await self._typed(model, inquiry, options, caller)
-        async with self._inference.answer(self._chat(model, inquiry, options, caller, stream=False)) as reply:
-            text, usage = said(reply)
-        await self._count(model, usage, caller)
-        return outputs_of(text, None, usage)
-
-    async def _typed(self, model: str, inquiry: Inquiry, options: Options, caller: Caller) -> dict[str, bytes]:
-        task = question_task(inquiry.words, options.application)
-        render = parse_render(sar_object(options), "sar")
-        subject = await examine(self._inference, model, inquiry.image or "", render)
-        asked = ask_all(self._inference, subject, [task], options.sampling, caller.request_id, caller.terms)
-        (outcome,) = [each async for each in asked]
-        if isinstance(outcome.result, SarlensError):
-            raise outcome.result
-        await self._count(model, outcome.result.usage, caller)
-        return answer_of(outcome.result, task.form.read(outcome.result.text), task.form.type)
-
-    def _chat(self, model: str, inquiry: Inquiry, options: Options, caller: Caller, *, stream: bool) -> Ask:
-        document = chat_document(inquiry, model, options, stream=stream)
-        images = find_images(document["messages"], max_images=self._max_images)
-        self._door.look(caller.key, [ref.url for ref in images])
-        # With images the body is composed on the way.
-        body = b"" if images else orjson.dumps(document)
-        return Ask(PATH, body, document, model, stream, images, caller.request_id, caller.terms)
-
-    async def _count(self, model: str, usage: dict[str, Any] | None, caller: Caller) -> None:
-        tally = Tally.of_usage(model, usage)
-        tally.observe(self._metrics, self.pool)
-        await self._door.charge(caller.key, tally.tokens)
+        return None if self.sar is None else parse_render(_json(self.sar, "sar"), "sar")
 
 
-async def _events(reply: Reply, tally: Tally) -> AsyncIterator[dict[str, Any]]:
-    """The events of a stream, as JSON.
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """One thing asked: words of a kind, and the image that they are about."""
+
+    kind: str
+    words: str
+    image: Place | None
+
+
+def read_options(parameters: Mapping[str, object]) -> Options:
+    """The parameters of a request; those that Triton's clients add are passed over.
 
     Raises:
-        WorkerFailed: it ended before it was complete, or is none.
+        BadRequest: naming the one that is wrong or unknown.
     """
-    rest = b""
-    async for chunk in reply.chunks():
-        tally.see(chunk)
-        *events, rest = (rest + chunk).split(b"\n\n")
-        for event in events:
-            data = event.removeprefix(b"data: ")
-            if data == b"[DONE]":
-                return
-            yield _event(data)
-    raise WorkerFailed("The worker ended its answer before it was complete.")
-
-
-def _event(data: bytes) -> dict[str, Any]:
     try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        event = None
-    if not isinstance(event, dict):
-        raise WorkerFailed("The worker streamed something that is no chat completion.")
-    if "error" in event:
-        raise WorkerFailed("The worker broke off its answer.")
-    return event
+        return Options.model_validate({name: value for name, value in parameters.items() if name not in _TRITON})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = str(first["loc"][0])[:100]
+        raise BadRequest(f"parameter {name}: {first['msg']}.", param=name) from None
+
+
+def read_inquiries(tensors: Sequence[Tensor], most: int) -> list[Inquiry]:
+    """What the tensors ask: as many things as the longer of image and words has elements, the shorter having one.
+
+    Raises:
+        BadRequest: a name, datatype, shape or text is wrong, or something is missing.
+        TooLarge: more than ``most`` things are asked.
+    """
+    given = {tensor.name: tensor.checked() for tensor in tensors}
+    kinds = [name for name in WORDS if name in given]
+    if unknown := given.keys() - {IMAGE, *WORDS}:
+        raise BadRequest(f"There is no input {min(unknown)[:100]!r}; inputs are image, question, prompt and messages.")
+    if len(given) < len(tensors) or len(kinds) != 1:
+        raise BadRequest("Exactly one of the inputs question, prompt and messages has to be given, and image once.")
+    kind = kinds[0]
+    words, images = [_text(element, kind) for element in given[kind]], [_place(each) for each in given.get(IMAGE, ())]
+    if kind == "question" and not images:
+        raise BadRequest("A question needs the input image.", param=IMAGE)
+    number = max(len(words), len(images))
+    if number > most:
+        raise TooLarge(f"A request may ask at most {most} things.")
+    if {len(words), len(images) or 1} - {1, number}:
+        raise BadRequest("image and its words need equally many elements, or one of them a single one.")
+    shown = [None] * number if not images else images * (number // len(images))
+    return [
+        Inquiry(kind, text, place)
+        for text, place in zip(repeat(words[0], number) if len(words) == 1 else words, shown, strict=True)
+    ]
+
+
+def chat_of(
+    inquiry: Inquiry, model: str, options: Options, *, stream: bool, max_images: int
+) -> tuple[dict[str, Any], tuple[ImageRef, ...]]:
+    """The chat that a prompt or messages ask for, and the images in it.
+
+    Raises:
+        BadRequest: the messages are no JSON, or no list of messages.
+        TooLarge, SourceRefused: as for a chat over REST.
+    """
+    messages: Any = [{"role": "user", "content": inquiry.words}]
+    if inquiry.kind == "messages":
+        messages = _json(inquiry.words, "messages")
+    images = find_images(messages, max_images=max_images)
+    if inquiry.image is not None:
+        messages = _with_image(messages)
+        last = len(messages) - 1
+        shifted = (ref._replace(part=ref.part + 1) if ref.message == last else ref for ref in images)
+        images = (ImageRef(inquiry.image, options.render, last, 0), *shifted)
+    document: dict[str, Any] = {"model": model, "messages": messages, "max_tokens": options.max_tokens}
+    document["temperature"] = options.temperature
+    if options.seed is not None:
+        document["seed"] = options.seed
+    if stream:
+        document |= {"stream": True, "stream_options": {"include_usage": True}}
+    return document, images
+
+
+def _text(element: bytes, kind: str) -> str:
+    try:
+        text = element.decode().strip()
+    except UnicodeDecodeError:
+        raise BadRequest(f"{kind} is not UTF-8.", param=kind) from None
+    if not text:
+        raise BadRequest(f"{kind} is empty.", param=kind)
+    return text
+
+
+def _place(element: bytes) -> Place:
+    """The URL of an image that is one, or encoded bytes."""
+    if element.startswith(_SCHEMES):
+        return _text(element, IMAGE)
+    if not element:
+        raise BadRequest("image is empty.", param=IMAGE)
+    return element
+
+
+def _with_image(messages: Any) -> list[Any]:
+    """The messages with room for an image before the words of the last one."""
+    try:
+        *before, last = messages
+        content = last["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
+        shown = {**last, "content": [IMAGE_PART, *parts]}
+    except (TypeError, ValueError, KeyError):
+        raise BadRequest("messages has to be a list of OpenAI's chat messages.", param="messages") from None
+    return [*before, shown]
+
+
+def _json(text: str, name: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"{name} is not valid JSON: {error}.", param=name) from None

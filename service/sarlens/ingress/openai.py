@@ -48,12 +48,11 @@ class Completions:
             raise WrongMethod(f"{scope['path']} is asked with POST.")
         with self._memory.holding() as holding:
             body = await read_body(scope, receive, self._body_bytes, holding)
-            terms, request_id = scope["sarlens.terms"], scope["sarlens.request_id"]
+            key, terms, request_id = scope["sarlens.caller"]
             ask = parse_ask(scope["path"], body, request_id, max_images=self._max_images, terms=terms)
-            key = scope["sarlens.key"]
             if key is not None:
                 model = self._inference.pool.resolve(ask.model)
-                await self._door.admit(key, model, [ref.url for ref in ask.images])
+                await self._door.admit(key, model, [ref.place for ref in ask.images])
             tally = Tally(arrived)
             try:
                 with leaving_cancels(receive):

@@ -33,7 +33,7 @@ def picture_router(inference: Inference, door: Door) -> APIRouter:
         fields = {"window": window, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"scale": scale, "stretch": stretch, "size": size}
         sar = sar_from_text({name: text for name, text in fields.items() if text is not None})
-        await door.see(request.scope["sarlens.key"], url)
+        await door.see(request.scope["sarlens.caller"].key, url)
         shown = await inference.pictures.show(url, parse_render(sar, "sar"), inference.picture_size(model))
         headers = {"ETag": f'"{shown.id}"', "Cache-Control": "no-cache"}
         return Response(shown.data, media_type=shown.media_type, headers=headers)

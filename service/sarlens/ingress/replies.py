@@ -29,15 +29,22 @@ def error_object(error: SarlensError, request_id: str) -> dict[str, Any]:
     }
 
 
+def error_document(error: SarlensError, path: str, request_id: str) -> dict[str, Any]:
+    """An error as the protocol of a path has it: the Open Inference Protocol wants a sentence."""
+    if path.startswith("/v2"):
+        return {"error": error.message, "code": error.code, "request_id": request_id}
+    return error_object(error, request_id)
+
+
 def retry_after(error: SarlensError) -> dict[str, str]:
     """The header that says when to try again, where the error knows."""
     return {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
 
 
-async def send_error(send: Send, error: SarlensError, request_id: str) -> None:
-    """Answer with an error."""
+async def send_error(send: Send, error: SarlensError, path: str, request_id: str) -> None:
+    """Answer with an error, as the protocol of the path has it."""
     headers = [(name.encode(), value.encode()) for name, value in retry_after(error).items()]
-    await send_json(send, error.status, orjson.dumps(error_object(error, request_id)), headers=headers)
+    await send_json(send, error.status, orjson.dumps(error_document(error, path, request_id)), headers=headers)
 
 
 async def send_json(

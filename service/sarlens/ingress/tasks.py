@@ -11,30 +11,20 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from sarlens.admission.keys import Key
 from sarlens.admission.memory import Memory
-from sarlens.errors import BadRequest, SarlensError
-from sarlens.inference import Inference
+from sarlens.errors import BadRequest
 from sarlens.ingress.bodies import CaptionBody, VqaBody, parse_body
 from sarlens.ingress.caller import leaving_cancels
-from sarlens.ingress.door import Door
+from sarlens.ingress.items import Item, Items
 from sarlens.ingress.openapi import task_body
-from sarlens.ingress.replies import error_object, read_body
-from sarlens.ingress.tally import Tally
-from sarlens.metrics import Metrics
-from sarlens.tasks import Outcome, Subject, Task, ask_all, examine
+from sarlens.ingress.replies import read_body
 
 NDJSON = "application/x-ndjson"
 
-Item = dict[str, Any]
 
-
-def tasks_router(
-    inference: Inference, door: Door, memory: Memory, metrics: Metrics, *, body_bytes: int, max_questions: int
-) -> APIRouter:
+def tasks_router(items: Items, memory: Memory, *, body_bytes: int, max_questions: int) -> APIRouter:
     """The routes of the tasks."""
     router = APIRouter(tags=["tasks"])
-    desk = _Desk(inference, door, metrics)
 
     @router.post("/v1/sar/vqa", response_class=Response, openapi_extra=task_body(VqaBody))
     async def vqa(request: Request) -> Response:
@@ -45,10 +35,10 @@ def tasks_router(
         if len(body.questions) > max_questions:
             raise BadRequest(f"A request may hold at most {max_questions} questions.", param="questions")
         with leaving_cancels(request.receive):
-            items = await desk.items(request, body, arrived)
+            found = await items.of(body.assignment, request.scope["sarlens.caller"], arrived)
             if NDJSON in request.headers.get("accept", ""):
-                return _Lines(items)
-            data = [item async for item in items]
+                return _Lines(found)
+            data = [item async for item in found]
         return _json({"object": "list", "data": sorted(data, key=lambda item: int(item["index"]))})
 
     @router.post("/v1/sar/captions", response_class=Response, openapi_extra=task_body(CaptionBody))
@@ -58,50 +48,10 @@ def tasks_router(
         with memory.holding() as holding:
             body = parse_body(CaptionBody, await read_body(request.scope, request.receive, body_bytes, holding))
         with leaving_cancels(request.receive):
-            (item,) = [item async for item in await desk.items(request, body, arrived)]
+            (item,) = [item async for item in await items.of(body.assignment, request.scope["sarlens.caller"], arrived)]
         return _json(item)
 
     return router
-
-
-class _Desk:
-    """Has the tasks of a request done, and writes down what comes of them."""
-
-    def __init__(self, inference: Inference, door: Door, metrics: Metrics) -> None:
-        self._inference = inference
-        self._door = door
-        self._metrics = metrics
-
-    async def items(self, request: Request, body: VqaBody | CaptionBody, arrived: float) -> AsyncGenerator[Item]:
-        """The items of the answer to a request whose image is there, each as soon as it is ready.
-
-        Raises:
-            SarlensError: the model or the image cannot be had; from the items: all tasks failed with it.
-        """
-        model = self._inference.pool.resolve(body.model)
-        await self._door.admit(request.scope["sarlens.key"], model, [body.image.url], len(body.tasks))
-        subject = await examine(self._inference, body.model, body.image.url, body.image.sar)
-        return self._answers(request.scope, body, subject, arrived)
-
-    async def _answers(
-        self, scope: Scope, body: VqaBody | CaptionBody, subject: Subject, arrived: float
-    ) -> AsyncGenerator[Item]:
-        tasks, request_id = body.tasks, scope["sarlens.request_id"]
-        asked = ask_all(self._inference, subject, tasks, body.sampling, request_id, scope["sarlens.terms"])
-        async with aclosing(asked) as outcomes:
-            async for outcome in outcomes:
-                await self._count(outcome, subject.model, scope["sarlens.key"])
-                item = _item(outcome, tasks[outcome.index], subject, request_id)
-                item["timings"]["total_ms"] = _milliseconds(perf_counter() - arrived)
-                yield item
-
-    async def _count(self, outcome: Outcome, model: str, key: Key | None) -> None:
-        if isinstance(outcome.result, SarlensError):
-            self._metrics.errors.labels(outcome.result.code).inc()
-        else:
-            tally = Tally.of_usage(model, outcome.result.usage)
-            tally.observe(self._metrics, self._inference.pool)
-            await self._door.charge(key, tally.tokens)
 
 
 class _Lines(Response):
@@ -125,27 +75,6 @@ class _Lines(Response):
 
 
 _LINES = [(b"content-type", NDJSON.encode()), (b"cache-control", b"no-cache")]
-
-
-def _item(outcome: Outcome, task: Task, subject: Subject, request_id: str) -> Item:
-    """One item of an answer: what was asked, of which picture, and what came of it."""
-    drawn = dict(subject.parameters)
-    item: Item = {"index": outcome.index, "id": task.id, "question": task.question}
-    item |= {"application": task.application, "model": subject.model}
-    item["image"] = {"id": subject.id, "window": drawn.pop("window"), "render": drawn}
-    item["timings"] = {"total_ms": 0.0, "picture_ms": _milliseconds(subject.seconds)}
-    if task.id is None:
-        del item["id"]
-    if isinstance(outcome.result, SarlensError):
-        return item | error_object(outcome.result, request_id)
-    found = outcome.result
-    item |= {"text": found.text, "answer": {"type": task.form.type, "value": task.form.read(found.text)}}
-    item["timings"]["answer_ms"] = _milliseconds(found.seconds)
-    return item | {"usage": found.usage}
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(1000 * seconds, 1)
 
 
 def _json(document: dict[str, Any]) -> Response:

@@ -1,0 +1,235 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Preset(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRESET_UNSPECIFIED: _ClassVar[Preset]
+    PRESET_SARLANG: _ClassVar[Preset]
+    PRESET_PLAIN: _ClassVar[Preset]
+
+class Filter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILTER_UNSPECIFIED: _ClassVar[Filter]
+    FILTER_REFINED_LEE: _ClassVar[Filter]
+    FILTER_LEE: _ClassVar[Filter]
+    FILTER_FROST: _ClassVar[Filter]
+    FILTER_GAMMA_MAP: _ClassVar[Filter]
+    FILTER_NONE: _ClassVar[Filter]
+
+class Scale(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCALE_UNSPECIFIED: _ClassVar[Scale]
+    SCALE_DB: _ClassVar[Scale]
+    SCALE_LINEAR: _ClassVar[Scale]
+
+class Application(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    APPLICATION_UNSPECIFIED: _ClassVar[Application]
+    APPLICATION_IMAGE_DESCRIPTION: _ClassVar[Application]
+    APPLICATION_OBJECT_IDENTIFICATION: _ClassVar[Application]
+    APPLICATION_OBJECT_CLASSIFICATION: _ClassVar[Application]
+    APPLICATION_INSTANCE_COUNTING: _ClassVar[Application]
+    APPLICATION_REGION_REFERRING: _ClassVar[Application]
+    APPLICATION_OBJECT_POSITIONING: _ClassVar[Application]
+    APPLICATION_OTHERS: _ClassVar[Application]
+
+class Style(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STYLE_UNSPECIFIED: _ClassVar[Style]
+    STYLE_CONCISE: _ClassVar[Style]
+    STYLE_COMPLEX: _ClassVar[Style]
+PRESET_UNSPECIFIED: Preset
+PRESET_SARLANG: Preset
+PRESET_PLAIN: Preset
+FILTER_UNSPECIFIED: Filter
+FILTER_REFINED_LEE: Filter
+FILTER_LEE: Filter
+FILTER_FROST: Filter
+FILTER_GAMMA_MAP: Filter
+FILTER_NONE: Filter
+SCALE_UNSPECIFIED: Scale
+SCALE_DB: Scale
+SCALE_LINEAR: Scale
+APPLICATION_UNSPECIFIED: Application
+APPLICATION_IMAGE_DESCRIPTION: Application
+APPLICATION_OBJECT_IDENTIFICATION: Application
+APPLICATION_OBJECT_CLASSIFICATION: Application
+APPLICATION_INSTANCE_COUNTING: Application
+APPLICATION_REGION_REFERRING: Application
+APPLICATION_OBJECT_POSITIONING: Application
+APPLICATION_OTHERS: Application
+STYLE_UNSPECIFIED: Style
+STYLE_CONCISE: Style
+STYLE_COMPLEX: Style
+
+class Image(_message.Message):
+    __slots__ = ("url", "data", "render")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    RENDER_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    data: bytes
+    render: Render
+    def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
+
+class Render(_message.Message):
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    BANDS_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    STRETCH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    window: Window
+    bands: _containers.RepeatedCompositeFieldContainer[Band]
+    preset: Preset
+    filter: Filter
+    scale: Scale
+    stretch: Stretch
+    size: int
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
+
+class Window(_message.Message):
+    __slots__ = ("col", "row", "width", "height")
+    COL_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    col: int
+    row: int
+    width: int
+    height: int
+    def __init__(self, col: _Optional[int] = ..., row: _Optional[int] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class Band(_message.Message):
+    __slots__ = ("name", "number")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    number: int
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class Stretch(_message.Message):
+    __slots__ = ("low", "high")
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    low: float
+    high: float
+    def __init__(self, low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class Question(_message.Message):
+    __slots__ = ("question", "application", "id")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    application: Application
+    id: str
+    def __init__(self, question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class VqaRequest(_message.Message):
+    __slots__ = ("model", "image", "questions", "max_tokens", "temperature", "seed")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    image: Image
+    questions: _containers.RepeatedCompositeFieldContainer[Question]
+    max_tokens: int
+    temperature: float
+    seed: int
+    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class VqaResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[Answer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ...) -> None: ...
+
+class CaptionRequest(_message.Message):
+    __slots__ = ("model", "image", "style")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    image: Image
+    style: Style
+    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., style: _Optional[_Union[Style, str]] = ...) -> None: ...
+
+class CaptionResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("index", "id", "question", "application", "model", "image_id", "finding", "error")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    FINDING_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    id: str
+    question: str
+    application: Application
+    model: str
+    image_id: str
+    finding: Finding
+    error: Error
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., model: _Optional[str] = ..., image_id: _Optional[str] = ..., finding: _Optional[_Union[Finding, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("text", "value", "usage", "total_ms")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    value: Value
+    usage: Usage
+    total_ms: float
+    def __init__(self, text: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., total_ms: _Optional[float] = ...) -> None: ...
+
+class Value(_message.Message):
+    __slots__ = ("boolean", "integer", "class_name", "position", "text")
+    BOOLEAN_FIELD_NUMBER: _ClassVar[int]
+    INTEGER_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    boolean: bool
+    integer: int
+    class_name: str
+    position: str
+    text: str
+    def __init__(self, boolean: _Optional[bool] = ..., integer: _Optional[int] = ..., class_name: _Optional[str] = ..., position: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("prompt_tokens", "completion_tokens")
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    prompt_tokens: int
+    completion_tokens: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

@@ -62,7 +62,7 @@ def sarlens(
     port = free_port()
     named = [word for worker in workers for word in ("--worker", worker)]
     command = [sys.executable, *profile, "-m", "sarlens", "serve", "--port", str(port), *named]
-    process = start("sarlens", command, {"SARLENS_LOG_LEVEL": "error", **environment})
+    process = start("sarlens", command, {"SARLENS_LOG_LEVEL": "error", "SARLENS_GRPC__PORT": "none", **environment})
     return _when_ready(f"http://127.0.0.1:{port}", "/readyz", process)
 
 

@@ -24,6 +24,7 @@ from sarlens.local import run_local
 from sarlens.processes import CrewFailed, serve_many
 from sarlens.serve import CUT, is_loopback, listen, serve
 from sarlens.settings import Settings, describe
+from sarlens.workers.template import TemplateInvalid
 from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
 
 app = typer.Typer(
@@ -54,7 +55,7 @@ def serve_command(
     worker: Annotated[
         list[str] | None,
         typer.Option(
-            help="Base URL of a vLLM worker, or a file:, dns: or kubernetes: place of workers; may be repeated."
+            help="Base URL of a vLLM worker, or a triton:, file:, dns: or kubernetes: place; may be repeated."
         ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
@@ -85,7 +86,7 @@ def serve_command(
     try:
         taken = listen(settings.host, settings.port)
         finished = serve(settings, taken) if processes == 1 else serve_many(settings, taken, processes)
-    except (CannotListen, KeysInvalid, CrewFailed) as error:
+    except (CannotListen, KeysInvalid, TemplateInvalid, CrewFailed) as error:
         _fail(str(error))
     if not finished:
         raise SystemExit(CUT)

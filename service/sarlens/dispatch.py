@@ -168,7 +168,7 @@ class Dispatcher:
         return await hedged((first, second), after_s=self._hedge_s, allowed=self._budget.spend, discard=Answer.discard)
 
     async def _attempt(self, worker: Worker, call: Call) -> Answer:
-        held = frozenset(name for name in call.ids if name in worker.residency)
+        held = frozenset(name for name in call.ids if worker.client.takes_ids and name in worker.residency)
         burden = worker.carry(call.ids, call.pixels_for(worker))
         sent = perf_counter()
         try:

@@ -45,6 +45,9 @@ class WorkerSettings(_Group):
         Field(description="Part of the traffic by base URL, relative to the others' 1; for canaries."),
     ] = {}
     api_key: Annotated[SecretStr | None, Field(description="Bearer key that the workers ask for.")] = None
+    chat_templates: Annotated[
+        dict[str, Path], Field(description="File of each model's Jinja chat template, for workers that are Triton's.")
+    ] = {}
     probe_s: Annotated[
         Seconds, Field(description="Time between two looks for workers, and at the health and models of each.")
     ] = 2.0

@@ -31,11 +31,14 @@ from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
 from sarlens.workers.breaker import Breaker, RetryBudget
+from sarlens.workers.client import Client
 from sarlens.workers.discovery import finder
 from sarlens.workers.leading import Leaders
 from sarlens.workers.openai import HttpClient, Patience, open_session
 from sarlens.workers.pool import Pool, Worker
 from sarlens.workers.residency import Residency
+from sarlens.workers.template import read_template
+from sarlens.workers.triton import PLAIN, SECURE, TritonClient
 
 
 @asynccontextmanager
@@ -134,8 +137,17 @@ async def _open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack
     patience = Patience(given.first_token_s, given.idle_s, given.answer_s)
     key = given.api_key.get_secret_value() if given.api_key else None
 
+    templates = {model: read_template(path) for model, path in given.chat_templates.items()}
+
+    def connect(url: str) -> Client:
+        if not url.startswith((f"{PLAIN}:", f"{SECURE}:")):
+            return HttpClient(url, session, patience, api_key=key)
+        triton = TritonClient(url, patience, templates)
+        stack.push_async_callback(triton.close)
+        return triton
+
     def make(url: str) -> Worker:
-        client = HttpClient(url, session, patience, api_key=key)
+        client = connect(url)
         breaker = Breaker(given.breaker_failures, given.breaker_s)
         return Worker(client, metrics, residency=Residency(given.pictures), breaker=breaker)
 

@@ -44,6 +44,10 @@ class Client(Protocol):
     def url(self) -> str:
         """The worker's base URL."""
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether a picture that the worker has been shown may be named by its id alone."""
+
     async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> Reply:
         """Post a request and wait until its answer has begun: a stream with its first event, another as a whole.
 

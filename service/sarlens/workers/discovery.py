@@ -19,6 +19,7 @@ _MOST_BYTES = 2**20
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _API = "https://kubernetes.default.svc"
 _PATIENCE = aiohttp.ClientTimeout(total=5)
+_TRITON = ("triton", "triton+grpcs")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 Shares = Mapping[str, float]
@@ -47,6 +48,8 @@ def base_url(url: str) -> str:
         ValueError: it is none.
     """
     parts = urlsplit(url)
+    if parts.scheme in _TRITON and parts.hostname and parts.port and not (parts.path.strip("/") or parts.query):
+        return url.rstrip("/")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"{url!r} is not a base URL such as http://gpu-1:8000")
     _ = parts.port
@@ -56,7 +59,8 @@ def base_url(url: str) -> str:
 def finder(place: str) -> Finder:
     """What finds the workers of a place.
 
-    ``http://gpu-1:8000`` is one worker. ``file:///etc/workers.json`` holds a list of them. ``dns://name:8000`` are the
+    ``http://gpu-1:8000`` is one worker, ``triton://gpu-2:8001`` and ``triton+grpcs://gpu-2:8001`` one that is a Triton
+    server. ``file:///etc/workers.json`` holds a list of them. ``dns://name:8000`` are the
     addresses of a name, as a headless service has them. ``kubernetes://namespace/service:8000`` are the ready
     endpoints of a service.
 
@@ -72,7 +76,7 @@ def finder(place: str) -> Finder:
         service, _, port = parts.path.strip("/").partition(":")
         if _NAME.fullmatch(parts.netloc) and _NAME.fullmatch(service) and re.fullmatch(r"[0-9]{1,5}", port):
             return EndpointSlices(parts.netloc, service, int(port))
-    if parts.scheme in {"http", "https"}:
+    if parts.scheme in {"http", "https", *_TRITON}:
         return One(base_url(place))
     raise ValueError(
         f"{place!r} names no workers; it has to be like http://gpu-1:8000, file:///etc/workers.json, dns://name:8000 "

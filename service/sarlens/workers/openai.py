@@ -86,6 +86,8 @@ def _broken(error: Exception) -> WorkerFailed | Timeout:
 class HttpClient:
     """One worker behind an HTTP base URL."""
 
+    takes_ids = True
+
     def __init__(
         self, url: str, session: aiohttp.ClientSession, patience: Patience, *, api_key: str | None = None
     ) -> None:

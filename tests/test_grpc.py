@@ -386,3 +386,28 @@ def test_any_tensors_are_understood_or_refused(given_tensors: list[Tensor], raw:
     for read in (lambda: unpack_bytes(raw), lambda: read_inquiries(given_tensors, 64)):
         with suppress(BadRequest):
             read()
+
+
+async def test_a_deadline_ends_a_call() -> None:
+    """A call whose deadline passes before the worker answers is DEADLINE_EXCEEDED, and the worker is let go."""
+    async with fake_worker(hangs=True) as worker, serving(worker.url) as asked:
+        with pytest.raises(InferenceServerException) as late:
+            await asked.client.infer(MODEL, tensors(prompt=["Ships?"]), client_timeout=0.5)
+        assert late.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+        async with asyncio.timeout(5):
+            while worker.running:
+                await asyncio.sleep(0.02)
+
+
+async def test_messages_over_the_limit_are_refused() -> None:
+    """A message longer than bodies may be is RESOURCE_EXHAUSTED before it is read, and the server goes on."""
+    async with fake_worker() as worker:
+        port = free_port()
+        settings = Settings.model_validate(
+            {"worker": {"urls": [worker.url]}, "grpc": {"port": port}, "limit": {"body_bytes": 10_000}}
+        )
+        async with gateway(settings), triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            with pytest.raises(InferenceServerException) as refused:
+                await client.infer(MODEL, tensors(prompt=["x" * 20_000]))
+            assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+            assert await client.is_server_ready()

@@ -13,10 +13,10 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 # Routers of others, to measure against: each in an environment of its own.
 PEERS  := vllm-router==0.1.17 smg==1.13.0 litellm[proxy]==1.106.2
 
-.PHONY: serve test check format proto load peers pins clean help
+.PHONY: serve test check format proto load load-smoke cost peers pins clean help
 
 help:            ## Say what there is to make.
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 serve: $(VENV)/.worker $(LOCAL)/sarlens-nano $(LOCAL)/scenes  ## Gateway, CPU worker and S3 server on this machine.
 	@$(BIN)/sarlens local --model $(LOCAL)/sarlens-nano --scenes $(LOCAL)/scenes --state $(LOCAL) --port $(PORT)
@@ -33,7 +33,13 @@ format: $(VENV)/.dev  ## Put the code in order.
 proto: $(VENV)/.dev  ## Make the gRPC code anew from service/sarlens/v1/sar.proto.
 	@cd service && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. sarlens/v1/sar.proto
 
-load: $(VENV)/.dev  ## Print what a request costs on this machine.
+load: $(VENV)/.dev  ## Two minutes of locust against real parts on this machine; the report goes to load/.
+	@$(BIN)/python loadtests/load.py
+
+load-smoke: $(VENV)/.dev  ## Twenty seconds of the same.
+	@$(BIN)/python loadtests/load.py --seconds 20 --users 8
+
+cost: $(VENV)/.dev  ## Print what a request costs on this machine.
 	@$(BIN)/python loadtests/cpu_per_request.py
 
 peers:           ## Install the routers that the load tests compare with.

@@ -106,13 +106,13 @@ async def examine(inference: Inference, model: str | None, url: str, render: Ren
     begun = perf_counter()
     model = inference.pool.resolve(model)
     size = inference.picture_size(model)
-    render = render or Render()
-    shown = await inference.pictures.show(url, render, size)
-    again, rendered = url, render
+    negative = await inference.pictures.find(url, render, size)
+    shown = negative.shown(await inference.pictures.draw(negative))
+    again, rendered = url, negative.render
     if url.startswith("data:"):
         # Unpacking it for every question would hold it in memory as often as there are questions.
-        again, rendered = Exhibit(shown.id, shown.data, shown.media_type).url or url, Render(size=render.size)
-    return Subject(model, shown.id, render.parameters(size), again, rendered, perf_counter() - begun)
+        again, rendered = Exhibit(shown.id, shown.data, shown.media_type).url or url, Render(size=negative.render.size)
+    return Subject(model, shown.id, negative.render.parameters(size), again, rendered, perf_counter() - begun)
 
 
 async def ask_all(

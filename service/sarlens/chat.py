@@ -108,13 +108,20 @@ def parse_render(sar: object, param: str) -> Render | None:
 def sar_from_text(fields: Mapping[str, str]) -> dict[str, Any]:
     """A ``sar`` object from fields written as text, as in a query string: lists are separated by commas.
 
-    What is no number stays text, for the model of ``sar`` to judge.
+    A polygon is JSON. What is no number stays text, for the model of ``sar`` to judge.
     """
-    lists = {"window", "bands", "stretch"}
-    return {
-        name: [_number(part) for part in text.split(",")] if name in lists else _number(text)
-        for name, text in fields.items()
-    }
+    return {name: _field(name, text) for name, text in fields.items()}
+
+
+def _field(name: str, text: str) -> Any:
+    if name in {"window", "bbox", "bands", "stretch"}:
+        return [_number(part) for part in text.split(",")]
+    if name == "polygon":
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+    return text if name == "bbox_crs" else _number(text)
 
 
 def _number(text: str) -> int | float | str:

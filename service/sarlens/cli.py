@@ -158,6 +158,7 @@ def ask(
     url: Annotated[str, typer.Option(help="The gateway.", envvar="SARLENS_URL")] = "http://localhost:8080",
     model: Annotated[str | None, typer.Option(help="Model to ask; may be left out where one is served.")] = None,
     window: Annotated[str | None, typer.Option(help="Part of the image: col,row,width,height.")] = None,
+    bbox: Annotated[str | None, typer.Option(help="Part of the image: west,south,east,north in degrees.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands, such as VV or VV,VH.")] = None,
     filter: Annotated[str | None, typer.Option(help="Speckle filter, such as lee or none.")] = None,  # noqa: A002
     show: Annotated[Path | None, typer.Option(help="Save the picture that the model sees.")] = None,
@@ -166,7 +167,7 @@ def ask(
 
     Example: sarlens ask s3://scenes/port.tif "How many ships are in the image?" --show port.png
     """
-    given = {"window": window, "bands": bands, "filter": filter}
+    given = {"window": window, "bbox": bbox, "bands": bands, "filter": filter}
     query = {name: value for name, value in given.items() if value is not None}
     try:
         asyncio.run(_ask(url.rstrip("/"), image, question, model, query, show))

@@ -5,6 +5,8 @@ SarlensError
 │   ├── UnsupportedImage      400  the bytes are no image that Sarlens reads
 │   ├── WindowOutside         400  the window is empty or lies outside the image
 │   ├── BandMissing           400  the image has no such band
+│   ├── NotGeoreferenced      400  the image does not say where on the Earth it lies
+│   ├── CalibrationMissing    400  the image cannot be calibrated as asked
 │   ├── SourceRefused         400  a scheme or host that policy does not allow
 │   └── WrongMethod           405  the path is right, the method is not
 ├── Unauthenticated           401  no API key, or none that is known
@@ -79,6 +81,18 @@ class BandMissing(BadRequest):
     """The image has no such band."""
 
     code = "band_missing"
+
+
+class NotGeoreferenced(BadRequest):
+    """The image does not say where on the Earth it lies."""
+
+    code = "not_georeferenced"
+
+
+class CalibrationMissing(BadRequest):
+    """What a calibration needs is not there, or does not belong to the image."""
+
+    code = "calibration_missing"
 
 
 class SourceRefused(BadRequest):

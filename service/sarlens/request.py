@@ -28,12 +28,38 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Band = Name | Annotated[int, Field(ge=1, le=65535)]
 Bound = Annotated[int, Field(ge=-(2**31), le=2**31)]
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
+Degrees = Annotated[float, Field(ge=-540, le=540)]
+Position = Annotated[tuple[Degrees, ...], Field(strict=False, min_length=2, max_length=4)]
+Ring = Annotated[tuple[Position, ...], Field(strict=False, min_length=4, max_length=1000)]
+
+
+class Polygon(BaseModel):
+    """A GeoJSON Polygon (RFC 7946) in longitude and latitude; beyond the antimeridian longitudes go on to 181 and more.
+
+    Other members of the GeoJSON object, such as ``bbox``, are ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    type: Literal["Polygon"]
+    coordinates: Annotated[tuple[Ring, ...], Field(strict=False, min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _closed(self) -> Polygon:
+        if any(ring[0] != ring[-1] for ring in self.coordinates):
+            raise ValueError("the last position of each ring must be the first one again")
+        if any(abs(position[1]) > 90 for ring in self.coordinates for position in ring):
+            raise ValueError("positions are [longitude, latitude]; a latitude lies between -90 and 90")
+        return self
 
 
 class Render(BaseModel):
     """How a measurement becomes a picture: the ``sar`` object beside an image's ``url``.
 
-    ``window`` is ``[col, row, width, height]`` in pixels of the full resolution.
+    ``window`` is ``[col, row, width, height]`` in pixels of the full resolution. Instead of it a place on the map may
+    be given, which stands for the window that covers it: ``bbox`` is ``[west, south, east, north]`` in ``bbox_crs``,
+    easting or longitude first whatever the CRS declares; ``polygon`` is GeoJSON.
     ``bands`` are names or 1-based numbers: one gives grey, two a composite of first, second and their ratio,
     three red, green and blue.
     ``preset`` fills in what is left out: ``sarlang`` is the rendering of the SARLANG-1M paper (refined Lee filter,
@@ -47,6 +73,9 @@ class Render(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     window: Annotated[tuple[Bound, Bound, Bound, Bound] | None, Field(strict=False)] = None
+    bbox: Annotated[tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None, Field(strict=False)] = None
+    bbox_crs: Annotated[str, Field(min_length=1, max_length=128)] = "OGC:CRS84"
+    polygon: Polygon | None = None
     bands: Annotated[tuple[Band, ...] | None, Field(strict=False, min_length=1, max_length=3)] = None
     preset: Preset = "sarlang"
     filter: Filter | None = None
@@ -60,14 +89,37 @@ class Render(BaseModel):
             raise ValueError("stretch must be two rising percentiles, such as [2, 98]")
         return self
 
+    @model_validator(mode="after")
+    def _one_place(self) -> Render:
+        if sum(place is not None for place in (self.window, self.bbox, self.polygon)) > 1:
+            raise ValueError("only one of window, bbox and polygon can be given")
+        if self.bbox is None and "bbox_crs" in self.model_fields_set:
+            raise ValueError("bbox_crs goes with a bbox")
+        return self
+
+    @property
+    def on_map(self) -> bool:
+        """Whether a place on the map is asked for, which has to be found in the image first."""
+        return self.bbox is not None or self.polygon is not None
+
+    def at(self, window: Window) -> Render:
+        """The same for a window in place of a place on the map."""
+        return self.model_copy(update={"window": tuple(window), "bbox": None, "polygon": None, "bbox_crs": "OGC:CRS84"})
+
     @property
     def speckle_filter(self) -> Filter:
         """The filter asked for, or the preset's."""
         return self.filter or ("refined_lee" if self.preset == "sarlang" else "none")
 
     def parameters(self, size: int) -> dict[str, Any]:
-        """All that decides what is drawn, as JSON, with the preset spelled out and the model's ``size`` filled in."""
-        given = self.model_dump(mode="json", exclude={"preset"})
+        """All that decides what is drawn, as JSON, with the preset spelled out and the model's ``size`` filled in.
+
+        Raises:
+            ValueError: it is not settled which window of the image is meant.
+        """
+        if self.on_map:
+            raise ValueError("the place on the map has not been found in the image yet")
+        given = self.model_dump(mode="json", exclude={"preset", "bbox", "bbox_crs", "polygon"})
         return given | {"filter": self.speckle_filter, "size": self.size or size}
 
 

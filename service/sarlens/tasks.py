@@ -106,13 +106,13 @@ async def examine(inference: Inference, model: str | None, place: Place, render:
     begun = perf_counter()
     model = inference.pool.resolve(model)
     size = inference.picture_size(model)
-    render = render or Render()
-    shown = await inference.pictures.show(place, render, size)
-    again, rendered = place, render
+    negative = await inference.pictures.find(place, render, size)
+    shown = negative.shown(await inference.pictures.draw(negative))
+    again, rendered = place, negative.render
     if isinstance(place, bytes) or place.startswith("data:"):
         # Unpacking it for every question would hold it in memory as often as there are questions.
-        again, rendered = shown.data, Render(size=render.size)
-    return Subject(model, shown.id, render.parameters(size), again, rendered, perf_counter() - begun)
+        again, rendered = shown.data, Render(size=negative.render.size)
+    return Subject(model, shown.id, negative.render.parameters(size), again, rendered, perf_counter() - begun)
 
 
 async def ask_all(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sarlens.errors import UnsupportedImage
+from sarlens.errors import NotGeoreferenced, UnsupportedImage
 from sarlens.imagery.bitmap import decode_bitmap
 from sarlens.imagery.blob import Blob, Limits
 from sarlens.imagery.ranges import PAGE
 from sarlens.imagery.raster import Picture, Raster
-from sarlens.imagery.tiff import decode_tiff
-from sarlens.request import Render
+from sarlens.imagery.tiff import decode_tiff, locate_tiff
+from sarlens.request import Render, Window
 
-__all__ = ["Blob", "Limits", "decode"]
+__all__ = ["Blob", "Limits", "decode", "locate"]
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -36,3 +36,18 @@ def decode(blob: Blob, render: Render, size: int, limits: Limits) -> Raster | Pi
     if head.startswith((_PNG, _JPEG)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return decode_bitmap(blob, head, render, side, limits)
     raise UnsupportedImage(f"{blob.name} is no PNG, JPEG, WebP or TIFF.")
+
+
+def locate(blob: Blob, render: Render, limits: Limits) -> Window:
+    """The window of an image that covers the bbox or polygon of ``render``; reads the header alone.
+
+    Raises:
+        NotGeoreferenced: the image does not say where it lies; only a TIFF can.
+        WindowOutside: the place lies outside the image.
+        BadRequest: the place or its CRS cannot be understood.
+        UnsupportedImage, TooLarge, SarlensError: as ``decode``.
+    """
+    head = blob.read(0, min(PAGE, blob.size))
+    if not head.startswith(_TIFF):
+        raise NotGeoreferenced(f'{blob.name} is no TIFF and does not say where it lies. Ask for a "window" in pixels.')
+    return locate_tiff(blob, head, render, limits)

@@ -10,7 +10,7 @@ from time import perf_counter
 from sarlens.chat import Shown
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import ByteLRU, SingleFlight
-from sarlens.imagery.decode import decode
+from sarlens.imagery.decode import decode, locate
 from sarlens.imagery.identity import image_id
 from sarlens.imagery.raster import Picture
 from sarlens.imagery.render import develop
@@ -56,7 +56,9 @@ class Pictures:
         self._flights: SingleFlight[str, Picture] = SingleFlight()
 
     async def find(self, place: Place, render: Render | None, size: int) -> Negative:
-        """Find an image and settle its version and id, for a model that sees ``size`` pixels on the longest side.
+        """Find an image and settle its version, window and id, for a model that sees ``size`` pixels on the long side.
+
+        A place on the map becomes the window that covers it, so that both ways of asking share an id.
 
         Raises:
             SarlensError: the image cannot be had.
@@ -64,6 +66,9 @@ class Pictures:
         render = render or Render()
         with self._metrics.stage("fetch"):
             blob = await self._sources.open(place)
+        if render.on_map:
+            loop = asyncio.get_running_loop()
+            render = render.at(await loop.run_in_executor(self._threads, locate, blob, render, self._limits))
         self._count(blob, 0)
         return Negative(image_id(blob.version, render, size), blob, render, size, self._sources.public(place))
 

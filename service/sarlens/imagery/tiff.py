@@ -16,6 +16,8 @@ from rasterio.session import DummySession
 
 from sarlens.errors import SarlensError, TooLarge, UnsupportedImage
 from sarlens.imagery.blob import Blob, Limits
+from sarlens.imagery.georeference import Georeference
+from sarlens.imagery.place import window_of
 from sarlens.imagery.radiometry import looks_across
 from sarlens.imagery.ranges import Ranges
 from sarlens.imagery.raster import Raster
@@ -64,6 +66,18 @@ def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limi
         looks = looks_across((cells.height, cells.width), side)
         raster = read_window(scene, bands, cells, looks, render.scale)
     return replace(raster, bands=labels, window=window)
+
+
+def locate_tiff(blob: Blob, head: bytes, render: Render, limits: Limits) -> Window:
+    """The window that covers the bbox or polygon of ``render``.
+
+    Raises:
+        UnsupportedImage, TooLarge: as ``decode_tiff``.
+        NotGeoreferenced, WindowOutside, BadRequest: there is no such window.
+    """
+    with _opened(Ranges(blob, head, limits.header_bytes)) as scene:
+        _check(scene, blob, limits)
+        return window_of(Georeference.of(scene.dataset, blob.name), render)
 
 
 @contextmanager

@@ -22,6 +22,9 @@ def picture_router(inference: Inference, door: Door) -> APIRouter:
         url: Annotated[str, Query(description="Image, such as s3://scenes/port.tif")],
         model: Annotated[str | None, Query(description="Render at the size that this model sees")] = None,
         window: Annotated[str | None, Query(description="col,row,width,height in full-resolution pixels")] = None,
+        bbox: Annotated[str | None, Query(description="west,south,east,north")] = None,
+        bbox_crs: Annotated[str | None, Query(description="CRS of the bbox, such as EPSG:32631; else CRS84")] = None,
+        polygon: Annotated[str | None, Query(description="A GeoJSON Polygon in longitude and latitude")] = None,
         bands: Annotated[str | None, Query(description="Names or numbers, such as VV or 1,2")] = None,
         preset: Preset | None = None,
         filter: Filter | None = None,  # noqa: A002  the name of the field in ``sar``
@@ -31,6 +34,7 @@ def picture_router(inference: Inference, door: Door) -> APIRouter:
     ) -> Response:
         """An image of a bucket or a web server, rendered as a model sees it; fields as in the ``sar`` object."""
         fields = {"window": window, "bands": bands, "preset": preset, "filter": filter}
+        fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon}
         fields |= {"scale": scale, "stretch": stretch, "size": size}
         sar = sar_from_text({name: text for name, text in fields.items() if text is not None})
         await door.see(request.scope["sarlens.caller"].key, url)

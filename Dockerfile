@@ -1,0 +1,45 @@
+# The gateway:                docker build -t sarlens .
+# sarlens-nano on the CPU:    docker build -t sarlens-nano --target nano .
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+RUN python -m venv /opt/sarlens && /opt/sarlens/bin/pip install setuptools==78.1.1
+COPY service/requirements/gateway.txt ./
+RUN /opt/sarlens/bin/pip install --no-deps --requirement gateway.txt
+COPY pyproject.toml README.md ./
+COPY service service
+RUN /opt/sarlens/bin/pip install --no-deps --no-build-isolation .
+
+FROM build AS build-nano
+COPY service/requirements/worker.txt ./
+RUN /opt/sarlens/bin/pip install --no-deps --requirement worker.txt \
+    && /opt/sarlens/bin/sarbench nano --out /models/sarlens-nano
+
+FROM python:3.11-slim-bookworm AS runtime
+LABEL org.opencontainers.image.title="sarlens" \
+      org.opencontainers.image.description="Ask questions of radar images" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/sarlens/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SARLENS_HOST=0.0.0.0
+# Nothing is written but to /tmp, so that the root may be read-only.
+WORKDIR /tmp
+USER 10001:10001
+# Python is process 1: it handles SIGTERM and SIGINT, and waits for every child that it starts.
+ENTRYPOINT ["sarlens"]
+
+FROM runtime AS nano
+COPY --from=build-nano /opt/sarlens /opt/sarlens
+COPY --from=build-nano /models /models
+ENV HOME=/tmp OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_ENABLE_V1_MULTIPROCESSING=0
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+CMD ["worker", "--model", "/models/sarlens-nano", "--host", "0.0.0.0", "--enforce-eager", "--block-size", "32", \
+     "--distributed-executor-backend", "uni", "--max-model-len", "4096", "--kv-cache-memory-bytes", "128M", \
+     "--max-num-seqs", "32", "--skip-mm-profiling", "--limit-mm-per-prompt", "{\"image\":4}"]
+
+FROM runtime AS gateway
+COPY --from=build /opt/sarlens /opt/sarlens
+EXPOSE 8080 8081
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('SARLENS_PORT', 8080)}/healthz\", timeout=2)"]
+CMD ["serve"]

@@ -214,7 +214,7 @@ async def test_a_picture_has_one_id_however_its_window_is_asked_for() -> None:
     """By pixels, by bbox or by polygon: the same window is the same picture, and is known by its pixels."""
     pixels = np.random.default_rng(0).integers(1, 999, (SIDE, SIDE)).astype(np.uint16)
     with ThreadPoolExecutor(1) as threads:
-        sources = Sources({"data": Data(2**20)})
+        sources = Sources({"data": Data(2**20)}, Data(2**20))
         pictures = Pictures(sources, ByteLRU(2**20, weigh=lambda each: 1), threads, Limits(), Metrics())
         url = "data:;base64," + base64.b64encode(geotiff(pixels, **DEGREES)).decode()
         ring = polygon((10.02, 49.96), (10.02, 49.9), (10.05, 49.9), (10.05, 49.96))

@@ -1,0 +1,37 @@
+"""The container image, as far as it can be judged without building it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_hadolint_finds_nothing() -> None:
+    """The Dockerfile is clean by hadolint's rules."""
+    hadolint = Path(sys.executable).with_name("hadolint")
+    ended = subprocess.run([str(hadolint), "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "")
+
+
+def test_no_target_runs_as_root() -> None:
+    """What runs is built on a stage with a user of its own, and none takes that back."""
+    stages = re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE, re.MULTILINE)
+    assert stages[-2:] == [("runtime", "nano"), ("runtime", "gateway")]
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
+
+
+def test_everything_installed_is_pinned() -> None:
+    """Each pip of the Dockerfile installs pinned files, the package itself, or one exact version."""
+    for line in re.findall(r"pip install (.*?)(?: \\)?$", DOCKERFILE, re.MULTILINE):
+        assert re.search(r"--requirement (gateway|worker)\.txt$|--no-build-isolation \.$|^setuptools==[0-9.]+$", line)
+
+
+def test_the_gateway_carries_no_model_engine() -> None:
+    """The pinned set of the gateway's image holds neither torch nor vLLM."""
+    pins = (ROOT / "service/requirements/gateway.txt").read_text()
+    assert not re.search(r"^(torch|vllm|transformers|nvidia)", pins, re.MULTILINE)

@@ -35,3 +35,29 @@ def test_the_gateway_carries_no_model_engine() -> None:
     """The pinned set of the gateway's image holds neither torch nor vLLM."""
     pins = (ROOT / "service/requirements/gateway.txt").read_text()
     assert not re.search(r"^(torch|vllm|transformers|nvidia)", pins, re.MULTILINE)
+
+
+_ALONE = """
+import importlib.abc, re, sys
+from importlib.metadata import packages_distributions
+
+pins = {re.split("[=; ]", line)[0].lower() for line in open(sys.argv[1]) if line.strip()} | {"sarlens"}
+plain = lambda name: re.sub("[-_.]+", "-", name).lower()
+holders = {top: {plain(name) for name in names} for top, names in packages_distributions().items()}
+
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in holders and not holders[top] & pins:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+import sarlens.cli
+"""
+
+
+def test_the_gateway_runs_on_its_own_pins() -> None:
+    """The command loads where nothing is installed but what the gateway's requirement file names."""
+    pins = str(ROOT / "service/requirements/gateway.txt")
+    ended = subprocess.run([sys.executable, "-c", _ALONE, pins], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

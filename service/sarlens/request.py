@@ -24,6 +24,7 @@ class Window(NamedTuple):
 Filter = Literal["refined_lee", "lee", "frost", "gamma_map", "none"]
 Scale = Literal["db", "linear", "auto"]
 Preset = Literal["sarlang", "plain"]
+Calibration = Literal["sigma0", "beta0", "gamma0", "none"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Band = Name | Annotated[int, Field(ge=1, le=65535)]
@@ -66,6 +67,8 @@ class Render(BaseModel):
     dB, linear stretch, 8 bits), ``plain`` the same without a speckle filter.
     ``scale`` says what scale the pixels are in: ``db``, ``linear`` (digital numbers, amplitude or intensity), or
     ``auto``, which recognises it.
+    ``calibration`` is the backscatter coefficient that is shown: ``sigma0``, ``beta0`` or ``gamma0``, where the
+    product says how; ``none`` shows relative power.
     ``stretch`` holds the two percentiles that become black and white.
     ``size`` is the longest side of the picture in pixels; left out, it is the size that the model sees.
     """
@@ -80,6 +83,7 @@ class Render(BaseModel):
     preset: Preset = "sarlang"
     filter: Filter | None = None
     scale: Scale = "auto"
+    calibration: Calibration = "none"
     stretch: Annotated[tuple[Percent, Percent], Field(strict=False)] = (2.0, 98.0)
     size: Annotated[int, Field(ge=16, le=4096)] | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sarlens.errors import NotGeoreferenced, UnsupportedImage
+from sarlens.errors import CalibrationMissing, NotGeoreferenced, UnsupportedImage
 from sarlens.imagery.bitmap import decode_bitmap
 from sarlens.imagery.blob import Blob, Limits
 from sarlens.imagery.ranges import PAGE
@@ -26,13 +26,15 @@ def decode(blob: Blob, render: Render, size: int, limits: Limits) -> Raster | Pi
     Raises:
         UnsupportedImage: the bytes are no PNG, JPEG, WebP or TIFF that is read here, or damaged.
         TooLarge: the image or the window is over a limit.
-        WindowOutside, BandMissing, BadRequest: ``render`` does not fit the image.
+        WindowOutside, BandMissing, CalibrationMissing, BadRequest: ``render`` does not fit the image.
         SarlensError: whatever reading the blob raises.
     """
     head = blob.read(0, min(PAGE, blob.size))
     side = render.size or size
     if head.startswith(_TIFF):
         return decode_tiff(blob, head, render, side, limits)
+    if render.calibration != "none":
+        raise CalibrationMissing(f"{blob.name} is no TIFF, and what it shows cannot be calibrated.")
     if head.startswith((_PNG, _JPEG)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return decode_bitmap(blob, head, render, side, limits)
     raise UnsupportedImage(f"{blob.name} is no PNG, JPEG, WebP or TIFF.")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 
 from sarlens.chat import Shown
+from sarlens.errors import CalibrationMissing, ImageNotFound
+from sarlens.imagery.annotation import read_sentinel1
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import ByteLRU, SingleFlight
 from sarlens.imagery.decode import decode, locate
 from sarlens.imagery.identity import image_id
 from sarlens.imagery.raster import Picture
 from sarlens.imagery.render import develop
+from sarlens.imagery.safe import annotation_places
 from sarlens.imagery.source import Blob, Sources
 from sarlens.metrics import Metrics
 from sarlens.request import Place, Render
@@ -23,7 +27,8 @@ from sarlens.request import Place, Render
 class Negative:
     """An image that has been found and not yet drawn: one version of it, and how it is to be rendered.
 
-    ``size`` is the longest side that the model sees; ``public`` says that anybody may fetch the image.
+    ``size`` is the longest side that the model sees; ``public`` says that anybody may fetch the image. ``annotation``
+    are the files beside the image that calibrate it: of calibration and of noise, where they are wanted.
     """
 
     id: str
@@ -31,6 +36,7 @@ class Negative:
     render: Render
     size: int
     public: bool
+    annotation: tuple[Blob, Blob] | None = None
 
     @property
     def pixels(self) -> int:
@@ -66,11 +72,33 @@ class Pictures:
         render = render or Render()
         with self._metrics.stage("fetch"):
             blob = await self._sources.open(place)
+            annotation = await self._annotation(place, render)
         if render.on_map:
             loop = asyncio.get_running_loop()
             render = render.at(await loop.run_in_executor(self._threads, locate, blob, render, self._limits))
-        self._count(blob, 0)
-        return Negative(image_id(blob.version, render, size), blob, render, size, self._sources.public(place))
+        blobs = (blob, *(annotation or ()))
+        for each in blobs:
+            self._count(each, 0)
+        version = "\n".join(each.version for each in blobs)
+        public = self._sources.public(place)
+        return Negative(image_id(version, render, size), blob, render, size, public, annotation)
+
+    async def _annotation(self, place: Place, render: Render) -> tuple[Blob, Blob] | None:
+        """The annotation of calibration and noise beside an image, where it is wanted and the image has a place for it.
+
+        Raises:
+            CalibrationMissing: it is not there.
+            SarlensError: it cannot be had.
+        """
+        wanted = render.calibration != "none" and isinstance(place, str)
+        places = annotation_places(str(place)) if wanted else None
+        return places and (await self._first(places[0]), await self._first(places[1]))
+
+    async def _first(self, urls: tuple[str, ...]) -> Blob:
+        for url in urls:
+            with suppress(ImageNotFound):
+                return await self._sources.open(url)
+        raise CalibrationMissing(f"The annotation {urls[0]} is not there, so the image cannot be calibrated.")
 
     async def draw(self, negative: Negative) -> Picture:
         """The picture of an image that has been found.
@@ -82,11 +110,13 @@ class Pictures:
         self._metrics.cache.labels("miss" if picture is None else "hit").inc()
         if picture is not None:
             return picture
-        moved = negative.blob.bytes_moved
+        blobs = (negative.blob, *(negative.annotation or ()))
+        moved = [blob.bytes_moved for blob in blobs]
         try:
             return await self._flights.run(negative.id, lambda: self._make(negative))
         finally:
-            self._count(negative.blob, moved)
+            for blob, before in zip(blobs, moved, strict=True):
+                self._count(blob, before)
 
     async def show(self, place: Place, render: Render | None, size: int) -> Shown:
         """The picture of an image, found and drawn; raises as both do."""
@@ -114,5 +144,6 @@ class Pictures:
         stages.labels("decode").observe(decoded - begun - blob.seconds)
         if isinstance(raster, Picture):
             return raster
+        calibrator = read_sentinel1(*negative.annotation, render.calibration) if negative.annotation else None
         with self._metrics.stage("render"):
-            return develop(raster, render, size)
+            return develop(raster, render, size, calibrator)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarlens.request import Window
+from sarlens.request import Calibration, Window
 
 
 class Quantity(StrEnum):
@@ -33,7 +34,8 @@ class Raster:
 
     ``pixels`` has shape (band, row, col). ``valid`` has shape (row, col) and is True where something was measured
     in every band: False marks nodata, NaN and infinities. ``window`` is the part of the full resolution that the
-    pixels cover; they may be fewer than it has when an overview was read.
+    pixels cover; they may be fewer than it has when an overview was read. ``factors`` are those of the file's header
+    from squares of digital numbers to backscatter coefficients.
     """
 
     pixels: NDArray[Any]
@@ -41,6 +43,7 @@ class Raster:
     bands: tuple[str, ...]
     quantity: Quantity
     window: Window
+    factors: Mapping[Calibration, float] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:

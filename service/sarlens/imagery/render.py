@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from sarlens.imagery.calibration import Calibrator, by_header, check_calibratable
 from sarlens.imagery.radiometry import decibels, detect, looks_across, multilook
 from sarlens.imagery.raster import Picture, Quantity, Raster
 from sarlens.imagery.speckle import despeckle
@@ -16,20 +17,27 @@ from sarlens.request import Render
 _FAST = 1
 
 
-def develop(raster: Raster, render: Render, size: int) -> Picture:
+def develop(raster: Raster, render: Render, size: int, calibrator: Calibrator | None = None) -> Picture:
     """Render a raster as a PNG of three 8-bit channels.
 
-    A measurement is detected, averaged over looks to about twice the size of the picture, filtered for speckle, put
-    in decibels and stretched; what is a picture already is only reduced. ``size`` is the longest side in pixels where
-    ``render`` names none; nothing is enlarged. Equal arguments give equal bytes.
+    A measurement is detected, averaged over looks to about twice the size of the picture, calibrated where ``render``
+    asks for it, filtered for speckle, put in decibels and stretched; what is a picture already is only reduced.
+    ``size`` is the longest side in pixels where ``render`` names none; nothing is enlarged. ``calibrator`` comes
+    before what the file's own header says. Equal arguments give equal bytes.
 
     Raises:
         BadRequest: no pixel of a measurement was measured.
+        CalibrationMissing: it cannot be calibrated as ``render`` asks.
     """
     side = render.size or size
+    if render.calibration != "none":
+        calibrator = calibrator or by_header(raster, render.calibration)
+        check_calibratable(raster)
     if raster.quantity is Quantity.PICTURE:
         return encode(reduce(composite(raster), side))
     power = multilook(detect(raster), looks_across(raster.shape, side))
+    if calibrator is not None:
+        power = calibrator.calibrate(power)
     calm = despeckle(power, render.speckle_filter)
     picture = stretch(composite(decibels(calm)), render.stretch)
     return encode(reduce(picture, side))

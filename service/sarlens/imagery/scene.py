@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 
 from sarlens.imagery.bands import Bands, polarisations
-from sarlens.request import Window
+from sarlens.imagery.vendor import factors
+from sarlens.request import Calibration, Window
 
 _TAGS = ("polarization", "polarisation", "name")
 _OVERSAMPLING = 1.5
@@ -38,6 +39,11 @@ class Scene:
     def kind(self) -> tuple[np.dtype[Any], int]:
         """What an overview has in common with its image: the type of number, and how many bands."""
         return self.stored, len(self.bands.names)
+
+    @property
+    def factors(self) -> dict[Calibration, float]:
+        """What the header says of calibration; pixels that have a scale of their own are not digital numbers."""
+        return {} if self._scaled else factors(self.dataset.tags(), complex_pixels=self.stored.kind == "c")
 
     @cached_property
     def block(self) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limi
         bands = _chosen(scene, render)
         labels = tuple(map(scene.bands.label, bands))
         level, full = scene.level(window, side), scene.kind
-        width, height = scene.width, scene.height
+        width, height, known = scene.width, scene.height, scene.factors
     with _opened(ranges, **({} if level is None else {"OVERVIEW_LEVEL": level})) as scene:
         _check(scene, blob, limits)
         if scene.kind != full:
@@ -65,7 +65,7 @@ def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limi
         _allow(ranges, scene, len(bands), cells, limits)
         looks = looks_across((cells.height, cells.width), side)
         raster = read_window(scene, bands, cells, looks, render.scale)
-    return replace(raster, bands=labels, window=window)
+    return replace(raster, bands=labels, window=window, factors=known)
 
 
 def locate_tiff(blob: Blob, head: bytes, render: Render, limits: Limits) -> Window:

@@ -65,7 +65,9 @@ def _item(outcome: Outcome, task: Task, subject: Subject, request_id: str) -> It
     drawn = dict(subject.parameters)
     item: Item = {"index": outcome.index, "id": task.id, "question": task.question}
     item |= {"application": task.application, "model": subject.model}
+    calibration = drawn["calibration"]
     item["image"] = {"id": subject.id, "window": drawn.pop("window"), "render": drawn}
+    item["image"]["radiometry"] = "relative" if calibration == "none" else calibration
     item["timings"] = {"total_ms": 0.0, "picture_ms": _milliseconds(subject.seconds)}
     if task.id is None:
         del item["id"]

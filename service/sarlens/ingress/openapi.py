@@ -28,7 +28,8 @@ _EXAMPLE = {
 }
 
 _, _BODIES = models_json_schema(
-    [(VqaBody, "validation"), (CaptionBody, "validation")], ref_template="#/components/schemas/{model}"
+    [(VqaBody, "validation"), (CaptionBody, "validation"), (Render, "validation")],
+    ref_template="#/components/schemas/{model}",
 )
 
 
@@ -49,7 +50,7 @@ def document_completions(app: FastAPI) -> None:
                 "/v1/completions": _operation("Continue a text", {"model": "sarlens-nano", "prompt": "Radar"}),
             }
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= {"sar": Render.model_json_schema(), **_BODIES["$defs"]}
+            schemas |= {"sar": {"$ref": "#/components/schemas/Render"}, **_BODIES["$defs"]}
             app.openapi_schema = schema
         return app.openapi_schema
 

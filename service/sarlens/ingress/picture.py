@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sarlens.chat import parse_render, sar_from_text
 from sarlens.inference import Inference
 from sarlens.ingress.door import Door
-from sarlens.request import Filter, Preset, Scale
+from sarlens.request import Calibration, Filter, Preset, Scale
 
 
 def picture_router(inference: Inference, door: Door) -> APIRouter:
@@ -29,12 +29,13 @@ def picture_router(inference: Inference, door: Door) -> APIRouter:
         preset: Preset | None = None,
         filter: Filter | None = None,  # noqa: A002  the name of the field in ``sar``
         scale: Scale | None = None,
+        calibration: Calibration | None = None,
         stretch: Annotated[str | None, Query(description="Two percentiles, such as 2,98")] = None,
         size: Annotated[str | None, Query(description="Longest side in pixels")] = None,
     ) -> Response:
         """An image of a bucket or a web server, rendered as a model sees it; fields as in the ``sar`` object."""
         fields = {"window": window, "bands": bands, "preset": preset, "filter": filter}
-        fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon}
+        fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration}
         fields |= {"scale": scale, "stretch": stretch, "size": size}
         sar = sar_from_text({name: text for name, text in fields.items() if text is not None})
         await door.see(request.scope["sarlens.caller"].key, url)

@@ -31,6 +31,8 @@ from tritonclient.utils import InferenceServerException
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.ingress.grpc_server import CannotListen
 from sarlens.ingress.open_inference_http import _read
+from sarlens.ingress.sar_service import _render
+from sarlens.request import Render
 from sarlens.seaweed import free_port
 from sarlens.serve import GatewayServer, listen
 from sarlens.settings import GrpcSettings, Settings, WorkerSettings
@@ -40,6 +42,7 @@ from stack.fake_worker import MODEL, fake_worker
 from stack.gateway import gateway, until_it_answers
 from stack.pictures import DATA_URL, PNG
 
+RING = '{"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}'
 SHIPS, COUNT = "Are there any ships in the image?", "How many ships are in the image?"
 NOT_SERVED, NO_PICTURE = "unknown", b"no picture"
 
@@ -331,6 +334,24 @@ async def test_one_question_of_many_may_fail() -> None:
         first, second = (await sar_pb2_grpc.SarStub(channel).Vqa(request)).answers
     assert (first.id, first.finding.value.boolean) == ("a", True)
     assert (second.id, second.error.code) == ("b", "bad_request")
+
+
+def test_every_way_to_render_has_a_typed_field() -> None:
+    """What a sar object can say, a Render message says too."""
+    message = sar_pb2.Render(
+        size=32, preset=sar_pb2.PRESET_PLAIN, filter=sar_pb2.FILTER_LEE, scale=sar_pb2.SCALE_DB, polygon=RING
+    )
+    message.stretch.low, message.stretch.high = 1, 99
+    message.bands.add(name="VV")
+    message.calibration = sar_pb2.CALIBRATION_GAMMA0
+    sar: dict[str, Any] = {"size": 32, "preset": "plain", "filter": "lee", "scale": "db", "polygon": json.loads(RING)}
+    sar |= {"stretch": [1, 99], "bands": ["VV"], "calibration": "gamma0"}
+    assert Render.model_validate(_render(message)) == Render.model_validate(sar)
+    box = sar_pb2.Render(bbox=sar_pb2.BoundingBox(west=1, south=2, east=3, north=4, crs="EPSG:32632"))
+    assert _render(box) == {"bbox": [1, 2, 3, 4], "bbox_crs": "EPSG:32632"}
+    assert _render(sar_pb2.Render(window=sar_pb2.Window(col=1, row=2, width=3, height=4))) == {"window": [1, 2, 3, 4]}
+    fields = {field.name for field in sar_pb2.Render.DESCRIPTOR.fields}
+    assert fields == Render.model_fields.keys() - {"bbox_crs"}
 
 
 def test_errors_have_one_table() -> None:

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from sarlens.admission.memory import Memory
+from sarlens.chat import sar_from_text
 from sarlens.errors import BadRequest, TooLarge
 from sarlens.ingress.bodies import Assignment, CaptionBody, VqaBody, validated
 from sarlens.ingress.calls import Calls
@@ -77,11 +78,18 @@ def _with_bytes(asked: Assignment, image: pb.Image) -> Assignment:
 def _render(given: pb.Render) -> dict[str, Any]:
     """The ``sar`` object that says the same."""
     sar = _given(given, "size")
-    for name in ("preset", "filter", "scale"):
+    for name in ("preset", "filter", "scale", "calibration"):
         sar |= _chosen(given, name)
     if given.HasField("window"):
         window = given.window
         sar["window"] = [window.col, window.row, window.width, window.height]
+    if given.HasField("bbox"):
+        box = given.bbox
+        sar["bbox"] = [box.west, box.south, box.east, box.north]
+        if box.HasField("crs"):
+            sar["bbox_crs"] = box.crs
+    if given.HasField("polygon"):
+        sar |= sar_from_text({"polygon": given.polygon})
     if given.HasField("stretch"):
         sar["stretch"] = [given.stretch.low, given.stretch.high]
     if given.bands:

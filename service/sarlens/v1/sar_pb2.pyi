@@ -7,6 +7,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Calibration(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CALIBRATION_UNSPECIFIED: _ClassVar[Calibration]
+    CALIBRATION_SIGMA0: _ClassVar[Calibration]
+    CALIBRATION_BETA0: _ClassVar[Calibration]
+    CALIBRATION_GAMMA0: _ClassVar[Calibration]
+
 class Preset(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PRESET_UNSPECIFIED: _ClassVar[Preset]
@@ -44,6 +51,10 @@ class Style(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STYLE_UNSPECIFIED: _ClassVar[Style]
     STYLE_CONCISE: _ClassVar[Style]
     STYLE_COMPLEX: _ClassVar[Style]
+CALIBRATION_UNSPECIFIED: Calibration
+CALIBRATION_SIGMA0: Calibration
+CALIBRATION_BETA0: Calibration
+CALIBRATION_GAMMA0: Calibration
 PRESET_UNSPECIFIED: Preset
 PRESET_SARLANG: Preset
 PRESET_PLAIN: Preset
@@ -79,7 +90,7 @@ class Image(_message.Message):
     def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
 
 class Render(_message.Message):
-    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size")
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +98,9 @@ class Render(_message.Message):
     SCALE_FIELD_NUMBER: _ClassVar[int]
     STRETCH_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    BBOX_FIELD_NUMBER: _ClassVar[int]
+    POLYGON_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     window: Window
     bands: _containers.RepeatedCompositeFieldContainer[Band]
     preset: Preset
@@ -94,7 +108,24 @@ class Render(_message.Message):
     scale: Scale
     stretch: Stretch
     size: int
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
+    bbox: BoundingBox
+    polygon: str
+    calibration: Calibration
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ...) -> None: ...
+
+class BoundingBox(_message.Message):
+    __slots__ = ("west", "south", "east", "north", "crs")
+    WEST_FIELD_NUMBER: _ClassVar[int]
+    SOUTH_FIELD_NUMBER: _ClassVar[int]
+    EAST_FIELD_NUMBER: _ClassVar[int]
+    NORTH_FIELD_NUMBER: _ClassVar[int]
+    CRS_FIELD_NUMBER: _ClassVar[int]
+    west: float
+    south: float
+    east: float
+    north: float
+    crs: str
+    def __init__(self, west: _Optional[float] = ..., south: _Optional[float] = ..., east: _Optional[float] = ..., north: _Optional[float] = ..., crs: _Optional[str] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("col", "row", "width", "height")

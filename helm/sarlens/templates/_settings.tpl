@@ -1,0 +1,59 @@
+{{- /* Settings as variables: groups are one level deep; lists and maps inside them are JSON. */}}
+{{- define "sarlens.settings" -}}
+{{- $all := deepCopy .Values.settings }}
+{{- $places := list }}
+{{- range .Values.workers }}
+{{- $service := printf "%s-%s" (include "sarlens.fullname" $) .name }}
+{{- if eq $.Values.discovery "kubernetes" }}
+{{- $places = append $places (printf "kubernetes://%s/%s:8000" $.Release.Namespace $service) }}
+{{- else }}
+{{- $places = append $places (printf "dns://%s.%s.svc:8000" $service $.Release.Namespace) }}
+{{- end }}
+{{- end }}
+{{- $worker := default dict $all.worker }}
+{{- $_ := set $all "worker" (set $worker "urls" (concat $places (default list $worker.urls))) }}
+{{- include "sarlens.placed" . | fromYaml | mergeOverwrite $all | include "sarlens.variables" }}
+{{- end }}
+
+{{- /* The settings that follow from where the chart mounts and listens. */}}
+{{- define "sarlens.placed" -}}
+host: 0.0.0.0
+port: 8080
+keys:
+{{- if .Values.keys.secretName }}
+  file: /etc/sarlens/keys/{{ .Values.keys.key }}
+{{- end }}
+  open: {{ .Values.keys.open }}
+{{- with .Values.gateway.grpc }}
+{{- if .enabled }}
+grpc:
+  port: 8081
+  {{- if .tlsSecretName }}
+  cert_file: /etc/sarlens/tls/tls.crt
+  key_file: /etc/sarlens/tls/tls.key
+  {{- end }}
+  {{- if .clientCaSecretName }}
+  client_ca_file: /etc/sarlens/client-ca/ca.crt
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "sarlens.variables" -}}
+{{- range $name, $value := . }}
+{{- $variable := printf "SARLENS_%s" (upper $name) }}
+{{- if kindIs "map" $value }}
+{{- range $key, $inner := $value }}
+{{- include "sarlens.variable" (dict "name" (printf "%s__%s" $variable (upper $key)) "value" $inner) }}
+{{- end }}
+{{- else }}
+{{- include "sarlens.variable" (dict "name" $variable "value" $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "sarlens.variable" -}}
+{{- if not (kindIs "invalid" .value) }}
+{{ .name }}: {{ kindIs "string" .value | ternary .value (toJson .value) | quote }}
+{{- end }}
+{{- end }}

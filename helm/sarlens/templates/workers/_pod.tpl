@@ -1,0 +1,102 @@
+{{- /* A worker's pod template. Takes root, selector and worker. */}}
+{{- define "sarlens.worker.pod" -}}
+{{- $worker := .worker }}
+serviceAccountName: {{ printf "%s-%s" (include "sarlens.fullname" .root) $worker.name }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+# preStop, vLLM's drain, and 30 s to let go of the GPU.
+terminationGracePeriodSeconds: {{ add $worker.preStopSeconds $worker.shutdownTimeoutSeconds 30 }}
+securityContext:
+  {{- include "sarlens.podSecurity" . | nindent 2 }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+  - name: vllm
+    image: {{ include "sarlens.image" (dict "image" $worker.image "version" .root.Chart.AppVersion) | quote }}
+    imagePullPolicy: {{ $worker.image.pullPolicy }}
+    command: [python3, -m, vllm.entrypoints.openai.api_server]
+    args:
+      {{- include "sarlens.worker.args" $worker | nindent 6 }}
+    env:
+      {{- include "sarlens.worker.env" . | nindent 6 }}
+    ports:
+      - {name: http, containerPort: 8000}
+    # Loading a model takes minutes; once it is loaded, an engine that died is seen within half a minute.
+    startupProbe:
+      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "period" 5 "failures" (div (add $worker.startupSeconds 4) 5)) | nindent 6 }}
+    livenessProbe:
+      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "period" 10 "failures" 3) | nindent 6 }}
+    readinessProbe:
+      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "period" 2 "failures" 2) | nindent 6 }}
+    lifecycle:
+      preStop:
+        sleep: {seconds: {{ $worker.preStopSeconds }}}
+    securityContext:
+      {{- include "sarlens.containerSecurity" . | nindent 6 }}
+    resources:
+      {{- include "sarlens.worker.resources" $worker | nindent 6 }}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      - {name: shm, mountPath: /dev/shm}
+      - {name: cache, mountPath: /cache}
+      {{- if $worker.modelClaim }}
+      - {name: models, mountPath: /models, readOnly: true}
+      {{- end }}
+volumes:
+  - {name: tmp, emptyDir: {}}
+  - {name: shm, emptyDir: {medium: Memory, sizeLimit: {{ $worker.sharedMemory }}}}
+  {{- if not $worker.cache.size }}
+  - {name: cache, emptyDir: {}}
+  {{- end }}
+  {{- with $worker.modelClaim }}
+  - {name: models, persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}}
+  {{- end }}
+topologySpreadConstraints:
+  {{- include "sarlens.topologySpread" (merge (dict "topologySpread" $worker.topologySpread) .selector) | nindent 2 }}
+{{- $nodes := deepCopy $worker.nodeSelector }}
+{{- with $worker.gpu.product }}
+{{- $nodes = set $nodes "nvidia.com/gpu.product" . }}
+{{- end }}
+{{- with $nodes }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $worker.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- include "sarlens.placement" $worker }}
+{{- end }}
+
+{{- define "sarlens.worker.resources" -}}
+{{- $resources := deepCopy .resources }}
+{{- if .gpu.count }}
+{{- $gpus := dict .gpu.resource .gpu.count }}
+{{- $resources = merge (dict "limits" $gpus "requests" $gpus) $resources }}
+{{- end }}
+{{- toYaml $resources }}
+{{- end }}
+
+{{- /* The variables of service/sarlens/workers/vllm.py, and homes for what is written, since the root is read-only. */}}
+{{- define "sarlens.worker.env" -}}
+{{- if or (hasPrefix "/" .worker.model) (hasPrefix "s3://" .worker.model) }}
+- {name: HF_HUB_OFFLINE, value: "1"}
+{{- end }}
+- {name: VLLM_NO_USAGE_STATS, value: "1"}
+- {name: VLLM_MEDIA_URL_ALLOW_REDIRECTS, value: "0"}
+- {name: HOME, value: /cache}
+- {name: USER, value: sarlens}
+- {name: HF_HOME, value: /cache/huggingface}
+- {name: XDG_CACHE_HOME, value: /cache}
+- {name: VLLM_CACHE_ROOT, value: /cache/vllm}
+- {name: TRITON_CACHE_DIR, value: /cache/triton}
+- {name: TORCHINDUCTOR_CACHE_DIR, value: /cache/inductor}
+{{- with index .root.Values.secrets "worker.api_key" }}
+- name: VLLM_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ .secretName }}, key: {{ .key }}}}
+{{- end }}
+{{- with .worker.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

@@ -1,7 +1,7 @@
 # The gateway:                docker build -t sarlens .
 # sarlens-nano on the CPU:    docker build -t sarlens-nano --target nano .
 FROM python:3.11-slim-bookworm AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/sarlens && /opt/sarlens/bin/pip install setuptools==78.1.1
 COPY service/requirements/gateway.txt ./
@@ -13,7 +13,7 @@ RUN /opt/sarlens/bin/pip install --no-deps --no-build-isolation .
 FROM build AS build-nano
 COPY service/requirements/worker.txt ./
 RUN /opt/sarlens/bin/pip install --no-deps --requirement worker.txt \
-    && /opt/sarlens/bin/sarbench nano --out /models/sarlens-nano
+    && /opt/sarlens/bin/sarbench nano --out /opt/sarlens-nano
 
 FROM python:3.11-slim-bookworm AS runtime
 LABEL org.opencontainers.image.title="sarlens" \
@@ -28,17 +28,20 @@ ENTRYPOINT ["sarlens"]
 
 FROM runtime AS nano
 COPY --from=build-nano /opt/sarlens /opt/sarlens
-COPY --from=build-nano /models /models
+COPY --from=build-nano /opt/sarlens-nano /opt/sarlens-nano
 ENV HOME=/tmp OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_ENABLE_V1_MULTIPROCESSING=0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
-CMD ["worker", "--model", "/models/sarlens-nano", "--host", "0.0.0.0", "--enforce-eager", "--block-size", "32", \
+CMD ["worker", "--model", "/opt/sarlens-nano", "--host", "0.0.0.0", "--enforce-eager", "--block-size", "32", \
      "--distributed-executor-backend", "uni", "--max-model-len", "4096", "--kv-cache-memory-bytes", "128M", \
      "--max-num-seqs", "32", "--skip-mm-profiling", "--limit-mm-per-prompt", "{\"image\":4}"]
 
+FROM build AS build-gateway
+RUN /opt/sarlens/bin/pip uninstall --yes setuptools pip
+
 FROM runtime AS gateway
-COPY --from=build /opt/sarlens /opt/sarlens
+COPY --from=build-gateway /opt/sarlens /opt/sarlens
 EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('SARLENS_PORT', 8080)}/healthz\", timeout=2)"]

@@ -32,6 +32,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # Gateways of tests run side by side.
     monkeypatch.setenv("SARLENS_GRPC__PORT", "none")
+    monkeypatch.setenv("SARLENS_SURVEY__DATABASE", f"sqlite:///{tmp_path / 'jobs.db'}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
 

@@ -33,7 +33,7 @@ async def stream_answer(base_url: str, body: dict[str, Any]) -> AsyncIterator[st
         aiohttp.ClientSession() as session,
         session.post(f"{base_url}/v1/chat/completions", json=body) as response,
     ):
-        await _refused(response)
+        await refused(response)
         async for line in response.content:
             if not line.startswith(b"data: {"):
                 continue
@@ -54,12 +54,13 @@ async def save_picture(base_url: str, image: str, query: dict[str, str], out: Pa
         aiohttp.ClientSession() as session,
         session.get(f"{base_url}/v1/sar/picture", params={"url": image, **query}) as response,
     ):
-        await _refused(response)
+        await refused(response)
         await asyncio.to_thread(out.write_bytes, await response.read())
 
 
-async def _refused(response: aiohttp.ClientResponse) -> None:
-    if response.status == 200:
+async def refused(response: aiohttp.ClientResponse, wanted: int = 200) -> None:
+    """Raise AskFailed in the gateway's words unless it has done what was asked."""
+    if response.status == wanted:
         return
     try:
         message = orjson.loads(await response.read())["error"]["message"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ from sarlens.local import run_local
 from sarlens.processes import CrewFailed, serve_many
 from sarlens.serve import CUT, is_loopback, listen, serve
 from sarlens.settings import Settings, describe
+from sarlens.survey.tables import DatabaseUnusable
+from sarlens.surveyor import FORMATS, hand_in, survey
 from sarlens.workers.template import TemplateInvalid
 from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
 
@@ -86,7 +89,7 @@ def serve_command(
     try:
         taken = listen(settings.host, settings.port)
         finished = serve(settings, taken) if processes == 1 else serve_many(settings, taken, processes)
-    except (CannotListen, KeysInvalid, TemplateInvalid, CrewFailed) as error:
+    except (CannotListen, KeysInvalid, TemplateInvalid, DatabaseUnusable, CrewFailed) as error:
         _fail(str(error))
     if not finished:
         raise SystemExit(CUT)
@@ -188,6 +191,63 @@ async def _ask(
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+
+
+@app.command("survey")
+def survey_command(
+    image: Annotated[str, typer.Argument(help="s3:// or https:// URL of a scene that says where it lies.")],
+    question: Annotated[list[str], typer.Option(help="What to ask of every tile; may be repeated.")],
+    out: Annotated[Path | None, typer.Option(help="File for the features: .geojson, .gpkg or .parquet.")] = None,
+    tile: Annotated[int, typer.Option(min=64, max=4096, help="Side of a tile in pixels.")] = 448,
+    overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 0,
+    bbox: Annotated[str | None, typer.Option(help="Part of the scene: west,south,east,north in degrees.")] = None,
+    polygon: Annotated[Path | None, typer.Option(help="Part of the scene: a file with a GeoJSON Polygon.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands, such as VV or VV,VH.")] = None,
+    filter: Annotated[str | None, typer.Option(help="Speckle filter, such as lee or none.")] = None,  # noqa: A002
+    url: Annotated[str, typer.Option(help="The gateway.", envvar="SARLENS_URL")] = "http://localhost:8080",
+    model: Annotated[str | None, typer.Option(help="Model to ask; may be left out where one is served.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it to the gateway, and print where it is.")] = False,
+) -> None:
+    """Ask about every tile of a scene, and write the answers as features on the map.
+
+    The survey is kept on the gateway's disk: it goes on where it was when a gateway is restarted. Ctrl-C ends it.
+
+    Example: sarlens survey s3://scenes/port.tif --question "How many ships are in the image?" --overlap 64 --out
+    ships.geojson
+    """
+    given = {"bbox": bbox, "polygon": polygon and _polygon(polygon), "bands": bands, "filter": filter}
+    sar = sar_from_text({name: value for name, value in given.items() if value})
+    body: dict[str, Any] = {"image": {"url": image, "sar": sar} if sar else image, "questions": question}
+    body |= {"tile": tile, "overlap": overlap} | ({"model": model} if model else {})
+    if not detach and (out is None or out.suffix not in FORMATS):
+        _fail("name a file with --out, such as ships.geojson, ships.gpkg or ships.parquet, or say --detach")
+    try:
+        parse_render(sar, "sar")
+        typer.echo(asyncio.run(_survey(url.rstrip("/"), body, None if detach else out)))
+    except (AskFailed, SarlensError) as error:
+        _fail(str(error))
+    except aiohttp.ClientError:
+        _fail(f"no gateway answers at {url}; `make serve` starts one")
+    except KeyboardInterrupt:
+        _fail("interrupted; the survey is dismissed")
+
+
+async def _survey(url: str, body: dict[str, Any], out: Path | None) -> str:
+    if out is not None:
+        return await survey(url, body, out)
+    job = await hand_in(url, body)
+    return f"{url}{job['url']}\n{url}{job['features']}"
+
+
+def _polygon(file: Path) -> str:
+    """The polygon of a GeoJSON file, which may be that of a feature or of the only feature of a collection."""
+    try:
+        found = json.loads(file.read_text())
+        if found.get("type") == "FeatureCollection" and len(found["features"]) == 1:
+            found = found["features"][0]
+        return json.dumps(found["geometry"] if found.get("type") == "Feature" else found)
+    except (OSError, ValueError, KeyError, AttributeError):
+        _fail(f"{file} holds no GeoJSON polygon")
 
 
 @app.command("settings")

@@ -7,6 +7,7 @@ SarlensError
 │   ├── BandMissing           400  the image has no such band
 │   ├── NotGeoreferenced      400  the image does not say where on the Earth it lies
 │   ├── CalibrationMissing    400  the image cannot be calibrated as asked
+│   ├── NothingMeasured       400  no pixel of the window was measured
 │   ├── SourceRefused         400  a scheme or host that policy does not allow
 │   └── WrongMethod           405  the path is right, the method is not
 ├── Unauthenticated           401  no API key, or none that is known
@@ -14,13 +15,17 @@ SarlensError
 ├── AccessDenied              403  the store refuses the object to these credentials
 ├── NotFound                  404
 │   ├── ImageNotFound         404  no such object, bucket or page
-│   └── ModelNotFound         404  no worker serves the model
+│   ├── ModelNotFound         404  no worker serves the model
+│   ├── JobNotFound           404  no such job, or another key's
+│   └── ResultNotReady        404  the job is not over yet
 ├── TooLarge                  413  a body or an image over the limit
 ├── DeadlinePassed            408  the caller's deadline came before the answer
 ├── SourceChanged             409  the object changed while it was read
 ├── QuotaExceeded             429  the API key has used up its minute
 ├── SourceUnavailable         502  the store cannot be reached or fails
 │   └── StoreCredentials      502  the gateway's own credentials are missing or wrong
+├── JobFailed                 500  a job has come to no result
+├── JobsUnavailable           503  the database of jobs fails
 ├── WorkerFailed              502  a worker broke off or answered nonsense
 │   └── WorkerUnreachable     502  a worker answered not one byte
 ├── NoWorker                  503  no worker can take the request now
@@ -95,6 +100,12 @@ class CalibrationMissing(BadRequest):
     code = "calibration_missing"
 
 
+class NothingMeasured(BadRequest):
+    """No pixel of the window was measured."""
+
+    code = "nothing_measured"
+
+
 class SourceRefused(BadRequest):
     """The image's scheme or host is not allowed here."""
 
@@ -163,6 +174,32 @@ class ModelNotFound(NotFound):
     """No worker serves the model."""
 
     code = "model_not_found"
+
+
+class JobNotFound(NotFound):
+    """No job has that id, or it is another caller's."""
+
+    code = "job_not_found"
+
+
+class ResultNotReady(NotFound):
+    """The job has no result yet."""
+
+    code = "result_not_ready"
+
+
+class JobFailed(SarlensError):
+    """A job has ended without a result."""
+
+    code = "job_failed"
+
+
+class JobsUnavailable(SarlensError):
+    """The database that jobs are kept in fails."""
+
+    status = 503
+    code = "jobs_unavailable"
+    rpc = "UNAVAILABLE"
 
 
 class DeadlinePassed(SarlensError):

@@ -65,7 +65,8 @@ class Inference:
     async def _find(self, ask: Ask, size: int) -> Sequence[Negative]:
         if not ask.images:
             return ()
-        return await asyncio.gather(*(self.pictures.find(ref.place, ref.render, size) for ref in ask.images))
+        find = self.pictures.find
+        return await asyncio.gather(*(find(ref.place, ref.render, size, ref.version) for ref in ask.images))
 
     def picture_size(self, model: str | None) -> int:
         """The longest side, in pixels, that a model sees; an adapter sees what its base sees.

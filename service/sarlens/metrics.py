@@ -56,6 +56,9 @@ class Metrics:
             "sarlens_pictures_sent", "Pictures sent to workers: as data, as an id, or as an id that missed.", "form"
         )
         self.retries = counter("sarlens_retries", "Attempts that failed before their first byte.", "reason")
+        self.survey_tiles = counter(
+            "sarlens_survey_tiles", "Tiles of surveys that are done: answered, blank or failed.", "ended"
+        )
         self.queued = gauge("sarlens_queued_requests", "Requests that wait for a place.")
         self.worker_ready = gauge(
             "sarlens_worker_ready", "Whether a worker answers its health check.", "worker", together="livemax"

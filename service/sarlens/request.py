@@ -106,9 +106,14 @@ class Render(BaseModel):
         """Whether a place on the map is asked for, which has to be found in the image first."""
         return self.bbox is not None or self.polygon is not None
 
+    @property
+    def whole(self) -> Render:
+        """The same for the whole image."""
+        return self.model_copy(update={"window": None, "bbox": None, "polygon": None, "bbox_crs": "OGC:CRS84"})
+
     def at(self, window: Window) -> Render:
         """The same for a window in place of a place on the map."""
-        return self.model_copy(update={"window": tuple(window), "bbox": None, "polygon": None, "bbox_crs": "OGC:CRS84"})
+        return self.whole.model_copy(update={"window": tuple(window)})
 
     @property
     def speckle_filter(self) -> Filter:
@@ -132,12 +137,16 @@ Place = str | bytes
 
 
 class ImageRef(NamedTuple):
-    """An image part of a chat: where the image is, how to render it, and where in the messages it stands."""
+    """An image part of a chat: where the image is, how to render it, and where in the messages it stands.
+
+    Where ``version`` names one, no other version of the image will do.
+    """
 
     place: Place
     render: Render | None
     message: int
     part: int
+    version: str | None = None
 
 
 class Terms(NamedTuple):

@@ -6,6 +6,7 @@ A nested setting is written with two underscores: ``SARLENS_S3__ENDPOINT``. List
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -188,6 +189,41 @@ class CacheSettings(_Group):
     range_bytes: Annotated[Bytes, Field(description="Byte ranges of source images kept.")] = 256 * 2**20
 
 
+class SurveySettings(_Group):
+    """Surveys and other jobs, which outlive the request that asked for them."""
+
+    database: Annotated[
+        SecretStr | None,
+        Field(
+            description="Where jobs are kept: sqlite:///path or postgresql://user:password@host/name; left out, "
+            "sarlens/jobs.db in the user's folder for state."
+        ),
+    ] = None
+    tiles: Annotated[int, Field(ge=1, le=10_000_000, description="Most tiles of one survey.")] = 20_000
+    at_once: Annotated[
+        int, Field(ge=1, le=10_000, description="Tiles of one survey that workers are asked about at the same time.")
+    ] = 64
+    jobs: Annotated[int, Field(ge=1, le=1000, description="Jobs that one process works on at the same time.")] = 4
+    patience_s: Annotated[
+        Seconds, Field(description="How long a tile is asked again while workers or the store fail.")
+    ] = 600.0
+    keep_s: Annotated[
+        float, Field(gt=0, le=1e9, description="How long a job and its answers are kept after its end.")
+    ] = 604_800.0
+    outputs: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^s3://[^/]+(/.*)?$")], ...],
+        Field(description="Places below which results may be written, such as s3://results/surveys; none: nowhere."),
+    ] = ()
+
+    @property
+    def database_url(self) -> str:
+        """Where jobs are kept, also where nobody said."""
+        if self.database is not None:
+            return self.database.get_secret_value()
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+        return f"sqlite:///{Path(state, 'sarlens', 'jobs.db')}"
+
+
 class Settings(BaseSettings):
     """All of it."""
 
@@ -216,6 +252,7 @@ class Settings(BaseSettings):
     s3: S3Settings = S3Settings()
     https: HttpsSettings = HttpsSettings()
     cache: CacheSettings = CacheSettings()
+    survey: SurveySettings = SurveySettings()
 
 
 def describe(model: type[BaseModel] = Settings, prefix: str = "SARLENS_") -> Iterator[tuple[str, str, str]]:

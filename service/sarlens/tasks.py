@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from math import exp
 from time import perf_counter
 from typing import Any
 
@@ -61,6 +62,7 @@ class Subject:
     """An image that a model can be asked about: it has been found and drawn.
 
     ``place`` and ``render`` lead to the picture again; ``id`` and ``parameters`` say which it is and how it was drawn.
+    Where ``version`` names one, no other version of the image will do.
     """
 
     model: str
@@ -69,24 +71,30 @@ class Subject:
     place: Place
     render: Render
     seconds: float
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a model chooses its words."""
+    """How a model chooses its words, and whether it is asked how sure it is of them."""
 
     max_tokens: int
     temperature: float = 0.0
     seed: int | None = None
+    confidence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A model's answer, what it cost in tokens, and how long it took."""
+    """A model's answer, what it cost in tokens, and how long it took.
+
+    ``confidence`` is the probability that the model gave to these words, from 0 to 1, where it was asked and told.
+    """
 
     text: str
     usage: dict[str, Any] | None
     seconds: float
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +191,8 @@ async def _ask(
     begun = perf_counter()
     async with inference.answer(_as_chat(subject, task, sampling, request_id, terms)) as reply:
         text, usage = said(reply)
-    return Finding(text, usage, perf_counter() - begun)
+        confidence = sure(reply) if sampling.confidence else None
+    return Finding(text, usage, perf_counter() - begun, confidence)
 
 
 def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str, terms: Terms) -> Ask:
@@ -197,9 +206,11 @@ def _as_chat(subject: Subject, task: Task, sampling: Sampling, request_id: str, 
     }
     if sampling.seed is not None:
         document["seed"] = sampling.seed
+    if sampling.confidence:
+        document["logprobs"] = True
     if task.form.constraint is not None:
         document["structured_outputs"] = task.form.constraint
-    refs = (ImageRef(subject.place, subject.render, 0, 0),)
+    refs = (ImageRef(subject.place, subject.render, 0, 0, subject.version),)
     return Ask(PATH, b"", document, subject.model, stream=False, images=refs, request_id=request_id, terms=terms)
 
 
@@ -216,6 +227,15 @@ def said(reply: Reply) -> tuple[str, dict[str, Any] | None]:
         return document["choices"][0]["message"]["content"] or "", document.get("usage")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise WorkerFailed("The worker answered something that is no chat completion.") from None
+
+
+def sure(reply: Reply) -> float | None:
+    """The probability of all tokens of an answer together, where the worker tells it."""
+    try:
+        tokens = orjson.loads(reply.first)["choices"][0]["logprobs"]["content"]
+        return round(exp(sum(min(0.0, float(token["logprob"])) for token in tokens)), 6) if tokens else None
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return None
 
 
 def _refusal(status: int, message: str, param: str | None) -> SarlensError:

@@ -21,15 +21,21 @@ from sarlens.imagery.pictures import Pictures
 from sarlens.imagery.raster import Picture
 from sarlens.imagery.s3 import S3
 from sarlens.imagery.s3_account import Account
+from sarlens.imagery.s3_sink import S3Sink
 from sarlens.imagery.source import Source, Sources
 from sarlens.inference import Inference
 from sarlens.ingress.app import Surface, build_surface
 from sarlens.ingress.door import Door
 from sarlens.ingress.front import Front
 from sarlens.ingress.grpc_server import read_credentials, serve_grpc
+from sarlens.ingress.till import DoorTill
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
+from sarlens.survey.conduct import Conductor, Pace, Till
+from sarlens.survey.delivery import Delivery
+from sarlens.survey.office import Office
+from sarlens.survey.store import Store
 from sarlens.workers.breaker import Breaker, RetryBudget
 from sarlens.workers.client import Client
 from sarlens.workers.discovery import finder
@@ -62,17 +68,34 @@ async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIter
         )
         limit = settings.limit
         door, memory = await _open_door(settings, stack), Memory(settings.admission.body_bytes)
+        office, delivery = await _open_office(settings, inference, DoorTill(door, pool, metrics), metrics, stack)
         surface = build_surface(
             inference,
             door,
             memory,
             metrics,
+            office,
+            delivery,
             body_bytes=limit.body_bytes,
             max_images=limit.images,
             max_questions=limit.questions,
         )
         await _open_grpc(settings, surface, stack, shared=shared)
         yield surface.front
+
+
+async def _open_office(
+    settings: Settings, inference: Inference, till: Till, metrics: Metrics, stack: AsyncExitStack
+) -> tuple[Office, Delivery]:
+    given = settings.survey
+    store = Store(given.database_url)
+    delivery = Delivery(store, S3Sink(_account(settings)), given.outputs)
+    pace = Pace(given.at_once, given.patience_s, given.tiles)
+    conductor = Conductor(inference, till, store, pace, metrics)
+    office = Office(store, conductor, delivery, jobs=given.jobs, keep_s=given.keep_s)
+    stack.push_async_callback(office.close)
+    stack.push_async_callback(_cancel, asyncio.create_task(office.watch_forever()))
+    return office, delivery
 
 
 async def _open_grpc(settings: Settings, surface: Surface, stack: AsyncExitStack, *, shared: bool) -> None:
@@ -171,9 +194,7 @@ async def _open_pictures(settings: Settings, metrics: Metrics, stack: AsyncExitS
 async def _open_sources(settings: Settings, stack: AsyncExitStack) -> Sources:
     s3, https, limit = settings.s3, settings.https, settings.limit.object_bytes
     blocks: Blocks = ByteLRU(settings.cache.range_bytes, weigh=len)
-    account = Account(
-        endpoint=s3.endpoint, region=s3.region, profile=s3.profile, anonymous=s3.anonymous, timeout_s=s3.timeout_s
-    )
+    account = _account(settings)
     web = await stack.enter_async_context(open_https(blocks, hosts=https.hosts, limit=limit, timeout_s=https.timeout_s))
     data = Data(limit)
     schemes: dict[str, Source] = {
@@ -182,6 +203,13 @@ async def _open_sources(settings: Settings, stack: AsyncExitStack) -> Sources:
         "data": data,
     }
     return Sources(schemes, data, public={"https", "s3"} if s3.anonymous else {"https"})
+
+
+def _account(settings: Settings) -> Account:
+    s3 = settings.s3
+    return Account(
+        endpoint=s3.endpoint, region=s3.region, profile=s3.profile, anonymous=s3.anonymous, timeout_s=s3.timeout_s
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

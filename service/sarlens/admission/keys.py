@@ -79,6 +79,10 @@ class KeyFile:
         key = self._keys.get(hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest())
         return None if key is None or key.disabled else key
 
+    def named(self, name: str) -> Key | None:
+        """The key of that name, or None where there is none or it is disabled."""
+        return next((key for key in self._keys.values() if key.name == name and not key.disabled), None)
+
     async def watch_forever(self, interval_s: float = 1.0) -> None:
         """Read the file again whenever it has changed; while it is wrong the keys stay as they were."""
         while True:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from sarlens.errors import CalibrationMissing, NotGeoreferenced, UnsupportedImage
 from sarlens.imagery.bitmap import decode_bitmap
 from sarlens.imagery.blob import Blob, Limits
+from sarlens.imagery.georeference import Layout
 from sarlens.imagery.ranges import PAGE
 from sarlens.imagery.raster import Picture, Raster
-from sarlens.imagery.tiff import decode_tiff, locate_tiff
+from sarlens.imagery.tiff import decode_tiff, lay_out_tiff, locate_tiff
 from sarlens.request import Render, Window
 
-__all__ = ["Blob", "Limits", "decode", "locate"]
+__all__ = ["Blob", "Layout", "Limits", "decode", "lay_out", "locate"]
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -38,6 +39,16 @@ def decode(blob: Blob, render: Render, size: int, limits: Limits) -> Raster | Pi
     if head.startswith((_PNG, _JPEG)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return decode_bitmap(blob, head, render, side, limits)
     raise UnsupportedImage(f"{blob.name} is no PNG, JPEG, WebP or TIFF.")
+
+
+def lay_out(blob: Blob, limits: Limits) -> Layout | None:
+    """How large an image is and where it lies, from its header; None where it is no TIFF.
+
+    Raises:
+        UnsupportedImage, TooLarge, SarlensError: as ``decode``.
+    """
+    head = blob.read(0, min(PAGE, blob.size))
+    return lay_out_tiff(blob, head, limits) if head.startswith(_TIFF) else None
 
 
 def locate(blob: Blob, render: Render, limits: Limits) -> Window:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ Values = NDArray[np.float64]
 WGS84 = CRS.from_epsg(4326)
 _MAX_GCPS = 1024
 _STEPS = 32
-"""Points on each edge of a footprint that may be bent."""
+"""Most points on each edge of a footprint, which may be bent."""
+_BOW = 0.05
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,7 @@ class Georeference:
         Raises:
             NotGeoreferenced: some of it is nowhere on the Earth, or it goes around a pole.
         """
-        steps = 1 if self._in_degrees and self.affine else _STEPS
-        share = np.linspace(0, 1, steps, endpoint=False)
+        share = np.linspace(0, 1, self._steps(window), endpoint=False)
         left, top, right, bottom = window.col, window.row, window.col + window.width, window.row + window.height
         corners = np.array([[left, top], [left, bottom], [right, bottom], [right, top], [left, top]], dtype=float)
         edges = [start + share[:, None] * (stop - start) for start, stop in pairwise(corners)]
@@ -133,6 +134,23 @@ class Georeference:
             NotGeoreferenced: as ``boundary``.
         """
         return geometry(self.boundary(window))
+
+    def _steps(self, window: Window) -> int:
+        """Into how many straight pieces an edge has to be cut, so that none is off by more than ``_BOW`` pixels.
+
+        The middle of an edge is furthest from the chord, by a distance that falls with the square of the pieces.
+        """
+        if self._in_degrees and self.affine:
+            return 1
+        left, top, right, bottom = window.col, window.row, window.col + window.width, window.row + window.height
+        cols, rows = np.array([left, left, right, right, left], float), np.array([top, bottom, bottom, top, top], float)
+        lon, lat = self.lonlat(cols, rows)
+        chords = [(each[1:] + each[:-1]) / 2 for each in (np.unwrap(lon, period=360), lat)]
+        if not all(np.isfinite(each).all() for each in chords):
+            return _STEPS
+        back = np.array(self.pixels(*chords)) - [(cols[1:] + cols[:-1]) / 2, (rows[1:] + rows[:-1]) / 2]
+        off = float(np.hypot(*back).max())
+        return min(_STEPS, max(1, ceil(sqrt(off / _BOW)))) if np.isfinite(off) else _STEPS
 
     @cached_property
     def _in_degrees(self) -> bool:
@@ -161,6 +179,16 @@ class Georeference:
         if self.affine is not None:
             return AffineTransformer(self.affine)
         return GCPTransformer(self._unwrapped, tps=True)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The size of an image in pixels, and where it lies; ``why_not`` says why that is not known."""
+
+    width: int
+    height: int
+    place: Georeference | None
+    why_not: str = ""
 
 
 @contextmanager

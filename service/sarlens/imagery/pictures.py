@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 
 from sarlens.chat import Shown
-from sarlens.errors import CalibrationMissing, ImageNotFound
+from sarlens.errors import CalibrationMissing, ImageNotFound, NothingMeasured, SourceChanged
 from sarlens.imagery.annotation import read_sentinel1
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import ByteLRU, SingleFlight
-from sarlens.imagery.decode import decode, locate
+from sarlens.imagery.decode import Layout, decode, lay_out, locate
 from sarlens.imagery.identity import image_id
-from sarlens.imagery.raster import Picture
+from sarlens.imagery.raster import Picture, Raster
+from sarlens.imagery.reel import Reel, Strip
 from sarlens.imagery.render import develop
 from sarlens.imagery.safe import annotation_places
 from sarlens.imagery.source import Blob, Sources
 from sarlens.metrics import Metrics
-from sarlens.request import Place, Render
+from sarlens.request import Place, Render, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,14 @@ class Negative:
     annotation: tuple[Blob, Blob] | None = None
 
     @property
+    def side(self) -> int:
+        """Longest side that the picture may have, in pixels."""
+        return self.render.size or self.size
+
+    @property
     def pixels(self) -> int:
         """Most pixels that the picture has."""
-        return (self.render.size or self.size) ** 2
+        return self.side**2
 
     def shown(self, picture: Picture) -> Shown:
         """The picture under its content id."""
@@ -61,17 +68,20 @@ class Pictures:
         self._metrics = metrics
         self._flights: SingleFlight[str, Picture] = SingleFlight()
 
-    async def find(self, place: Place, render: Render | None, size: int) -> Negative:
+    async def find(self, place: Place, render: Render | None, size: int, version: str | None = None) -> Negative:
         """Find an image and settle its version, window and id, for a model that sees ``size`` pixels on the long side.
 
         A place on the map becomes the window that covers it, so that both ways of asking share an id.
 
         Raises:
+            SourceChanged: the image is no longer of the ``version`` that is wanted.
             SarlensError: the image cannot be had.
         """
         render = render or Render()
         with self._metrics.stage("fetch"):
             blob = await self._sources.open(place)
+            if version is not None and blob.version != version:
+                raise SourceChanged(f"{blob.name} is another version now than the one that was asked about.")
             annotation = await self._annotation(place, render)
         if render.on_map:
             loop = asyncio.get_running_loop()
@@ -118,6 +128,64 @@ class Pictures:
             for blob, before in zip(blobs, moved, strict=True):
                 self._count(blob, before)
 
+    @asynccontextmanager
+    async def reel(self, negative: Negative) -> AsyncIterator[Reel]:
+        """The image of a negative, open for ``draw_together``; raises as ``draw`` does."""
+        async with Reel.of(negative.blob, negative.render, negative.side, self._limits) as reel:
+            moved = negative.blob.bytes_moved
+            try:
+                yield reel
+            finally:
+                self._count(negative.blob, moved)
+
+    async def draw_together(self, reel: Reel, negatives: Sequence[Negative]) -> set[str]:
+        """Draw windows of one strip of an image, and keep their pictures for who asks next.
+
+        Returns:
+            The ids of those in which nothing was measured.
+
+        Raises:
+            SarlensError: the image cannot be read or rendered.
+        """
+        missing = [negative for negative in negatives if self._cache.get(negative.id) is None]
+        if not missing:
+            return set()
+        with self._metrics.stage("decode"):
+            strip = await reel.read([Window(*negative.render.window or ()) for negative in missing])
+        loop = asyncio.get_running_loop()
+        drawn = (loop.run_in_executor(self._threads, self._cut, strip, negative) for negative in missing)
+        pictures = dict(zip(missing, await asyncio.gather(*drawn), strict=True))
+        for negative, picture in pictures.items():
+            if picture is not None:
+                self._cache.put(negative.id, picture)
+        return {negative.id for negative, picture in pictures.items() if picture is None}
+
+    def _cut(self, strip: Strip, negative: Negative) -> Picture | None:
+        """The picture of one window of a strip; None where nothing was measured. Runs in a thread."""
+        raster = strip.raster(Window(*negative.render.window or ()))
+        if not raster.valid.any():
+            return None
+        try:
+            return self._render(raster, negative)
+        except NothingMeasured:
+            return None
+
+    def _render(self, raster: Raster, negative: Negative) -> Picture:
+        render, annotation = negative.render, negative.annotation
+        calibrator = read_sentinel1(*annotation, render.calibration) if annotation else None
+        with self._metrics.stage("render"):
+            return develop(raster, render, negative.size, calibrator)
+
+    async def lay_out(self, place: Place) -> tuple[Blob, Layout | None]:
+        """An image, how large it is and where it lies; None where it is no TIFF.
+
+        Raises:
+            SarlensError: the image cannot be had, or its header not be read.
+        """
+        blob = await self._sources.open(place)
+        loop = asyncio.get_running_loop()
+        return blob, await loop.run_in_executor(self._threads, lay_out, blob, self._limits)
+
     async def show(self, place: Place, render: Render | None, size: int) -> Shown:
         """The picture of an image, found and drawn; raises as both do."""
         negative = await self.find(place, render, size)
@@ -144,6 +212,4 @@ class Pictures:
         stages.labels("decode").observe(decoded - begun - blob.seconds)
         if isinstance(raster, Picture):
             return raster
-        calibrator = read_sentinel1(*negative.annotation, render.calibration) if negative.annotation else None
-        with self._metrics.stage("render"):
-            return develop(raster, render, size, calibrator)
+        return self._render(raster, negative)

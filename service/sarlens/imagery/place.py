@@ -39,22 +39,48 @@ def window_of(image: Georeference, render: Render) -> Window:
         BadRequest: the CRS is unknown, the bbox is none in it, or the polygon crosses itself.
         NotGeoreferenced: as the methods of ``image``.
     """
-    ring, param = (_polygon(render), "sar.polygon") if render.polygon else (_bbox(render), "sar.bbox")
-    outline = image.boundary(Window(0, 0, image.width, image.height))
-    low, high = outline.min(axis=0), outline.max(axis=0)
-    margin = _MARGIN * (high - low)
-    parts = [_pixels(image, ring + np.array([turn, 0]), (low - margin, high + margin)) for turn in (-360, 0, 360)]
-    inside = np.concatenate([part for part in parts if len(part)] or [np.empty((0, 2))])
-    if not len(inside):
+    inside = np.concatenate(parts_of(image, render))
+    size = np.array([image.width, image.height])
+    first = np.clip(np.floor(inside.min(axis=0) + _SNAP), 0, size - 1).astype(int)
+    last = np.clip(np.ceil(inside.max(axis=0) - _SNAP), first + 1, size).astype(int)
+    return Window(*map(int, first), *map(int, last - first))
+
+
+def parts_of(image: Georeference, render: Render) -> list[Ring]:
+    """What of a bbox or polygon lies in an image: rings in pixels, of which there is at least one.
+
+    Raises:
+        WindowOutside, BadRequest, NotGeoreferenced: as ``window_of``.
+    """
+    ring, param = (_polygon(render)[0], "sar.polygon") if render.polygon else (_bbox(render), "sar.bbox")
+    parts = _everywhere(image, ring)
+    if not parts:
+        low, high = _extent(image)
         raise WindowOutside(
             f"The {param.removeprefix('sar.')} lies outside the image, which lies between longitudes {low[0]:.5f} and "
             f"{high[0]:.5f}, latitudes {low[1]:.5f} and {high[1]:.5f}.",
             param=param,
         )
-    size = np.array([image.width, image.height])
-    first = np.clip(np.floor(inside.min(axis=0) + _SNAP), 0, size - 1).astype(int)
-    last = np.clip(np.ceil(inside.max(axis=0) - _SNAP), first + 1, size).astype(int)
-    return Window(*map(int, first), *map(int, last - first))
+    return parts
+
+
+def holes_of(image: Georeference, render: Render) -> list[Ring]:
+    """The holes of the polygon as rings in pixels, as far as they lie in the image; raises as ``window_of``."""
+    rings = _polygon(render)[1:] if render.polygon else []
+    return [part for ring in rings for part in _everywhere(image, ring)]
+
+
+def _everywhere(image: Georeference, ring: Ring) -> list[Ring]:
+    """The parts of a ring that lie in an image, however its longitudes are written."""
+    low, high = _extent(image)
+    margin = _MARGIN * (high - low)
+    parts = [_pixels(image, ring + np.array([turn, 0]), (low - margin, high + margin)) for turn in (-360, 0, 360)]
+    return [part for part in parts if len(part)]
+
+
+def _extent(image: Georeference) -> Bounds:
+    outline = image.boundary(Window(0, 0, image.width, image.height))
+    return outline.min(axis=0), outline.max(axis=0)
 
 
 def _pixels(image: Georeference, ring: Ring, near: Bounds) -> Ring:
@@ -74,7 +100,7 @@ def _pixels(image: Georeference, ring: Ring, near: Bounds) -> Ring:
     return inside if len(inside) and abs(area(inside)) > _TOUCH else inside[:0]
 
 
-def _polygon(render: Render) -> Ring:
+def _polygon(render: Render) -> list[Ring]:
     assert render.polygon is not None  # noqa: S101  for the type checker
     rings = [np.array([position[:2] for position in ring], dtype=float) for ring in render.polygon.coordinates]
     for ring in rings:
@@ -86,7 +112,7 @@ def _polygon(render: Render) -> Ring:
             )
         if area(ring) == 0 or crosses_itself(ring):
             raise BadRequest("A ring of the polygon crosses itself or has no area.", param="sar.polygon")
-    return rings[0]
+    return rings
 
 
 def _bbox(render: Render) -> Ring:

@@ -26,7 +26,7 @@ def develop(raster: Raster, render: Render, size: int, calibrator: Calibrator | 
     before what the file's own header says. Equal arguments give equal bytes.
 
     Raises:
-        BadRequest: no pixel of a measurement was measured.
+        NothingMeasured: no pixel of a measurement was measured.
         CalibrationMissing: it cannot be calibrated as ``render`` asks.
     """
     side = render.size or size

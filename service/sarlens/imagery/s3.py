@@ -11,13 +11,13 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, NotModifiedError
+from obstore.exceptions import NotModifiedError
 
 from sarlens.errors import SarlensError, SourceRefused, SourceUnavailable, Timeout
 from sarlens.imagery.cache import Blocks, ByteLRU, SingleFlight
 from sarlens.imagery.s3_account import Account
 from sarlens.imagery.s3_address import Address
-from sarlens.imagery.s3_trouble import changed, explain
+from sarlens.imagery.s3_trouble import STORE_ERRORS, changed, explain
 from sarlens.imagery.source import Blob
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ BLOCK = 64 * 1024
 _BLOCKS_AT_ONCE = 128
 _REMEMBERED = 4096
 """Objects whose versions are remembered."""
-_STORE_ERRORS = (BaseError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ class S3:
             first = bytes(await answer.bytes_async())
         except NotModifiedError:
             seen = replace(known, at=monotonic())
-        except _STORE_ERRORS as error:
+        except STORE_ERRORS as error:
             trouble = explain(error, address)
             self._seen.drop(address)
         else:
@@ -188,7 +187,7 @@ class _S3Blob:
         try:
             answer = obstore.get(self._store, self._address.key, options=options)
             data = bytes(answer.bytes())
-        except _STORE_ERRORS as error:
+        except STORE_ERRORS as error:
             trouble = explain(error, self._address)
         else:
             # A store that does not know If-Match answers with whatever it has now.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-from obstore.exceptions import PermissionDeniedError, PreconditionError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 
 from sarlens.errors import (
     AccessDenied,
@@ -24,6 +24,9 @@ Meaning: TypeAlias = tuple[type[SarlensError], str]
 _CHANGED: Meaning = (SourceChanged, "it was replaced while it was being read; the next request reads the new one")
 _ELSEWHERE: Meaning = (SourceUnavailable, "its bucket is in another region than the gateway is set to")
 _LOST: Meaning = (SourceUnavailable, "the store cannot be reached, or broke off")
+
+STORE_ERRORS = (BaseError, OSError, ValueError)
+"""What obstore raises."""
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _BY_CODE: dict[str, Meaning] = {

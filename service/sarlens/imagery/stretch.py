@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sarlens.errors import BadRequest
+from sarlens.errors import NothingMeasured
 from sarlens.imagery.raster import Quantity, Raster
 
 _NARROWEST = 1e-3
@@ -35,11 +35,11 @@ def stretch(raster: Raster, percentiles: tuple[float, float]) -> Raster:
     What lies beyond is clipped. A band without contrast is mid grey. Pixels that were not measured are 0.
 
     Raises:
-        BadRequest: no pixel was measured.
+        NothingMeasured: no pixel was.
     """
     whole = bool(raster.valid.all())
     if not raster.valid.any():
-        raise BadRequest("The window holds no measured pixel: all of it is nodata, zero or not a number.")
+        raise NothingMeasured("The window holds no measured pixel: all of it is nodata, zero or not a number.")
     pixels = np.stack([_bright(band, band if whole else band[raster.valid], percentiles) for band in raster.pixels])
     if not whole:
         pixels *= raster.valid

@@ -14,7 +14,7 @@ from sarlens.imagery.raster import Quantity, Raster
 from sarlens.imagery.scene import Scene
 from sarlens.request import Scale, Window
 
-_AT_ONCE = 4 * 2**20
+AT_ONCE = 4 * 2**20
 """Pixels of one band that are held at full resolution."""
 
 
@@ -24,7 +24,7 @@ def read_window(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int,
     Raises:
         BadRequest: it is not clear what the pixels measure.
     """
-    if cells.pixels <= _AT_ONCE or looks == 1:
+    if cells.pixels <= AT_ONCE or looks == 1:
         pixels, valid = scene.read(bands, cells)
         return Raster(pixels, valid, (), recognise(pixels, valid, scene.stored, scale), cells)
     strips = list(_looks(scene, bands, cells, looks, scale))
@@ -57,7 +57,7 @@ def _looks(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scal
 def _strips(scene: Scene, cells: Window) -> Iterator[Window]:
     """A window in strips of whole rows of blocks."""
     block = scene.block[0]
-    step = max(1, _AT_ONCE // cells.width // block) * block
+    step = max(1, AT_ONCE // cells.width // block) * block
     bottom = cells.row + cells.height
     row = cells.row
     while row < bottom:

@@ -14,9 +14,9 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 
-from sarlens.errors import SarlensError, TooLarge, UnsupportedImage
+from sarlens.errors import NotGeoreferenced, SarlensError, TooLarge, UnsupportedImage
 from sarlens.imagery.blob import Blob, Limits
-from sarlens.imagery.georeference import Georeference
+from sarlens.imagery.georeference import Georeference, Layout
 from sarlens.imagery.place import window_of
 from sarlens.imagery.radiometry import looks_across
 from sarlens.imagery.ranges import Ranges
@@ -50,19 +50,19 @@ def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limi
         WindowOutside, BandMissing, BadRequest: ``render`` does not fit the image.
     """
     ranges = Ranges(blob, head, limits.header_bytes)
-    with _opened(ranges) as scene:
-        _check(scene, blob, limits)
+    with opened(ranges) as scene:
+        check(scene, blob, limits)
         window = window_in(scene.width, scene.height, render.window)
-        bands = _chosen(scene, render)
+        bands = chosen(scene, render)
         labels = tuple(map(scene.bands.label, bands))
         level, full = scene.level(window, side), scene.kind
         width, height, known = scene.width, scene.height, scene.factors
-    with _opened(ranges, **({} if level is None else {"OVERVIEW_LEVEL": level})) as scene:
-        _check(scene, blob, limits)
+    with opened(ranges, **({} if level is None else {"OVERVIEW_LEVEL": level})) as scene:
+        check(scene, blob, limits)
         if scene.kind != full:
             raise UnsupportedImage(f"{blob.name} is a damaged TIFF: its overviews are not of the image.")
         cells = _scaled(window, scene.width / width, scene.height / height)
-        _allow(ranges, scene, len(bands), cells, limits)
+        allow(ranges, scene, len(bands), cells, limits)
         looks = looks_across((cells.height, cells.width), side)
         raster = read_window(scene, bands, cells, looks, render.scale)
     return replace(raster, bands=labels, window=window, factors=known)
@@ -75,13 +75,27 @@ def locate_tiff(blob: Blob, head: bytes, render: Render, limits: Limits) -> Wind
         UnsupportedImage, TooLarge: as ``decode_tiff``.
         NotGeoreferenced, WindowOutside, BadRequest: there is no such window.
     """
-    with _opened(Ranges(blob, head, limits.header_bytes)) as scene:
-        _check(scene, blob, limits)
+    with opened(Ranges(blob, head, limits.header_bytes)) as scene:
+        check(scene, blob, limits)
         return window_of(Georeference.of(scene.dataset, blob.name), render)
 
 
+def lay_out_tiff(blob: Blob, head: bytes, limits: Limits) -> Layout:
+    """What the header says of an image's size and place.
+
+    Raises:
+        UnsupportedImage, TooLarge: as ``decode_tiff``.
+    """
+    with opened(Ranges(blob, head, limits.header_bytes)) as scene:
+        check(scene, blob, limits)
+        try:
+            return Layout(scene.width, scene.height, Georeference.of(scene.dataset, blob.name))
+        except NotGeoreferenced as error:
+            return Layout(scene.width, scene.height, None, error.message)
+
+
 @contextmanager
-def _opened(ranges: Ranges, **options: Any) -> Iterator[Scene]:
+def opened(ranges: Ranges, **options: Any) -> Iterator[Scene]:
     """An open TIFF, with GDAL's errors in our words; what failed first stands for all that followed from it."""
     try:
         with (
@@ -97,7 +111,7 @@ def _opened(ranges: Ranges, **options: Any) -> Iterator[Scene]:
     ranges.check()
 
 
-def _check(scene: Scene, blob: Blob, limits: Limits) -> None:
+def check(scene: Scene, blob: Blob, limits: Limits) -> None:
     """Refuse by its header what must not be read.
 
     The tag OVERVIEW_FILE makes GDAL open whatever it names, local files and URLs included, with any driver, once it
@@ -119,7 +133,7 @@ def _check(scene: Scene, blob: Blob, limits: Limits) -> None:
         )
 
 
-def _chosen(scene: Scene, render: Render) -> tuple[int, ...]:
+def chosen(scene: Scene, render: Render) -> tuple[int, ...]:
     """The bands asked for, or those that show the image best."""
     if render.bands is not None:
         return scene.bands.pick(render.bands)
@@ -134,7 +148,7 @@ def _scaled(window: Window, across: float, down: float) -> Window:
     return Window(col, row, max(1, right - col), max(1, bottom - row))
 
 
-def _allow(ranges: Ranges, scene: Scene, bands: int, cells: Window, limits: Limits) -> None:
+def allow(ranges: Ranges, scene: Scene, bands: int, cells: Window, limits: Limits) -> None:
     """Let pass what the tiles and strips of a window may weigh, unless they are too many to unpack.
 
     Thrice, because the mask is read too, and the blocks between two strips are read for both.

@@ -30,8 +30,11 @@ from sarlens.ingress.openapi import document_completions
 from sarlens.ingress.picture import picture_router
 from sarlens.ingress.replies import UNEXPECTED, error_document, retry_after
 from sarlens.ingress.sar_service import SarService
+from sarlens.ingress.surveys import Surveys
 from sarlens.ingress.tasks import tasks_router
 from sarlens.metrics import Metrics
+from sarlens.survey.delivery import Delivery
+from sarlens.survey.office import Office
 
 
 class Surface(NamedTuple):
@@ -47,6 +50,8 @@ def build_surface(
     door: Door,
     memory: Memory,
     metrics: Metrics,
+    office: Office,
+    delivery: Delivery,
     *,
     body_bytes: int,
     max_images: int,
@@ -66,8 +71,10 @@ def build_surface(
     )
     rest.include_router(models_router(inference.pool))
     rest.include_router(picture_router(inference, door))
-    rest.include_router(tasks_router(items, memory, body_bytes=body_bytes, max_questions=max_questions))
-    rest.include_router(open_inference_router(desk, memory, body_bytes=body_bytes, max_questions=max_questions))
+    limits = {"body_bytes": body_bytes, "max_questions": max_questions}
+    rest.include_router(tasks_router(items, memory, **limits))
+    rest.include_router(Surveys(office, delivery, door, memory, **limits).router())
+    rest.include_router(open_inference_router(desk, memory, **limits))
     rest.include_router(health_router(inference.pool, duty, metrics))
     for kind in (SarlensError, HTTPException, RequestValidationError, Exception):
         rest.add_exception_handler(kind, _refusal(metrics))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sarlens.errors import BadRequest
 from sarlens.prompts.applications import Application
 from sarlens.prompts.wording import Style
 from sarlens.request import Place, Render
+from sarlens.survey.commission import Commission, Enquiry, Output
 from sarlens.tasks import Sampling, Task, caption_task, question_task
 
 Url = Annotated[str, Field(min_length=1)]
@@ -95,6 +96,59 @@ class CaptionBody(_Body):
         return Assignment(self.model, self.image.url, self.image.sar, [caption_task(self.style)], sampling)
 
 
+class SurveyBody(_Body):
+    """Questions about every tile of a scene, or of the part that ``sar`` names by window, bbox or polygon.
+
+    ``tile`` and ``overlap`` are in pixels of the full resolution. ``output`` is an ``s3://`` URL under which the
+    result is written in ``format`` as well.
+    """
+
+    model: str | None = None
+    image: OneImage
+    questions: Annotated[tuple[OneQuestion, ...], Field(min_length=1)]
+    tile: Annotated[int, Field(ge=64, le=4096)] = 448
+    overlap: Annotated[int, Field(ge=0, le=2048)] = 0
+    max_tokens: Annotated[int, Field(ge=1, le=65_536)] = 128
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    output: Annotated[str, Field(pattern=r"^s3://[^/]+/.+$", max_length=2000)] | None = None
+    format: Output = "geojson"
+
+    @model_validator(mode="after")
+    def _overlap_is_less(self) -> SurveyBody:
+        if 2 * self.overlap > self.tile:
+            raise ValueError("overlap can be at most half of tile")
+        return self
+
+    @property
+    def commission(self) -> Commission:
+        """What is to be done."""
+        return Commission(
+            model=self.model,
+            url=lasting(self.image.url),
+            render=self.image.sar or Render(),
+            enquiries=tuple(Enquiry(**each.model_dump()) for each in self.questions),
+            tile=self.tile,
+            overlap=self.overlap,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            seed=self.seed,
+            output=self.output,
+            format=self.format,
+        )
+
+
+def lasting(url: str) -> str:
+    """The URL of an image that a job can come back to.
+
+    Raises:
+        BadRequest: the image came with the request.
+    """
+    if url.partition(":")[0].lower() == "data":
+        raise BadRequest("A job reads its image again and again: name it by an s3:// or https: URL.", param="image")
+    return url
+
+
 Body = TypeVar("Body", bound=_Body)
 
 
@@ -123,3 +177,9 @@ def _refusal(error: ValidationError) -> BadRequest:
     field = ".".join(str(step) for step in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return BadRequest(f"{field or 'The body'}: {message}.", param=field or None)
+
+
+def check_questions(given: int, most: int) -> None:
+    """Raise BadRequest where there are more questions than one request may hold."""
+    if given > most:
+        raise BadRequest(f"A request may hold at most {most} questions.", param="questions")

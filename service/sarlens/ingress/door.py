@@ -36,6 +36,15 @@ class Door:
                 raise Unauthenticated("The API key is not known here, or no longer.")
         raise Unauthenticated("This gateway asks for an API key: Authorization: Bearer KEY.")
 
+    def key_named(self, name: str) -> Key | None:
+        """The key of a caller who has gone; raises Unauthenticated where it is no longer known."""
+        if self._keys is None:
+            return None
+        key = self._keys.named(name)
+        if key is None:
+            raise Unauthenticated("The API key that asked for this job is no longer known here.")
+        return key
+
     async def admit(self, key: Key | None, model: str, places: Sequence[Place], requests: int = 1) -> None:
         """Let requests in, before any image is fetched.
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from sarlens.ingress.bodies import CaptionBody, VqaBody
+from sarlens.ingress.bodies import CaptionBody, SurveyBody, VqaBody
 from sarlens.request import Render
 
 _EXAMPLE = {
@@ -28,12 +28,12 @@ _EXAMPLE = {
 }
 
 _, _BODIES = models_json_schema(
-    [(VqaBody, "validation"), (CaptionBody, "validation"), (Render, "validation")],
+    [(kind, "validation") for kind in (VqaBody, CaptionBody, SurveyBody, Render)],
     ref_template="#/components/schemas/{model}",
 )
 
 
-def task_body(body: type[VqaBody | CaptionBody]) -> dict[str, Any]:
+def task_body(body: type[VqaBody | CaptionBody | SurveyBody]) -> dict[str, Any]:
     """What the document says of a body that FastAPI does not read."""
     schema = {"$ref": f"#/components/schemas/{body.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

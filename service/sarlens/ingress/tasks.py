@@ -12,8 +12,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from sarlens.admission.memory import Memory
-from sarlens.errors import BadRequest
-from sarlens.ingress.bodies import CaptionBody, VqaBody, parse_body
+from sarlens.ingress.bodies import CaptionBody, VqaBody, check_questions, parse_body
 from sarlens.ingress.caller import leaving_cancels
 from sarlens.ingress.items import Item, Items
 from sarlens.ingress.openapi import task_body
@@ -32,8 +31,7 @@ def tasks_router(items: Items, memory: Memory, *, body_bytes: int, max_questions
         arrived = perf_counter()
         with memory.holding() as holding:
             body = parse_body(VqaBody, await read_body(request.scope, request.receive, body_bytes, holding))
-        if len(body.questions) > max_questions:
-            raise BadRequest(f"A request may hold at most {max_questions} questions.", param="questions")
+        check_questions(len(body.questions), max_questions)
         with leaving_cancels(request.receive):
             found = await items.of(body.assignment, request.scope["sarlens.caller"], arrived)
             if NDJSON in request.headers.get("accept", ""):

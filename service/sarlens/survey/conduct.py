@@ -1,0 +1,265 @@
+"""The plot of a survey: strips of tiles are drawn, each tile is asked about, and what is answered is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+from sarlens.errors import (
+    AccessDenied,
+    JobFailed,
+    NotFound,
+    NothingMeasured,
+    NoWorker,
+    Overloaded,
+    QuotaExceeded,
+    SarlensError,
+    SourceChanged,
+    SourceUnavailable,
+    Timeout,
+    Unauthenticated,
+    WorkerFailed,
+)
+from sarlens.imagery.reel import Reel
+from sarlens.inference import Inference
+from sarlens.metrics import Metrics
+from sarlens.request import Terms
+from sarlens.survey.commission import Commission
+from sarlens.survey.features import feature_of
+from sarlens.survey.job import Job, Status
+from sarlens.survey.plan import Plan, tiles_of
+from sarlens.survey.store import Ended, Store
+from sarlens.tasks import Finding, Subject, Task, ask_all
+
+_PASSING = (NoWorker, Overloaded, WorkerFailed, SourceUnavailable, Timeout, QuotaExceeded)
+_FATAL = (SourceChanged, NotFound, AccessDenied, Unauthenticated)
+_LONGEST_PAUSE_S = 10.0
+_HOPELESS = 16
+"""Failed tiles, with none answered, after which a survey is given up."""
+
+Result = Finding | SarlensError
+Asked = tuple[int, Task]
+
+
+class Till(Protocol):
+    """Where the work of a job is put on its owner's account."""
+
+    async def admit(self, owner: str, model: str, place: str, requests: int) -> Terms:
+        """The terms on which requests are served now.
+
+        Raises:
+            QuotaExceeded: not yet.
+            Unauthenticated, NotAllowed: the owner's key is gone, or opens this no longer.
+        """
+
+    async def charge(self, owner: str, model: str, finding: Finding) -> None:
+        """Count what an answer has cost."""
+
+
+class Pace(NamedTuple):
+    """How hard surveys drive workers: tiles of one survey that are asked about at the same time, and how long one is
+    asked again while workers or stores fail. ``tiles`` is the most that a survey may have."""
+
+    at_once: int
+    patience_s: float
+    tiles: int
+
+
+class Suspended(Exception):
+    """The process ends; another one goes on."""
+
+
+class Conductor:
+    """Does the work of jobs."""
+
+    def __init__(self, inference: Inference, till: Till, store: Store, pace: Pace, metrics: Metrics) -> None:
+        self._inference = inference
+        self._till = till
+        self._store = store
+        self._pace = pace
+        self._metrics = metrics
+
+    async def plan(self, commission: Commission) -> Plan:
+        """What there is to do.
+
+        Raises:
+            SarlensError: no worker serves the model, the image cannot be had, or it has no such tiles.
+        """
+        model = self._inference.pool.resolve(commission.model)
+        blob, layout = await self._inference.pictures.lay_out(commission.url)
+        tiles = await asyncio.to_thread(tiles_of, layout, commission, self._pace.tiles)
+        size = self._inference.picture_size(model)
+        place = layout.place if layout else None
+        plan = Plan(blob.name, blob.version, model, size, place, commission.render.whole, tiles, commission)
+        plan.check()
+        return plan
+
+    async def run(self, job: Job, stopping: asyncio.Event, told: Callable[[], None]) -> None:
+        """Do what is left of a job; ``told`` is called whenever more of it is on disk.
+
+        Raises:
+            Suspended: ``stopping`` was set, and what was under way has been finished.
+            SarlensError: it cannot be done; what has been done is kept.
+        """
+        plan = await self._patiently(lambda: self.plan(Commission.model_validate_json(job.request)))
+        if job.version not in {None, plan.version}:
+            raise SourceChanged(f"{plan.name} is version {plan.version} now, and the survey is of {job.version}.")
+        await self._store.change(
+            job.id, status=Status.RUNNING, version=plan.version, model=plan.model, tiles=len(plan.tiles)
+        )
+        done = await self._store.tiles(job.id)
+        survey = _Survey(self._inference, self._till, self._store, self._pace, self._metrics, plan, job, told)
+        survey.answered = job.counts.answered
+        try:
+            await survey.ask([tile for tile in range(len(plan.tiles)) if tile not in done], stopping)
+        except ExceptionGroup as errors:
+            raise next((each for each in errors.exceptions if isinstance(each, SarlensError)), errors) from None
+        if stopping.is_set():
+            raise Suspended
+
+    async def _patiently(self, plan: Callable[[], Coroutine[Any, Any, Plan]]) -> Plan:
+        """A plan, also where workers or the store are not there yet."""
+        until = monotonic() + self._pace.patience_s
+        while True:
+            try:
+                return await plan()
+            except _PASSING:
+                if monotonic() > until:
+                    raise
+                await asyncio.sleep(1)
+
+
+class _Survey:
+    """One job under way."""
+
+    def __init__(
+        self,
+        inference: Inference,
+        till: Till,
+        store: Store,
+        pace: Pace,
+        metrics: Metrics,
+        plan: Plan,
+        job: Job,
+        told: Callable[[], None],
+    ) -> None:
+        self._inference = inference
+        self._till = till
+        self._store = store
+        self._pace = pace
+        self._metrics = metrics
+        self._plan = plan
+        self._job = job
+        self._told = told
+        self._places = asyncio.Semaphore(pace.at_once)
+        self.answered = 0
+        self._failed = 0
+
+    async def ask(self, tiles: Sequence[int], stopping: asyncio.Event) -> None:
+        """Ask about tiles, strip by strip, until they are done or ``stopping`` is set."""
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as asking:
+            reel = await self._reel(tiles, stack)
+            for strip in await self._strips(reel, tiles):
+                blank = await self._draw(reel, strip) if reel and len(strip) > 1 else set()
+                for tile in strip:
+                    await self._places.acquire()
+                    if stopping.is_set():
+                        return
+                    work = self._end_blank(tile) if tile in blank else self._tile(tile)
+                    asking.create_task(work).add_done_callback(lambda _: self._places.release())
+
+    async def _reel(self, tiles: Sequence[int], stack: AsyncExitStack) -> Reel | None:
+        if len(tiles) < 2 or self._plan.place is None:
+            return None
+        pictures, plan = self._inference.pictures, self._plan
+        negative = await pictures.find(plan.commission.url, plan.at(tiles[0]), plan.size, plan.version)
+        return await stack.enter_async_context(pictures.reel(negative))
+
+    async def _strips(self, reel: Reel | None, tiles: Sequence[int]) -> list[list[int]]:
+        """Tiles by the strips that they are read in; one that is read alone is a strip of its own."""
+        if reel is None:
+            return [[tile] for tile in tiles]
+        numbers = {self._plan.tiles[tile]: tile for tile in tiles}
+        strips = [[numbers[window] for window in strip] for strip in await reel.strips([w for w in numbers if w])]
+        together = {tile for strip in strips for tile in strip}
+        return sorted(strips + [[tile] for tile in tiles if tile not in together])
+
+    async def _draw(self, reel: Reel, strip: Sequence[int]) -> set[int]:
+        """Draw the tiles of a strip before they are asked about; those in which nothing was measured."""
+        pictures, plan = self._inference.pictures, self._plan
+        find = pictures.find
+        found = await asyncio.gather(
+            *(find(plan.commission.url, plan.at(tile), plan.size, plan.version) for tile in strip)
+        )
+        blank = await pictures.draw_together(reel, found)
+        return {tile for tile, negative in zip(strip, found, strict=True) if negative.id in blank}
+
+    async def _tile(self, tile: int) -> None:
+        tasks = self._plan.tasks(tile)
+        try:
+            results = await self._results(tile, tasks)
+        except NothingMeasured:
+            await self._end_blank(tile)
+            return
+        ended = "answered" if any(isinstance(result, Finding) for result in results.values()) or not tasks else "failed"
+        features = [feature_of(self._plan, self._job.id, tile, number, task, results[number]) for number, task in tasks]
+        await self._end(Ended(tile, ended, features))
+        self.answered += ended == "answered"
+        self._failed += ended == "failed"
+        if not self.answered and self._failed >= _HOPELESS:
+            said = next(result.message for result in results.values() if isinstance(result, SarlensError))
+            raise JobFailed(f"No tile could be answered, the last for this reason: {said}")
+
+    async def _results(self, tile: int, tasks: Sequence[Asked]) -> dict[int, Result]:
+        """What comes of each task; those that fail for a passing reason are asked again for a while."""
+        results: dict[int, Result] = {}
+        until, pause = monotonic() + self._pace.patience_s, 0.5
+        while left := [each for each in tasks if isinstance(results.get(each[0], _UNASKED), _PASSING)]:
+            results |= await self._ask(tile, left)
+            for error in results.values():
+                if isinstance(error, (*_FATAL, NothingMeasured)):
+                    raise error
+            trouble = next((each for each in results.values() if isinstance(each, _PASSING)), None)
+            if trouble is not None:
+                if monotonic() > until:
+                    raise trouble
+                await asyncio.sleep((trouble.retry_after or pause) * random.uniform(0.5, 1))  # noqa: S311
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+        return results
+
+    async def _ask(self, tile: int, tasks: Sequence[Asked]) -> dict[int, Result]:
+        plan, owner = self._plan, self._job.owner
+        subject = Subject(plan.model, "", {}, plan.commission.url, plan.at(tile), 0.0, plan.version)
+        results: dict[int, Result] = {}
+        try:
+            terms = await self._till.admit(owner, plan.model, plan.commission.url, len(tasks))
+            outcomes = ask_all(
+                self._inference,
+                subject,
+                [task for _, task in tasks],
+                plan.commission.sampling,
+                f"{self._job.id}-{tile}",
+                terms,
+            )
+            async for outcome in outcomes:
+                results[tasks[outcome.index][0]] = outcome.result
+                if isinstance(outcome.result, Finding):
+                    await self._till.charge(owner, plan.model, outcome.result)
+        except SarlensError as error:
+            return {number: error for number, _ in tasks}
+        return results
+
+    async def _end_blank(self, tile: int) -> None:
+        await self._end(Ended(tile, "blank", ()))
+
+    async def _end(self, ended: Ended) -> None:
+        await self._store.end(self._job.id, ended)
+        self._metrics.survey_tiles.labels(ended.ended).inc()
+        self._told()
+
+
+_UNASKED = NoWorker("Not asked yet.")

@@ -1,0 +1,248 @@
+"""Jobs and their answers on disk: what has been told to a caller is there after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from sarlens.errors import JobsUnavailable
+from sarlens.survey.job import Counts, Job, Status
+from sarlens.survey.tables import ANSWERS, JOBS, METADATA, TILES, open_engine, parse_database
+
+T = TypeVar("T")
+Feature = dict[str, Any]
+Bounds = tuple[float, float, float, float]
+
+_KNOWN = [column for column in JOBS.columns if column.name not in {"holder", "lease"}]
+_UNFINISHED = (Status.ACCEPTED, Status.RUNNING)
+
+
+class Ended(NamedTuple):
+    """A tile that needs no more work: how it ended, and the features that came of it."""
+
+    tile: int
+    ended: str
+    features: Sequence[tuple[Feature, Bounds | None]]
+
+
+class Answers(NamedTuple):
+    """Which answers are wanted: of a job, or of all that an owner may see; in a box of degrees; from a number on."""
+
+    owner: str | None = None
+    job: str | None = None
+    box: Bounds | None = None
+    since: float | None = None
+    until: float | None = None
+    after: int = 0
+    offset: int = 0
+    limit: int = 1000
+
+
+class Store:
+    """The database. One thread speaks to it, and what comes meanwhile is committed together.
+
+    Every method raises ``JobsUnavailable`` where the database fails.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = parse_database(url)
+        self._engine: Engine | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+        self._waiting: list[tuple[str, Ended, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there can be jobs: a file that nobody has made yet holds none."""
+        file = self._url.database if self._url.get_backend_name() == "sqlite" else None
+        return self._engine is not None or file is None or Path(file).exists()
+
+    async def add(self, job: Job) -> None:
+        """Write a new job down."""
+        row = {name: value for name, value in asdict(job).items() if name != "counts"}
+        await self._run(lambda db: db.execute(insert(JOBS).values(**row)))
+
+    async def find(self, job: str) -> Job | None:
+        """What is known of a job."""
+        found = await self._run(lambda db: _jobs(db, JOBS.c.id == job, 1))
+        return found[0] if found else None
+
+    async def jobs(self, owner: str | None, *, limit: int, processes: Collection[str] = ()) -> list[Job]:
+        """The newest jobs of an owner, or of everybody."""
+        wanted: list[ColumnElement[bool]] = [] if owner is None else [JOBS.c.owner == owner]
+        if processes:
+            wanted.append(JOBS.c.process.in_(processes))
+        return await self._run(lambda db: _jobs(db, and_(True, *wanted), limit))
+
+    async def claim(self, holder: str, lease_s: float, most: int) -> list[Job]:
+        """Take up to ``most`` unfinished jobs that nobody works on, oldest first."""
+
+        def take(db: Connection) -> list[Job]:
+            now = time.time()
+            free = and_(JOBS.c.status.in_(_UNFINISHED), JOBS.c.lease < now)
+            ids = db.execute(select(JOBS.c.id).where(free).order_by(JOBS.c.created).limit(most)).scalars().all()
+            mine = update(JOBS).values(holder=holder, lease=now + lease_s)
+            taken = [each for each in ids if db.execute(mine.where(JOBS.c.id == each, free)).rowcount == 1]
+            return _jobs(db, JOBS.c.id.in_(taken), most)
+
+        return await self._run(take)
+
+    async def renew(self, holder: str, lease_s: float) -> set[str]:
+        """Say that this process still works; the jobs that are its own, without those that were dismissed."""
+
+        def again(db: Connection) -> set[str]:
+            mine = and_(JOBS.c.holder == holder, JOBS.c.status.in_(_UNFINISHED))
+            db.execute(update(JOBS).where(mine).values(lease=time.time() + lease_s))
+            return set(db.execute(select(JOBS.c.id).where(mine)).scalars())
+
+        return await self._run(again)
+
+    async def release(self, job: str, holder: str) -> None:
+        """Leave a job to whoever takes it up next."""
+        mine = and_(JOBS.c.id == job, JOBS.c.holder == holder)
+        await self._run(lambda db: db.execute(update(JOBS).where(mine).values(lease=0.0)))
+
+    async def change(self, job: str, **values: Any) -> bool:
+        """Change an unfinished job; whether it was one."""
+        values |= {"updated": time.time()}
+        open_ = and_(JOBS.c.id == job, JOBS.c.status.in_(_UNFINISHED))
+        return await self._run(lambda db: db.execute(update(JOBS).where(open_).values(**values)).rowcount == 1)
+
+    async def forget(self, jobs: Collection[str]) -> None:
+        """Remove jobs and all that came of them."""
+
+        def remove(db: Connection) -> None:
+            for table, column in ((ANSWERS, ANSWERS.c.job), (TILES, TILES.c.job), (JOBS, JOBS.c.id)):
+                db.execute(delete(table).where(column.in_(jobs)))
+
+        await self._run(remove)
+
+    async def stale(self, before: float) -> list[str]:
+        """Jobs that were over before a time."""
+        old = and_(JOBS.c.finished < before, JOBS.c.status.not_in(_UNFINISHED))
+        return await self._run(lambda db: list(db.execute(select(JOBS.c.id).where(old)).scalars()))
+
+    async def tiles(self, job: str) -> set[int]:
+        """The numbers of the tiles that need no more work."""
+        return await self._run(lambda db: set(db.execute(select(TILES.c.tile).where(TILES.c.job == job)).scalars()))
+
+    async def end(self, job: str, ended: Ended) -> None:
+        """Write down how a tile ended; it is on disk when this returns."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, ended, done))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await done
+
+    async def answers(self, wanted: Answers) -> list[tuple[int, str]]:
+        """Features as JSON, each with its number, in the order in which they came."""
+        query = select(ANSWERS.c.number, ANSWERS.c.feature).where(*_matching(wanted)).order_by(ANSWERS.c.number)
+        query = query.limit(wanted.limit).offset(wanted.offset)
+        return await self._run(lambda db: [(row.number, row.feature) for row in db.execute(query)])
+
+    async def count(self, wanted: Answers) -> int:
+        """How many answers there are."""
+        query = select(func.count()).select_from(ANSWERS).where(*_matching(wanted))
+        return await self._run(lambda db: int(db.execute(query).scalar_one()))
+
+    async def answer(self, name: str) -> tuple[str, str] | None:
+        """The job and the JSON of one feature."""
+        query = select(ANSWERS.c.job, ANSWERS.c.feature).where(ANSWERS.c.id == name)
+        row = await self._run(lambda db: db.execute(query).first())
+        return None if row is None else (row.job, row.feature)
+
+    async def close(self) -> None:
+        """Finish what is being written."""
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
+        if self._engine is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown(wait=False)
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._run(lambda db, batch=batch: _write_tiles(db, batch))  # type: ignore[misc]
+            except JobsUnavailable as error:
+                for _, _, done in batch:
+                    if not done.done():
+                        done.set_exception(error)
+            else:
+                for _, _, done in batch:
+                    if not done.done():
+                        done.set_result(None)
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+
+    def _transaction(self, work: Callable[[Connection], T]) -> T:
+        try:
+            if self._engine is None:
+                engine = open_engine(self._url)
+                METADATA.create_all(engine)
+                self._engine = engine
+            with self._engine.begin() as connection:
+                return work(connection)
+        except (SQLAlchemyError, OSError) as error:
+            # The words of a database can hold what was being written, or a password.
+            raise JobsUnavailable(
+                f"The database of jobs fails: {type(error).__name__}. Try again in a moment.", retry_after=5
+            ) from None
+
+
+def _jobs(db: Connection, wanted: ColumnElement[bool], limit: int) -> list[Job]:
+    query = select(*_KNOWN).where(wanted).order_by(JOBS.c.created.desc(), JOBS.c.id).limit(limit)
+    rows = db.execute(query).mappings().all()
+    ends = select(TILES.c.job, TILES.c.ended, func.count().label("tiles")).group_by(TILES.c.job, TILES.c.ended)
+    counts: dict[str, dict[str, int]] = {}
+    for row in db.execute(ends.where(TILES.c.job.in_([row["id"] for row in rows]))):
+        counts.setdefault(row.job, {})[row.ended] = row.tiles
+    return [
+        Job(**{**row, "status": Status(row["status"]), "counts": Counts(**counts.get(row["id"], {}))}) for row in rows
+    ]
+
+
+def _write_tiles(db: Connection, batch: Sequence[tuple[str, Ended, Any]]) -> None:
+    """What is there already stays: a tile comes to one end."""
+    fresh = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    tiles = [{"job": job, "tile": ended.tile, "ended": ended.ended} for job, ended, _ in batch]
+    db.execute(fresh(TILES).on_conflict_do_nothing(), tiles)
+    rows = []
+    for job, ended, _ in batch:
+        for feature, bounds in ended.features:
+            place = dict(zip(("west", "south", "east", "north"), bounds or (None,) * 4, strict=True))
+            row = {"job": job, "id": feature["id"], "time": time.time(), "feature": orjson.dumps(feature).decode()}
+            rows.append(row | place)
+    if rows:
+        db.execute(fresh(ANSWERS).on_conflict_do_nothing(), rows)
+
+
+def _matching(wanted: Answers) -> list[ColumnElement[bool]]:
+    matching: list[ColumnElement[bool]] = []
+    if wanted.after:
+        matching.append(ANSWERS.c.number > wanted.after)
+    if wanted.job is not None:
+        matching.append(ANSWERS.c.job == wanted.job)
+    if wanted.owner is not None:
+        matching.append(ANSWERS.c.job.in_(select(JOBS.c.id).where(JOBS.c.owner == wanted.owner)))
+    if wanted.since is not None:
+        matching.append(ANSWERS.c.time >= wanted.since)
+    if wanted.until is not None:
+        matching.append(ANSWERS.c.time <= wanted.until)
+    if wanted.box is not None:
+        west, south, east, north = wanted.box
+        east += 360 if west > east else 0
+        turns = [and_(ANSWERS.c.west <= east + turn, ANSWERS.c.east >= west + turn) for turn in (-360, 0, 360)]
+        matching += [or_(*turns), ANSWERS.c.south <= north, ANSWERS.c.north >= south]
+    return matching

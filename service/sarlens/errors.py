@@ -16,6 +16,7 @@ SarlensError
 ├── NotFound                  404
 │   ├── ImageNotFound         404  no such object, bucket or page
 │   ├── ModelNotFound         404  no worker serves the model
+│   ├── ProcessNotFound       404  no such process
 │   ├── JobNotFound           404  no such job, or another key's
 │   └── ResultNotReady        404  the job is not over yet
 ├── TooLarge                  413  a body or an image over the limit
@@ -46,13 +47,15 @@ class SarlensError(Exception):
     """Anything that Sarlens tells a caller went wrong.
 
     ``status`` is the HTTP status, ``kind`` the ``type`` of an OpenAI error object and ``code`` its ``code``,
-    which is also the closed label that metrics count by. ``rpc`` is the status code of gRPC.
+    which is also the closed label that metrics count by. ``rpc`` is the status code of gRPC, ``ogc`` the name of the
+    exception in OGC API Processes, where that has one.
     """
 
     status: ClassVar[int] = 500
     kind: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
     rpc: ClassVar[str] = "INTERNAL"
+    ogc: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -176,16 +179,25 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class ProcessNotFound(NotFound):
+    """There is no process of that name."""
+
+    code = "process_not_found"
+    ogc = "no-such-process"
+
+
 class JobNotFound(NotFound):
     """No job has that id, or it is another caller's."""
 
     code = "job_not_found"
+    ogc = "no-such-job"
 
 
 class ResultNotReady(NotFound):
     """The job has no result yet."""
 
     code = "result_not_ready"
+    ogc = "result-not-ready"
 
 
 class JobFailed(SarlensError):

@@ -238,6 +238,9 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port of REST and /metrics.")] = 8080
+    public_url: Annotated[
+        HttpUrl | None, Field(description="Address that callers reach the gateway by; links begin with it.")
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severe message logged.")
     ] = "info"

@@ -79,6 +79,7 @@ async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIter
             body_bytes=limit.body_bytes,
             max_images=limit.images,
             max_questions=limit.questions,
+            public_url=settings.public_url,
         )
         await _open_grpc(settings, surface, stack, shared=shared)
         yield surface.front

@@ -13,7 +13,7 @@ import pytest
 
 from sarlens.errors import JobsUnavailable
 from sarlens.survey.job import Counts, Job, Status
-from sarlens.survey.store import Answers, Ended, Store
+from sarlens.survey.store import Answers, Ended, Store, Wanted
 from sarlens.survey.tables import DatabaseUnusable
 
 
@@ -34,7 +34,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """An empty store in either database."""
     sqlite = f"sqlite:///{tmp_path / 'deep' / 'jobs.db'}"
     opened = Store(sqlite if request.param == "sqlite" else request.getfixturevalue("postgres"))
-    await opened.forget([job.id for job in await opened.jobs(None, limit=1000)])
+    await opened.forget([job.id for job in await opened.jobs(Wanted(), limit=1000)])
     yield opened
     await opened.close()
 

@@ -23,10 +23,14 @@ from sarlens.ingress.grpc_server import Services
 from sarlens.ingress.health import health_router
 from sarlens.ingress.items import Items
 from sarlens.ingress.models import models_router
+from sarlens.ingress.ogc.features import Features
+from sarlens.ingress.ogc.jobs import Jobs
+from sarlens.ingress.ogc.landing import landing_router
+from sarlens.ingress.ogc.processes import Processes
 from sarlens.ingress.open_inference import OpenInference
 from sarlens.ingress.open_inference_http import open_inference_router
 from sarlens.ingress.openai import Completions
-from sarlens.ingress.openapi import document_completions
+from sarlens.ingress.openapi import REFUSALS, document_completions
 from sarlens.ingress.picture import picture_router
 from sarlens.ingress.replies import UNEXPECTED, error_document, retry_after
 from sarlens.ingress.sar_service import SarService
@@ -56,6 +60,7 @@ def build_surface(
     body_bytes: int,
     max_images: int,
     max_questions: int,
+    public_url: str | None = None,
 ) -> Surface:
     """The protocols of a gateway over one core."""
     duty = Duty()
@@ -68,12 +73,17 @@ def build_surface(
         summary="Ask questions of radar images.",
         docs_url="/docs",
         redoc_url=None,
+        responses=REFUSALS,
     )
     rest.include_router(models_router(inference.pool))
     rest.include_router(picture_router(inference, door))
     limits = {"body_bytes": body_bytes, "max_questions": max_questions}
     rest.include_router(tasks_router(items, memory, **limits))
     rest.include_router(Surveys(office, delivery, door, memory, **limits).router())
+    rest.include_router(landing_router(public_url))
+    rest.include_router(Processes(office, delivery, door, memory, **limits, public_url=public_url).router())
+    rest.include_router(Jobs(office, delivery, public_url=public_url).router())
+    rest.include_router(Features(office, public_url=public_url).router())
     rest.include_router(open_inference_router(desk, memory, **limits))
     rest.include_router(health_router(inference.pool, duty, metrics))
     for kind in (SarlensError, HTTPException, RequestValidationError, Exception):
@@ -94,8 +104,8 @@ def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Respo
         problem = _problem(request, error)
         if isinstance(error, SarlensError | HTTPException | RequestValidationError):
             metrics.errors.labels(problem.code).inc()
-        told = error_document(problem, request.scope["path"], request.scope["sarlens.request_id"])
-        return JSONResponse(told, problem.status, headers=retry_after(problem))
+        told, media_type = error_document(problem, request.scope["path"], request.scope["sarlens.request_id"])
+        return JSONResponse(told, problem.status, headers=retry_after(problem), media_type=media_type)
 
     return refuse
 

@@ -149,7 +149,7 @@ def lasting(url: str) -> str:
     return url
 
 
-Body = TypeVar("Body", bound=_Body)
+Body = TypeVar("Body", bound=BaseModel)
 
 
 def parse_body(kind: type[Body], body: bytes) -> Body:
@@ -161,7 +161,7 @@ def parse_body(kind: type[Body], body: bytes) -> Body:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
 
 
 def validated(kind: type[Body], given: Mapping[str, Any]) -> Body:
@@ -169,10 +169,11 @@ def validated(kind: type[Body], given: Mapping[str, Any]) -> Body:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
 
 
-def _refusal(error: ValidationError) -> BadRequest:
+def refusal(error: ValidationError) -> BadRequest:
+    """The first thing that is wrong with a body, without what was sent."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(step) for step in first["loc"])
     message = first["msg"].removeprefix("Value error, ")

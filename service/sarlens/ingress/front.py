@@ -20,7 +20,7 @@ from sarlens.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-_WORK = ("/v1/", "/v2/models", "/v2/repository")
+_WORK = ("/v1/", "/v2/models", "/v2/repository", "/processes", "/jobs", "/collections")
 """What needs a key, where callers need one, and is not taken up while the gateway drains."""
 _GONE = 499  # the status that nginx logs for a caller who left; it never goes out
 

@@ -27,6 +27,12 @@ _EXAMPLE = {
     ],
 }
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What was asked cannot be done: an error that says what to change."},
+    "5XX": {"description": "A store, a worker or this gateway failed: an error that says which."},
+}
+"""What every route may answer instead (docs/errors.md)."""
+
 _, _BODIES = models_json_schema(
     [(kind, "validation") for kind in (VqaBody, CaptionBody, SurveyBody, Render)],
     ref_template="#/components/schemas/{model}",
@@ -70,8 +76,7 @@ def _operation(summary: str, example: dict[str, Any]) -> dict[str, Any]:
             },
             "responses": {
                 "200": {"description": "The worker's answer: JSON, or server-sent events where stream is true."},
-                "4XX": {"description": "An OpenAI error object that says what to change."},
-                "5XX": {"description": "An OpenAI error object: a store or the workers failed."},
+                **REFUSALS,
             },
         }
     }

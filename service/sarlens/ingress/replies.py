@@ -13,6 +13,11 @@ from sarlens.errors import BadRequest, SarlensError, TooLarge
 
 UNEXPECTED = "Something went wrong inside Sarlens; it has been logged under the request id."
 
+_JSON, _PROBLEM = "application/json", "application/problem+json"
+_OGC = frozenset({"/", "/conformance", "/processes", "/jobs", "/collections"})
+_OGC_BELOW = ("/processes/", "/jobs/", "/collections/")
+_EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -29,11 +34,18 @@ def error_object(error: SarlensError, request_id: str) -> dict[str, Any]:
     }
 
 
-def error_document(error: SarlensError, path: str, request_id: str) -> dict[str, Any]:
-    """An error as the protocol of a path has it: the Open Inference Protocol wants a sentence."""
+def error_document(error: SarlensError, path: str, request_id: str) -> tuple[dict[str, Any], str]:
+    """An error as the protocol of a path has it, and its media type.
+
+    The Open Inference Protocol wants a sentence, OGC APIs a problem (RFC 9457), all others what OpenAI wants.
+    """
     if path.startswith("/v2"):
-        return {"error": error.message, "code": error.code, "request_id": request_id}
-    return error_object(error, request_id)
+        return {"error": error.message, "code": error.code, "request_id": request_id}, _JSON
+    if path not in _OGC and not path.startswith(_OGC_BELOW):
+        return error_object(error, request_id), _JSON
+    kind = _EXCEPTIONS + error.ogc if error.ogc else "about:blank"
+    problem = {"type": kind, "title": error.code, "status": error.status, "detail": error.message}
+    return problem | {"code": error.code, "instance": f"urn:request:{request_id}"}, _PROBLEM
 
 
 def retry_after(error: SarlensError) -> dict[str, str]:
@@ -44,7 +56,8 @@ def retry_after(error: SarlensError) -> dict[str, str]:
 async def send_error(send: Send, error: SarlensError, path: str, request_id: str) -> None:
     """Answer with an error, as the protocol of the path has it."""
     headers = [(name.encode(), value.encode()) for name, value in retry_after(error).items()]
-    await send_json(send, error.status, orjson.dumps(error_document(error, path, request_id)), headers=headers)
+    told, media_type = error_document(error, path, request_id)
+    await send_json(send, error.status, orjson.dumps(told), media_type, headers=headers)
 
 
 async def send_json(

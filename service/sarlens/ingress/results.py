@@ -57,31 +57,26 @@ def instant(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-async def finished(office: Office, delivery: Delivery, job: Job, receive: Receive) -> Response:
-    """The result of a job that the caller waits for; who leaves ends it.
-
-    Raises:
-        JobFailed: there is none.
-    """
+async def waited(office: Office, job: Job, receive: Receive) -> Job:
+    """A job that a caller waits for, when it is over; who leaves ends it."""
     try:
         with leaving_cancels(receive):
-            done = await office.over(job.id)
+            return await office.over(job.id)
     except CallerGone:
         await office.dismiss(job)
         raise
-    return result_of(delivery, done)
 
 
-def result_of(delivery: Delivery, job: Job) -> Response:
-    """The result of a job as GeoJSON.
+def check_over(job: Job) -> Job:
+    """A job that has a result.
 
     Raises:
-        ResultNotReady: not yet.
-        JobFailed: there is none.
+        ResultNotReady: not yet, or it was dismissed.
+        JobFailed: it came to none.
     """
     match job.status:
         case Status.SUCCESSFUL:
-            return Pieces(delivery.pieces(job))
+            return job
         case Status.FAILED:
             raise JobFailed(f"The job has failed ({job.code}): {job.message}")
         case Status.DISMISSED:
@@ -107,20 +102,24 @@ def document(told: Any, *, status: int = 200, headers: dict[str, str] | None = N
 
 
 class Pieces(Response):
-    """A GeoJSON document that is sent as it is read from disk."""
+    """A GeoJSON document that is sent as it is read from disk, with something ``around`` it."""
 
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        super().__init__(media_type=GEOJSON)
+    def __init__(
+        self, pieces: AsyncIterator[bytes], *, around: tuple[bytes, bytes] = (b"", b""), media_type: str = GEOJSON
+    ) -> None:
+        super().__init__(media_type=media_type)
         self._pieces = pieces
+        self._around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        first = await anext(self._pieces)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", GEOJSON.encode())]})
+        first = self._around[0] + await anext(self._pieces)
+        headers = [(b"content-type", str(self.media_type).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": first, "more_body": True})
         async for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": self._around[1]})
 
 
 class Sequence(Response):

@@ -17,17 +17,19 @@ from sarlens.ingress.results import (
     Pieces,
     Sequence,
     as_file,
+    check_over,
     document,
-    finished,
     owner_filter,
     owner_of,
     prefers_async,
     status_of,
+    waited,
 )
 from sarlens.survey.commission import Output
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.job import Job
 from sarlens.survey.office import Office
+from sarlens.survey.store import Wanted
 
 
 class Surveys:
@@ -71,11 +73,11 @@ class Surveys:
             return document(status_of(job), status=201, headers=headers)
         if SEQUENCE in request.headers.get("accept", ""):
             return Sequence(self._office, job)
-        return await finished(self._office, self._delivery, job, request.receive)
+        return Pieces(self._delivery.pieces(check_over(await waited(self._office, job, request.receive))))
 
     async def surveys(self, request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
         """The newest surveys of this caller."""
-        found = await self._office.store.jobs(owner_filter(request), limit=limit, processes=["survey"])
+        found = await self._office.store.jobs(Wanted(owner_filter(request), ["survey"]), limit=limit)
         return document({"object": "list", "data": [status_of(job) for job in found]})
 
     async def status(self, request: Request, name: str) -> Response:

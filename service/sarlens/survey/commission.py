@@ -29,7 +29,7 @@ class Commission(BaseModel):
     """Questions, or a wish for a caption, about tiles of an image; without a ``tile`` about one window of it.
 
     ``render`` says how tiles are drawn; its window, bbox or polygon is the part of the image that is wanted.
-    ``output`` is where the result is written as well.
+    ``output`` is where the result is written as well; ``document`` wraps it as OGC API Processes does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +46,7 @@ class Commission(BaseModel):
     seed: int | None = None
     output: str | None = None
     format: Output = "geojson"
+    document: bool = False
 
     @property
     def grid(self) -> Grid | None:

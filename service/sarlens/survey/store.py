@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from sarlens.errors import JobsUnavailable
 from sarlens.survey.job import Counts, Job, Status
@@ -33,6 +33,18 @@ class Ended(NamedTuple):
     tile: int
     ended: str
     features: Sequence[tuple[Feature, Bounds | None]]
+
+
+class Wanted(NamedTuple):
+    """Which jobs are wanted: an owner's, or everybody's; of some processes; created in a time; that ran so long."""
+
+    owner: str | None = None
+    processes: Collection[str] = ()
+    statuses: Collection[str] = ()
+    since: float | None = None
+    until: float | None = None
+    shortest_s: float | None = None
+    longest_s: float | None = None
 
 
 class Answers(NamedTuple):
@@ -77,12 +89,9 @@ class Store:
         found = await self._run(lambda db: _jobs(db, JOBS.c.id == job, 1))
         return found[0] if found else None
 
-    async def jobs(self, owner: str | None, *, limit: int, processes: Collection[str] = ()) -> list[Job]:
-        """The newest jobs of an owner, or of everybody."""
-        wanted: list[ColumnElement[bool]] = [] if owner is None else [JOBS.c.owner == owner]
-        if processes:
-            wanted.append(JOBS.c.process.in_(processes))
-        return await self._run(lambda db: _jobs(db, and_(True, *wanted), limit))
+    async def jobs(self, wanted: Wanted, *, limit: int) -> list[Job]:
+        """The newest jobs of those that are wanted."""
+        return await self._run(lambda db: _jobs(db, _listed(wanted), limit))
 
     async def claim(self, holder: str, lease_s: float, most: int) -> list[Job]:
         """Take up to ``most`` unfinished jobs that nobody works on, oldest first."""
@@ -194,7 +203,7 @@ class Store:
                 self._engine = engine
             with self._engine.begin() as connection:
                 return work(connection)
-        except (SQLAlchemyError, OSError) as error:
+        except (DBAPIError, OSError) as error:
             # The words of a database can hold what was being written, or a password.
             raise JobsUnavailable(
                 f"The database of jobs fails: {type(error).__name__}. Try again in a moment.", retry_after=5
@@ -211,6 +220,20 @@ def _jobs(db: Connection, wanted: ColumnElement[bool], limit: int) -> list[Job]:
     return [
         Job(**{**row, "status": Status(row["status"]), "counts": Counts(**counts.get(row["id"], {}))}) for row in rows
     ]
+
+
+def _listed(wanted: Wanted) -> ColumnElement[bool]:
+    ran = func.coalesce(JOBS.c.finished, time.time()) - JOBS.c.started
+    conditions: list[tuple[Any, Callable[[Any], ColumnElement[bool]]]] = [
+        (wanted.owner, JOBS.c.owner.__eq__),
+        (wanted.processes or None, JOBS.c.process.in_),
+        (wanted.statuses or None, JOBS.c.status.in_),
+        (wanted.since, JOBS.c.created.__ge__),
+        (wanted.until, JOBS.c.created.__le__),
+        (wanted.shortest_s, ran.__ge__),
+        (wanted.longest_s, ran.__le__),
+    ]
+    return and_(True, *(condition(value) for value, condition in conditions if value is not None))
 
 
 def _write_tiles(db: Connection, batch: Sequence[tuple[str, Ended, Any]]) -> None:

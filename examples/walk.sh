@@ -5,7 +5,7 @@ base=${SARLENS_URL:-http://localhost:8080}
 image=${1:-s3://scenes/port.tif}
 
 echo "What can be asked:"
-curl --fail --silent --show-error "$base/processes?f=json" | tr ',' '\n' | grep '"id"'
+curl --fail --silent --show-error "$base/processes?f=json" | grep -o '"id":"[a-z]*"'
 
 echo "A question about one window:"
 curl --fail --silent --show-error "$base/processes/vqa/execution" -H 'content-type: application/json' -d '{

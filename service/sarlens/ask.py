@@ -10,9 +10,19 @@ from typing import Any
 import aiohttp
 import orjson
 
+_LONGEST = 16 * 2**20
+"""Most bytes of one line of an answer."""
+
 
 class AskFailed(Exception):
     """The gateway refused, in its own words."""
+
+
+def open_client(base_url: str, key: str | None) -> aiohttp.ClientSession:
+    """Connections to a gateway, with an API key where it wants one; paths begin without a slash."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+    return aiohttp.ClientSession(f"{base_url.rstrip('/')}/", headers=headers, timeout=timeout, read_bufsize=_LONGEST)
 
 
 def question_body(image: str, question: str, *, model: str | None, sar: dict[str, Any]) -> dict[str, Any]:
@@ -23,16 +33,13 @@ def question_body(image: str, question: str, *, model: str | None, sar: dict[str
     return body if model is None else {"model": model, **body}
 
 
-async def stream_answer(base_url: str, body: dict[str, Any]) -> AsyncIterator[str]:
+async def stream_answer(client: aiohttp.ClientSession, body: dict[str, Any]) -> AsyncIterator[str]:
     """The answer, piece by piece.
 
     Raises:
         AskFailed: with the gateway's sentence.
     """
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(f"{base_url}/v1/chat/completions", json=body) as response,
-    ):
+    async with client.post("v1/chat/completions", json=body) as response:
         await refused(response)
         async for line in response.content:
             if not line.startswith(b"data: {"):
@@ -44,16 +51,13 @@ async def stream_answer(base_url: str, body: dict[str, Any]) -> AsyncIterator[st
                 yield choice["delta"].get("content") or ""
 
 
-async def save_picture(base_url: str, image: str, query: dict[str, str], out: Path) -> None:
+async def save_picture(client: aiohttp.ClientSession, image: str, query: dict[str, str], out: Path) -> None:
     """Save the picture that the model sees.
 
     Raises:
         AskFailed: with the gateway's sentence.
     """
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"{base_url}/v1/sar/picture", params={"url": image, **query}) as response,
-    ):
+    async with client.get("v1/sar/picture", params={"url": image, **query}) as response:
         await refused(response)
         await asyncio.to_thread(out.write_bytes, await response.read())
 

@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError
 
 import sarlens
 from sarlens.admission.keys import Key, KeysInvalid, new_key
-from sarlens.ask import AskFailed, question_body, save_picture, stream_answer
+from sarlens.ask import AskFailed, open_client, question_body, save_picture, stream_answer
 from sarlens.chat import parse_render, sar_from_text
 from sarlens.child import ChildFailed
 from sarlens.errors import SarlensError
@@ -35,6 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Ask questions of radar images: a gateway between callers, S3 and vLLM workers.",
 )
+
+GatewayUrl = Annotated[str, typer.Option(help="The gateway.", envvar="SARLENS_URL")]
+GatewayKey = Annotated[
+    str | None, typer.Option(help="API key, where the gateway wants one.", envvar="SARLENS_API_KEY", show_envvar=True)
+]
 
 
 def _fail(message: str) -> NoReturn:
@@ -158,7 +163,8 @@ def ask(
     question: Annotated[
         str, typer.Argument(help="What to ask.")
     ] = "Describe the content of this image in one sentence.",
-    url: Annotated[str, typer.Option(help="The gateway.", envvar="SARLENS_URL")] = "http://localhost:8080",
+    url: GatewayUrl = "http://localhost:8080",
+    key: GatewayKey = None,
     model: Annotated[str | None, typer.Option(help="Model to ask; may be left out where one is served.")] = None,
     window: Annotated[str | None, typer.Option(help="Part of the image: col,row,width,height.")] = None,
     bbox: Annotated[str | None, typer.Option(help="Part of the image: west,south,east,north in degrees.")] = None,
@@ -173,7 +179,7 @@ def ask(
     given = {"window": window, "bbox": bbox, "bands": bands, "filter": filter}
     query = {name: value for name, value in given.items() if value is not None}
     try:
-        asyncio.run(_ask(url.rstrip("/"), image, question, model, query, show))
+        asyncio.run(_ask(url, key, image, question, model, query, show))
     except (AskFailed, SarlensError) as error:
         _fail(str(error))
     except aiohttp.ClientError:
@@ -181,15 +187,16 @@ def ask(
 
 
 async def _ask(
-    url: str, image: str, question: str, model: str | None, query: dict[str, str], show: Path | None
+    url: str, key: str | None, image: str, question: str, model: str | None, query: dict[str, str], show: Path | None
 ) -> None:
-    if show:
-        await save_picture(url, image, query | ({"model": model} if model else {}), show)
     sar = sar_from_text(query)
     parse_render(sar, "sar")
-    async for piece in stream_answer(url, question_body(image, question, model=model, sar=sar)):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
+    async with open_client(url, key) as client:
+        if show:
+            await save_picture(client, image, query | ({"model": model} if model else {}), show)
+        async for piece in stream_answer(client, question_body(image, question, model=model, sar=sar)):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
     sys.stdout.write("\n")
 
 
@@ -204,7 +211,8 @@ def survey_command(
     polygon: Annotated[Path | None, typer.Option(help="Part of the scene: a file with a GeoJSON Polygon.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands, such as VV or VV,VH.")] = None,
     filter: Annotated[str | None, typer.Option(help="Speckle filter, such as lee or none.")] = None,  # noqa: A002
-    url: Annotated[str, typer.Option(help="The gateway.", envvar="SARLENS_URL")] = "http://localhost:8080",
+    url: GatewayUrl = "http://localhost:8080",
+    key: GatewayKey = None,
     model: Annotated[str | None, typer.Option(help="Model to ask; may be left out where one is served.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it to the gateway, and print where it is.")] = False,
 ) -> None:
@@ -223,7 +231,7 @@ def survey_command(
         _fail("name a file with --out, such as ships.geojson, ships.gpkg or ships.parquet, or say --detach")
     try:
         parse_render(sar, "sar")
-        typer.echo(asyncio.run(_survey(url.rstrip("/"), body, None if detach else out)))
+        typer.echo(asyncio.run(_survey(url, key, body, None if detach else out)))
     except (AskFailed, SarlensError) as error:
         _fail(str(error))
     except aiohttp.ClientError:
@@ -232,11 +240,12 @@ def survey_command(
         _fail("interrupted; the survey is dismissed")
 
 
-async def _survey(url: str, body: dict[str, Any], out: Path | None) -> str:
-    if out is not None:
-        return await survey(url, body, out)
-    job = await hand_in(url, body)
-    return f"{url}{job['url']}\n{url}{job['features']}"
+async def _survey(url: str, key: str | None, body: dict[str, Any], out: Path | None) -> str:
+    async with open_client(url, key) as client:
+        if out is not None:
+            return await survey(client, body, out)
+        job = await hand_in(client, body)
+    return "\n".join(url.rstrip("/") + job[name] for name in ("url", "features"))
 
 
 def _polygon(file: Path) -> str:

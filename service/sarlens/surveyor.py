@@ -17,28 +17,25 @@ from sarlens.ask import AskFailed, refused
 from sarlens.survey.delivery import convert
 from sarlens.survey.features import Totals
 
-PATH = "/v1/sar/surveys"
 FORMATS = {".geojson": "geojson", ".json": "geojson", ".gpkg": "gpkg", ".parquet": "parquet"}
 _SEQUENCE = {"Accept": "application/geo+json-seq"}
 _PATIENCE_S = 120
-_LARGEST_FEATURE = 16 * 2**20
 
 console = Console(stderr=True, highlight=False)
 
 
-async def hand_in(base_url: str, body: dict[str, Any]) -> dict[str, Any]:
+async def hand_in(client: aiohttp.ClientSession, body: dict[str, Any]) -> dict[str, Any]:
     """Hand a survey in as a job, and return what the gateway says of it.
 
     Raises:
         AskFailed: with the gateway's sentence.
     """
-    url, headers = base_url + PATH, {"Prefer": "respond-async"}
-    async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=headers) as response:
+    async with client.post("v1/sar/surveys", json=body, headers={"Prefer": "respond-async"}) as response:
         await refused(response, 201)
         return dict(orjson.loads(await response.read()))
 
 
-async def survey(base_url: str, body: dict[str, Any], out: Path) -> str:
+async def survey(client: aiohttp.ClientSession, body: dict[str, Any], out: Path) -> str:
     """Survey a scene, show how far it is, write the features to a file whose name says the format, and sum them up.
 
     A gateway that goes away is waited for: the survey is on its disk. Who interrupts dismisses it.
@@ -46,14 +43,14 @@ async def survey(base_url: str, body: dict[str, Any], out: Path) -> str:
     Raises:
         AskFailed: with the gateway's sentence.
     """
-    job = await hand_in(base_url, body)
-    place = f"{base_url}{job['url']}"
+    job = await hand_in(client, body)
+    place = job["url"].lstrip("/")
     try:
-        totals = await _watch(place, job, out)
+        totals = await _watch(client, place, job, out)
     except asyncio.CancelledError:
-        await _dismiss(place)
+        await _dismiss(client, place)
         raise
-    done = await _told(place)
+    done = await _told(client, place)
     if done["status"] != "successful":
         said = (done.get("error") or {}).get("message") or f"The survey is {done['status']}."
         raise AskFailed(f"{said} What was answered until then is in {out}.")
@@ -64,13 +61,13 @@ async def survey(base_url: str, body: dict[str, Any], out: Path) -> str:
     return "\n".join([*lines, f"written to {out}"])
 
 
-async def _watch(place: str, job: dict[str, Any], out: Path) -> Totals:
+async def _watch(client: aiohttp.ClientSession, place: str, job: dict[str, Any], out: Path) -> Totals:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with tempfile.TemporaryDirectory(prefix="sarlens-") as folder, Progress(*columns, console=console) as progress:
         bar = progress.add_task("tiles", total=job["tiles"])
-        telling = asyncio.create_task(_tell(place, lambda done: progress.update(bar, completed=done)))
+        telling = asyncio.create_task(_tell(client, place, lambda done: progress.update(bar, completed=done)))
         try:
-            features, totals = await _collect(place, Path(folder, "answers.geojson"))
+            features, totals = await _collect(client, place, Path(folder, "answers.geojson"))
         finally:
             telling.cancel()
         progress.update(bar, completed=job["tiles"])
@@ -81,7 +78,7 @@ async def _watch(place: str, job: dict[str, Any], out: Path) -> Totals:
     return totals
 
 
-async def _collect(place: str, file: Path) -> tuple[Path, Totals]:
+async def _collect(client: aiohttp.ClientSession, place: str, file: Path) -> tuple[Path, Totals]:
     """The features as a FeatureCollection in a file; from the beginning again where the gateway went away."""
     loop = asyncio.get_running_loop()
     until = loop.time() + _PATIENCE_S
@@ -90,7 +87,7 @@ async def _collect(place: str, file: Path) -> tuple[Path, Totals]:
         try:
             with file.open("wb") as out:
                 out.write(b'{"type":"FeatureCollection","features":[\n')
-                async for feature in _features(place):
+                async for feature in _features(client, place):
                     until = loop.time() + _PATIENCE_S
                     totals.add(feature)
                     out.write(comma + orjson.dumps(feature))
@@ -104,12 +101,8 @@ async def _collect(place: str, file: Path) -> tuple[Path, Totals]:
             return file, totals
 
 
-async def _features(place: str) -> AsyncIterator[dict[str, Any]]:
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-    async with (
-        aiohttp.ClientSession(timeout=timeout, read_bufsize=_LARGEST_FEATURE) as session,
-        session.get(f"{place}/features", headers=_SEQUENCE) as response,
-    ):
+async def _features(client: aiohttp.ClientSession, place: str) -> AsyncIterator[dict[str, Any]]:
+    async with client.get(f"{place}/features", headers=_SEQUENCE) as response:
         await refused(response)
         async for line in response.content:
             feature = orjson.loads(line.lstrip(b"\x1e"))
@@ -117,25 +110,25 @@ async def _features(place: str) -> AsyncIterator[dict[str, Any]]:
                 yield feature
 
 
-async def _tell(place: str, tell: Any) -> None:
+async def _tell(client: aiohttp.ClientSession, place: str, tell: Any) -> None:
     """Say how many tiles are done, for as long as somebody wants to know."""
     while True:
         await asyncio.sleep(0.5)
         try:
-            done = await _told(place)
+            done = await _told(client, place)
         except aiohttp.ClientError:
             continue
         tell(done["answered"] + done["blank"] + done["failed"])
 
 
-async def _told(place: str) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as session, session.get(place) as response:
+async def _told(client: aiohttp.ClientSession, place: str) -> dict[str, Any]:
+    async with client.get(place) as response:
         await refused(response)
         return dict(orjson.loads(await response.read()))
 
 
-async def _dismiss(place: str) -> None:
-    async with aiohttp.ClientSession() as session, session.delete(place) as response:
+async def _dismiss(client: aiohttp.ClientSession, place: str) -> None:
+    async with client.delete(place) as response:
         await response.read()
 
 

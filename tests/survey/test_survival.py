@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sarlens.admission.keys import new_key
 from sarlens.seaweed import free_port
 from stack.fake_worker import FakeWorker
 from stack.gateway import until_it_answers
@@ -107,15 +108,21 @@ async def test_a_drained_survey_is_passed_on(environment: dict[str, str], worker
     assert len(worker.bodies) == 529
 
 
+async def sarlens(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with some more in its environment."""
+    told, run = os.environ | environment, [sys.executable, "-m", "sarlens", *command]
+    return await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, timeout=60, env=told)
+
+
 @pytest.mark.parametrize("suffix", ["geojson", "gpkg", "parquet"])
 async def test_the_command_line_surveys(environment: dict[str, str], tmp_path: Path, suffix: str) -> None:
     """`sarlens survey` shows progress, sums up, and writes the file that its name says."""
     geopandas = pytest.importorskip("geopandas")
     port, out = free_port(), tmp_path / f"ships.{suffix}"
-    command = [sys.executable, "-m", "sarlens", "survey", URL, "--question", HOW_MANY, "--tile", "448"]
+    command = ["survey", URL, "--question", HOW_MANY, "--tile", "448"]
     command += ["--filter", "none", "--url", f"http://127.0.0.1:{port}", "--out", str(out)]
     async with running(environment, port):
-        ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        ended = await sarlens(*command)
     assert ended.returncode == 0, ended.stderr
     assert "16 tiles: 16 answered, 0 without data, 0 failed" in ended.stdout
     frame = geopandas.read_parquet(out) if suffix == "parquet" else geopandas.read_file(out)
@@ -123,16 +130,31 @@ async def test_the_command_line_surveys(environment: dict[str, str], tmp_path: P
     assert set(frame["question"]) == {HOW_MANY}
 
 
+async def test_the_command_line_shows_its_key(environment: dict[str, str], tmp_path: Path) -> None:
+    """Before a gateway with API keys `sarlens survey` and `sarlens ask` are refused without one, and work with it."""
+    secret, digest = new_key()
+    (tmp_path / "keys.json").write_text(json.dumps([{"name": "gis", "sha256": digest}]))
+    port = free_port()
+    url = ["--url", f"http://127.0.0.1:{port}"]
+    survey = ["survey", URL, "--question", HOW_MANY, "--filter", "none", "--out", str(tmp_path / "ships.geojson"), *url]
+    async with running(environment | {"SARLENS_KEYS__FILE": str(tmp_path / "keys.json")}, port):
+        for command in (survey, ["ask", URL, HOW_MANY, *url]):
+            for shown, status in (({}, 1), ({"SARLENS_API_KEY": secret}, 0)):
+                ended = await sarlens(*command, **shown)
+                assert ended.returncode == status, ended.stderr
+                assert ("API key" in ended.stderr) == (status == 1)
+
+
 async def test_the_command_line_says_what_is_wrong(environment: dict[str, str], tmp_path: Path) -> None:
     """A file of unknown kind, a polygon that is none and a gateway's refusal are one line each."""
     (tmp_path / "bad.json").write_text("[]")
-    base = [sys.executable, "-m", "sarlens", "survey", URL, "--question", HOW_MANY]
+    base = ["survey", URL, "--question", HOW_MANY]
     for more, said in (
         (["--out", "ships.doc"], "ships.geojson"),
         (["--out", "x.geojson", "--polygon", str(tmp_path / "bad.json")], "holds no GeoJSON polygon"),
         (["--out", "x.geojson", "--url", f"http://127.0.0.1:{free_port()}"], "no gateway answers"),
     ):
-        ended = await asyncio.to_thread(subprocess.run, base + more, capture_output=True, text=True, timeout=60)
+        ended = await sarlens(*base, *more)
         assert ended.returncode == 1
         assert said in ended.stderr
         assert "Traceback" not in ended.stderr

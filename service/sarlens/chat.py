@@ -5,18 +5,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sarlens.errors import BadRequest, SourceRefused, TooLarge
 from sarlens.request import ANYBODY, ImageRef, Render, Terms
+from sarlens.stac import Item
 
 IMAGE_PART = {"type": "image_url", "image_url": {}}
 """The part of a message where an image goes that an ``ImageRef`` names."""
 
 _WORKER_FETCHED = ("audio_url", "video_url")
+_OURS = frozenset({"sar", "item"})
+
+Noun = TypeVar("Noun", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,13 @@ def find_images(messages: object, *, max_images: int) -> tuple[ImageRef, ...]:
 
 def _image_ref(image: object, message: int, part: int) -> ImageRef:
     param = f"messages[{message}].content[{part}].image_url"
-    url = image.get("url") if isinstance(image, dict) else image
-    if not isinstance(url, str) or not url:
+    given = image if isinstance(image, dict) else {"url": image}
+    place = given.get("url")
+    if "item" in given and place is None:
+        place = _parse(Item, given["item"], f"{param}.item")
+    elif "item" in given or not isinstance(place, str) or not place:
         raise BadRequest(f"{param}.url must be a data:, https: or s3:// URL.", param=param)
-    sar = image.get("sar") if isinstance(image, dict) else None
-    return ImageRef(url, parse_render(sar, f"{param}.sar"), message, part)
+    return ImageRef(place, parse_render(given.get("sar"), f"{param}.sar"), message, part)
 
 
 def parse_render(sar: object, param: str) -> Render | None:
@@ -95,10 +101,12 @@ def parse_render(sar: object, param: str) -> Render | None:
     Raises:
         BadRequest: naming the field that is wrong.
     """
-    if sar is None:
-        return None
+    return None if sar is None else _parse(Render, sar, param)
+
+
+def _parse(kind: type[Noun], given: object, param: str) -> Noun:
     try:
-        return Render.model_validate(sar)
+        return kind.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join([param, *(str(step) for step in first["loc"])])
@@ -121,7 +129,7 @@ def _field(name: str, text: str) -> Any:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
             return text
-    return text if name == "bbox_crs" else _number(text)
+    return text if name in {"asset", "bbox_crs"} else _number(text)
 
 
 def _number(text: str) -> int | float | str:
@@ -192,5 +200,7 @@ def compose(ask: Ask, exhibits: Sequence[Exhibit], *, image_first: bool) -> byte
 def _shown(part: Mapping[str, Any], exhibit: Exhibit) -> dict[str, Any]:
     image = part["image_url"]
     url = exhibit.url
-    shown = {k: v for k, v in image.items() if k != "sar"} | {"url": url} if isinstance(image, dict) and url else url
+    shown = (
+        {k: v for k, v in image.items() if k not in _OURS} | {"url": url} if isinstance(image, dict) and url else url
+    )
     return {**part, "image_url": shown, "uuid": exhibit.id}

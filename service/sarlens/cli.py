@@ -159,7 +159,7 @@ def worker(
 
 @app.command()
 def ask(
-    image: Annotated[str, typer.Argument(help="s3://, https:// or data: URL of an image.")],
+    image: Annotated[str, typer.Argument(help="s3://, https:// or data: URL of an image or a STAC Item.")],
     question: Annotated[
         str, typer.Argument(help="What to ask.")
     ] = "Describe the content of this image in one sentence.",
@@ -168,6 +168,7 @@ def ask(
     model: Annotated[str | None, typer.Option(help="Model to ask; may be left out where one is served.")] = None,
     window: Annotated[str | None, typer.Option(help="Part of the image: col,row,width,height.")] = None,
     bbox: Annotated[str | None, typer.Option(help="Part of the image: west,south,east,north in degrees.")] = None,
+    asset: Annotated[str | None, typer.Option(help="Asset, where the image is a STAC Item.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands, such as VV or VV,VH.")] = None,
     filter: Annotated[str | None, typer.Option(help="Speckle filter, such as lee or none.")] = None,  # noqa: A002
     show: Annotated[Path | None, typer.Option(help="Save the picture that the model sees.")] = None,
@@ -176,7 +177,7 @@ def ask(
 
     Example: sarlens ask s3://scenes/port.tif "How many ships are in the image?" --show port.png
     """
-    given = {"window": window, "bbox": bbox, "bands": bands, "filter": filter}
+    given = {"window": window, "bbox": bbox, "asset": asset, "bands": bands, "filter": filter}
     query = {name: value for name, value in given.items() if value is not None}
     try:
         asyncio.run(_ask(url, key, image, question, model, query, show))
@@ -202,13 +203,16 @@ async def _ask(
 
 @app.command("survey")
 def survey_command(
-    image: Annotated[str, typer.Argument(help="s3:// or https:// URL of a scene that says where it lies.")],
+    image: Annotated[
+        str, typer.Argument(help="s3:// or https:// URL of a scene that says where it lies, or of its STAC Item.")
+    ],
     question: Annotated[list[str], typer.Option(help="What to ask of every tile; may be repeated.")],
     out: Annotated[Path | None, typer.Option(help="File for the features: .geojson, .gpkg or .parquet.")] = None,
     tile: Annotated[int, typer.Option(min=64, max=4096, help="Side of a tile in pixels.")] = 448,
     overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 0,
     bbox: Annotated[str | None, typer.Option(help="Part of the scene: west,south,east,north in degrees.")] = None,
     polygon: Annotated[Path | None, typer.Option(help="Part of the scene: a file with a GeoJSON Polygon.")] = None,
+    asset: Annotated[str | None, typer.Option(help="Asset, where the image is a STAC Item.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands, such as VV or VV,VH.")] = None,
     filter: Annotated[str | None, typer.Option(help="Speckle filter, such as lee or none.")] = None,  # noqa: A002
     url: GatewayUrl = "http://localhost:8080",
@@ -223,7 +227,7 @@ def survey_command(
     Example: sarlens survey s3://scenes/port.tif --question "How many ships are in the image?" --overlap 64 --out
     ships.geojson
     """
-    given = {"bbox": bbox, "polygon": polygon and _polygon(polygon), "bands": bands, "filter": filter}
+    given = {"bbox": bbox, "polygon": polygon and _polygon(polygon), "asset": asset, "bands": bands, "filter": filter}
     sar = sar_from_text({name: value for name, value in given.items() if value})
     body: dict[str, Any] = {"image": {"url": image, "sar": sar} if sar else image, "questions": question}
     body |= {"tile": tile, "overlap": overlap} | ({"model": model} if model else {})

@@ -9,6 +9,8 @@ SarlensError
 │   ├── CalibrationMissing    400  the image cannot be calibrated as asked
 │   ├── NothingMeasured       400  no pixel of the window was measured
 │   ├── SourceRefused         400  a scheme or host that policy does not allow
+│   ├── UnsupportedItem       400  the JSON is no STAC Item that leads to an image
+│   ├── AssetMissing          400  the STAC Item does not say which asset is meant
 │   └── WrongMethod           405  the path is right, the method is not
 ├── Unauthenticated           401  no API key, or none that is known
 ├── NotAllowed                403  the API key does not open a model or an image
@@ -113,6 +115,18 @@ class SourceRefused(BadRequest):
     """The image's scheme or host is not allowed here."""
 
     code = "source_refused"
+
+
+class UnsupportedItem(BadRequest):
+    """The JSON is no STAC Item, or one that leads to no image."""
+
+    code = "unsupported_item"
+
+
+class AssetMissing(BadRequest):
+    """A STAC Item has no such asset, or none that is meant for certain."""
+
+    code = "asset_missing"
 
 
 class WrongMethod(BadRequest):

@@ -66,7 +66,7 @@ class Inference:
         if not ask.images:
             return ()
         find = self.pictures.find
-        return await asyncio.gather(*(find(ref.place, ref.render, size, ref.version) for ref in ask.images))
+        return await asyncio.gather(*(find(ref.place, ref.render, size, ask.terms, ref.version) for ref in ask.images))
 
     def picture_size(self, model: str | None) -> int:
         """The longest side, in pixels, that a model sees; an adapter sees what its base sees.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sarlens.stac import Item, Key
 
 
 class Window(NamedTuple):
@@ -61,6 +64,8 @@ class Render(BaseModel):
     ``window`` is ``[col, row, width, height]`` in pixels of the full resolution. Instead of it a place on the map may
     be given, which stands for the window that covers it: ``bbox`` is ``[west, south, east, north]`` in ``bbox_crs``,
     easting or longitude first whatever the CRS declares; ``polygon`` is GeoJSON.
+    ``asset`` is the key of an asset, where the image is a STAC Item; left out, the only TIFF with the role ``data`` is
+    shown, or of several the only one that has the polarisations among ``bands``.
     ``bands`` are names or 1-based numbers: one gives grey, two a composite of first, second and their ratio,
     three red, green and blue.
     ``preset`` fills in what is left out: ``sarlang`` is the rendering of the SARLANG-1M paper (refined Lee filter,
@@ -79,6 +84,7 @@ class Render(BaseModel):
     bbox: Annotated[tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None, Field(strict=False)] = None
     bbox_crs: Annotated[str, Field(min_length=1, max_length=128)] = "OGC:CRS84"
     polygon: Polygon | None = None
+    asset: Key | None = None
     bands: Annotated[tuple[Band, ...] | None, Field(strict=False, min_length=1, max_length=3)] = None
     preset: Preset = "sarlang"
     filter: Filter | None = None
@@ -128,12 +134,12 @@ class Render(BaseModel):
         """
         if self.on_map:
             raise ValueError("the place on the map has not been found in the image yet")
-        given = self.model_dump(mode="json", exclude={"preset", "bbox", "bbox_crs", "polygon"})
+        given = self.model_dump(mode="json", exclude={"preset", "bbox", "bbox_crs", "polygon", "asset"})
         return given | {"filter": self.speckle_filter, "size": self.size or size}
 
 
-Place = str | bytes
-"""Where an image is: its URL, or its own bytes, which came with the request."""
+Place = str | bytes | Item
+"""Where an image is: its URL, that of a STAC Item, such an Item, or the image's own bytes."""
 
 
 class ImageRef(NamedTuple):
@@ -149,16 +155,22 @@ class ImageRef(NamedTuple):
     version: str | None = None
 
 
+def _everything(address: str) -> bool:
+    return True
+
+
 class Terms(NamedTuple):
     """On what terms a caller is served.
 
     ``salt`` keeps what workers remember for this caller apart from what they remember for others. A lower
     ``priority`` is served first. ``deadline`` is in seconds since 1970, after which an answer is of no use.
+    ``may_see`` tells whether the image at an address, which is spelt as ``plain_address`` spells it, may be seen.
     """
 
     salt: str = ""
     priority: int = 0
     deadline: float | None = None
+    may_see: Callable[[str], bool] = _everything
 
 
 ANYBODY = Terms()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from time import perf_counter
 from typing import Any
@@ -17,9 +17,11 @@ from sarlens.errors import BadRequest, ModelNotFound, NoWorker, SarlensError, To
 from sarlens.inference import Inference
 from sarlens.prompts.applications import Application
 from sarlens.prompts.classify import classify, made_from_boxes
+from sarlens.prompts.context import context_of
 from sarlens.prompts.form import FREE, Form, form_of
 from sarlens.prompts.wording import Style, caption_prompt, question_prompt
 from sarlens.request import ImageRef, Place, Render, Terms
+from sarlens.stac import Acquisition
 from sarlens.workers.client import Reply
 
 PATH = "/v1/chat/completions"
@@ -57,12 +59,24 @@ def caption_task(style: Style) -> Task:
     return Task(prompt, Application.IMAGE_DESCRIPTION, prompt, FREE)
 
 
+def in_context(tasks: Sequence[Task], acquisition: Acquisition | None) -> tuple[Task, ...]:
+    """Tasks with a sentence before their words of how the image was taken.
+
+    Raises:
+        BadRequest: nobody has said how.
+    """
+    if acquisition is None:
+        raise BadRequest("context needs an image that is a STAC Item, which says how it was taken.", param="context")
+    said = context_of(acquisition)
+    return tuple(replace(task, prompt=f"{said} {task.prompt}".lstrip()) for task in tasks)
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """An image that a model can be asked about: it has been found and drawn.
 
     ``place`` and ``render`` lead to the picture again; ``id`` and ``parameters`` say which it is and how it was drawn.
-    Where ``version`` names one, no other version of the image will do.
+    Where ``version`` names one, no other version of the image will do. ``acquisition`` is what a STAC Item says of it.
     """
 
     model: str
@@ -72,6 +86,7 @@ class Subject:
     render: Render
     seconds: float
     version: str | None = None
+    acquisition: Acquisition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +120,9 @@ class Outcome:
     result: Finding | SarlensError
 
 
-async def examine(inference: Inference, model: str | None, place: Place, render: Render | None) -> Subject:
+async def examine(
+    inference: Inference, model: str | None, place: Place, render: Render | None, terms: Terms
+) -> Subject:
     """Find and draw an image, so that one that cannot be had fails before anything is asked.
 
     Raises:
@@ -114,13 +131,15 @@ async def examine(inference: Inference, model: str | None, place: Place, render:
     begun = perf_counter()
     model = inference.pool.resolve(model)
     size = inference.picture_size(model)
-    negative = await inference.pictures.find(place, render, size)
+    negative = await inference.pictures.find(place, render, size, terms)
     shown = negative.shown(await inference.pictures.draw(negative))
-    again, rendered = place, negative.render
-    if isinstance(place, bytes) or place.startswith("data:"):
+    again, rendered = negative.place, negative.render
+    if isinstance(again, bytes) or again.startswith("data:"):
         # Unpacking it for every question would hold it in memory as often as there are questions.
         again, rendered = shown.data, Render(size=negative.render.size)
-    return Subject(model, shown.id, negative.render.parameters(size), again, rendered, perf_counter() - begun)
+    seconds = perf_counter() - begun
+    drawn = negative.render.parameters(size)
+    return Subject(model, shown.id, drawn, again, rendered, seconds, acquisition=negative.acquisition)
 
 
 async def ask_all(

@@ -31,7 +31,7 @@ from sarlens.imagery.render import develop
 from sarlens.imagery.safe import annotation_places
 from sarlens.imagery.source import Blob, HeldBlob, Sources, content_version
 from sarlens.metrics import Metrics
-from sarlens.request import Calibration, Render, Window
+from sarlens.request import ANYBODY, Calibration, Render, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 GAINS: dict[Calibration, str] = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
@@ -242,15 +242,15 @@ async def test_a_product_in_a_bucket_is_calibrated() -> None:
         cache: ByteLRU[str, Any] = ByteLRU(2**20, weigh=lambda each: 1)
         pictures = Pictures(Sources({"s3": shelf}, Data(0)), cache, threads, Limits(), Metrics())
         with pytest.raises(CalibrationMissing, match="calibration-s1a-vv"):
-            await pictures.find(name, Render(calibration="sigma0"), 448)
+            await pictures.find(name, Render(calibration="sigma0"), 448, ANYBODY)
         shelf.objects[f"{folder}calibration-s1a-vv.xml"] = annotation("calibration", values="2 40")
         with pytest.raises(CalibrationMissing, match="noise-s1a-vv"):
-            await pictures.find(name, Render(calibration="sigma0"), 448)
+            await pictures.find(name, Render(calibration="sigma0"), 448, ANYBODY)
         shelf.objects[f"{folder}noise-s1a-vv.xml"] = annotation("noise")
-        plain = await pictures.show(name, None, 448)
-        calibrated = await pictures.show(name, Render(calibration="sigma0"), 448)
+        plain = await pictures.show(name, None, 448, ANYBODY)
+        calibrated = await pictures.show(name, Render(calibration="sigma0"), 448, ANYBODY)
         shelf.objects[f"{folder}noise-s1a-vv.xml"] = annotation("noise", values="9 9")
-        again = await pictures.find(name, Render(calibration="sigma0"), 448)
+        again = await pictures.find(name, Render(calibration="sigma0"), 448, ANYBODY)
     assert len({plain.id, calibrated.id, again.id}) == 3
     assert plain.data != calibrated.data
 

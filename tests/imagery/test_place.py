@@ -30,7 +30,7 @@ from sarlens.imagery.pictures import Pictures
 from sarlens.imagery.place import known_crs, window_of
 from sarlens.imagery.source import Sources
 from sarlens.metrics import Metrics
-from sarlens.request import Render, Window
+from sarlens.request import ANYBODY, Render, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 SIDE = 200
@@ -219,6 +219,8 @@ async def test_a_picture_has_one_id_however_its_window_is_asked_for() -> None:
         url = "data:;base64," + base64.b64encode(geotiff(pixels, **DEGREES)).decode()
         ring = polygon((10.02, 49.96), (10.02, 49.9), (10.05, 49.9), (10.05, 49.96))
         asks = [{"window": [20, 40, 30, 60]}, {"bbox": [10.02, 49.9, 10.05, 49.96]}, {"polygon": ring}]
-        negatives = await asyncio.gather(*(pictures.find(url, Render.model_validate(ask), 448) for ask in asks))
+        negatives = await asyncio.gather(
+            *(pictures.find(url, Render.model_validate(ask), 448, ANYBODY) for ask in asks)
+        )
     assert len({negative.id for negative in negatives}) == 1
     assert all(negative.render.window == (20, 40, 30, 60) for negative in negatives)

@@ -6,10 +6,9 @@ from yarl import URL
 
 from sarlens.errors import BadRequest
 from sarlens.imagery.s3_address import Address
-from sarlens.request import Place
 
 
-def plain_address(place: Place) -> str:
+def plain_address(place: str | bytes) -> str:
     """``s3://bucket/key`` with the key decoded, ``https://host/path`` without query and dots, or ``data:``.
 
     Raises:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sarlens.errors import BandMissing
 from sarlens.request import Band
 
-_POLARISATION = re.compile(r"(?<![A-Z0-9])(?:VV|VH|HH|HV|RH|RV|RR|RL|LL|LR|CH|CV)(?![A-Z0-9])")
+_POLARISATION = re.compile(r"(?<![A-Z0-9])(?:VV|VH|HH|HV|RH|RV|RR|RL|LL|LR|LH|LV|CH|CV)(?![A-Z0-9])")
 _PREFERRED = ("VV", "HH")
 _UNNAMED_PAIR = ("VV", "VH")
 

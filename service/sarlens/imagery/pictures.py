@@ -15,6 +15,7 @@ from sarlens.imagery.annotation import read_sentinel1
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import ByteLRU, SingleFlight
 from sarlens.imagery.decode import Layout, decode, lay_out, locate
+from sarlens.imagery.finder import Finder, Found
 from sarlens.imagery.identity import image_id
 from sarlens.imagery.raster import Picture, Raster
 from sarlens.imagery.reel import Reel, Strip
@@ -22,15 +23,17 @@ from sarlens.imagery.render import develop
 from sarlens.imagery.safe import annotation_places
 from sarlens.imagery.source import Blob, Sources
 from sarlens.metrics import Metrics
-from sarlens.request import Place, Render, Window
+from sarlens.request import Place, Render, Terms, Window
+from sarlens.stac import Acquisition
 
 
 @dataclass(frozen=True, slots=True)
 class Negative:
     """An image that has been found and not yet drawn: one version of it, and how it is to be rendered.
 
-    ``size`` is the longest side that the model sees; ``public`` says that anybody may fetch the image. ``annotation``
-    are the files beside the image that calibrate it: of calibration and of noise, where they are wanted.
+    ``size`` is the longest side that the model sees; ``public`` says that anybody may fetch the image. ``place`` is
+    where it is; where a STAC Item led to it, ``acquisition`` is what that says of it. ``annotation`` are the files
+    beside the image that calibrate it: of calibration and of noise, where they are wanted.
     """
 
     id: str
@@ -38,6 +41,8 @@ class Negative:
     render: Render
     size: int
     public: bool
+    place: str | bytes
+    acquisition: Acquisition | None = None
     annotation: tuple[Blob, Blob] | None = None
 
     @property
@@ -62,13 +67,16 @@ class Pictures:
         self, sources: Sources, cache: ByteLRU[str, Picture], threads: Executor, limits: Limits, metrics: Metrics
     ) -> None:
         self._sources = sources
+        self._finder = Finder(sources)
         self._cache = cache
         self._threads = threads
         self._limits = limits
         self._metrics = metrics
         self._flights: SingleFlight[str, Picture] = SingleFlight()
 
-    async def find(self, place: Place, render: Render | None, size: int, version: str | None = None) -> Negative:
+    async def find(
+        self, place: Place, render: Render | None, size: int, terms: Terms, version: str | None = None
+    ) -> Negative:
         """Find an image and settle its version, window and id, for a model that sees ``size`` pixels on the long side.
 
         A place on the map becomes the window that covers it, so that both ways of asking share an id.
@@ -77,23 +85,23 @@ class Pictures:
             SourceChanged: the image is no longer of the ``version`` that is wanted.
             SarlensError: the image cannot be had.
         """
-        render = render or Render()
         with self._metrics.stage("fetch"):
-            blob = await self._sources.open(place)
+            found = await self._finder.find(place, render or Render(), terms)
+            blob, render = found.blob, found.render
             if version is not None and blob.version != version:
                 raise SourceChanged(f"{blob.name} is another version now than the one that was asked about.")
-            annotation = await self._annotation(place, render)
+            annotation = await self._annotation(found.place, render)
         if render.on_map:
             loop = asyncio.get_running_loop()
             render = render.at(await loop.run_in_executor(self._threads, locate, blob, render, self._limits))
-        blobs = (blob, *(annotation or ()))
-        for each in blobs:
+        beside = annotation or ()
+        for each in (*found.opened, *beside):
             self._count(each, 0)
-        version = "\n".join(each.version for each in blobs)
-        public = self._sources.public(place)
-        return Negative(image_id(version, render, size), blob, render, size, public, annotation)
+        name = image_id("\n".join(each.version for each in (blob, *beside)), render, size)
+        public = self._sources.public(found.place)
+        return Negative(name, blob, render, size, public, found.place, found.acquisition, annotation)
 
-    async def _annotation(self, place: Place, render: Render) -> tuple[Blob, Blob] | None:
+    async def _annotation(self, place: str | bytes, render: Render) -> tuple[Blob, Blob] | None:
         """The annotation of calibration and noise beside an image, where it is wanted and the image has a place for it.
 
         Raises:
@@ -176,19 +184,19 @@ class Pictures:
         with self._metrics.stage("render"):
             return develop(raster, render, negative.size, calibrator)
 
-    async def lay_out(self, place: Place) -> tuple[Blob, Layout | None]:
+    async def lay_out(self, place: Place, render: Render, terms: Terms) -> tuple[Found, Layout | None]:
         """An image, how large it is and where it lies; None where it is no TIFF.
 
         Raises:
             SarlensError: the image cannot be had, or its header not be read.
         """
-        blob = await self._sources.open(place)
+        found = await self._finder.find(place, render, terms)
         loop = asyncio.get_running_loop()
-        return blob, await loop.run_in_executor(self._threads, lay_out, blob, self._limits)
+        return found, await loop.run_in_executor(self._threads, lay_out, found.blob, self._limits)
 
-    async def show(self, place: Place, render: Render | None, size: int) -> Shown:
+    async def show(self, place: Place, render: Render | None, size: int, terms: Terms) -> Shown:
         """The picture of an image, found and drawn; raises as both do."""
-        negative = await self.find(place, render, size)
+        negative = await self.find(place, render, size, terms)
         return negative.shown(await self.draw(negative))
 
     def _count(self, blob: Blob, before: int) -> None:

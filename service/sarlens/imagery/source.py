@@ -9,7 +9,6 @@ from typing import Protocol
 
 from sarlens.errors import SourceRefused
 from sarlens.imagery import blob
-from sarlens.request import Place
 
 
 class Blob(blob.Blob, Protocol):
@@ -89,11 +88,11 @@ class Sources:
         self._holder = holder
         self._public = frozenset(public)
 
-    def public(self, place: Place) -> bool:
+    def public(self, place: str | bytes) -> bool:
         """Whether anybody may fetch the image, without credentials."""
         return isinstance(place, str) and place.partition(":")[0].lower() in self._public
 
-    async def open(self, place: Place) -> Blob:
+    async def open(self, place: str | bytes) -> Blob:
         """Open an image where its scheme says that it is.
 
         Raises:

@@ -11,6 +11,7 @@ from sarlens.errors import BadRequest
 from sarlens.prompts.applications import Application
 from sarlens.prompts.wording import Style
 from sarlens.request import Place, Render
+from sarlens.stac import Item
 from sarlens.survey.commission import Commission, Enquiry, Output
 from sarlens.tasks import Sampling, Task, caption_task, question_task
 
@@ -19,13 +20,14 @@ Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 
 class Assignment(NamedTuple):
-    """What a body asks for: tasks about one image, put to a model."""
+    """What a body asks for: tasks about one image, put to a model, which may be told how the image was taken."""
 
     model: str | None
     place: Place
     render: Render | None
     tasks: Sequence[Task]
     sampling: Sampling
+    context: bool = False
 
 
 class _Body(BaseModel):
@@ -33,10 +35,22 @@ class _Body(BaseModel):
 
 
 class Image(_Body):
-    """An image and how to render it; a URL alone may stand for it."""
+    """An image and how to render it; a URL or a STAC Item alone may stand for it."""
 
-    url: Annotated[Url, Field(description="data:, https: or s3:// URL")]
+    url: Annotated[Url, Field(description="data:, https: or s3:// URL of an image, or of a STAC Item")] | None = None
+    item: Annotated[Item | None, Field(description="A STAC Item in place of a URL")] = None
     sar: Render | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Image:
+        if (self.url is None) == (self.item is None):
+            raise ValueError("an image has either a url or an item")
+        return self
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return self.item or self.url or ""
 
 
 class Question(_Body):
@@ -60,12 +74,19 @@ def _in(field: str) -> BeforeValidator:
     return BeforeValidator(wrapped, json_schema_input_type=str | dict[str, Any])
 
 
-OneImage = Annotated[Image, _in("url")]
+def _bare_item(value: Any) -> Any:
+    return {"item": value} if isinstance(value, dict) and value.get("type") == "Feature" else value
+
+
+OneImage = Annotated[Image, _in("url"), BeforeValidator(_bare_item)]
 OneQuestion = Annotated[Question, _in("question")]
 
 
 class VqaBody(_Body):
-    """Questions about one image. Without ``seed`` and with ``temperature`` 0 equal questions get equal answers."""
+    """Questions about one image. Without ``seed`` and with ``temperature`` 0 equal questions get equal answers.
+
+    With ``context`` the model is told how the image was taken, as its STAC Item says; it was trained without.
+    """
 
     model: str | None = None
     image: OneImage
@@ -73,34 +94,37 @@ class VqaBody(_Body):
     max_tokens: Annotated[int, Field(ge=1, le=65_536)] = 128
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    context: bool = False
 
     @property
     def assignment(self) -> Assignment:
         """The questions as they are put to the model."""
         tasks = [question_task(asked.question, asked.application, asked.id) for asked in self.questions]
         sampling = Sampling(self.max_tokens, self.temperature, self.seed)
-        return Assignment(self.model, self.image.url, self.image.sar, tasks, sampling)
+        return Assignment(self.model, self.image.place, self.image.sar, tasks, sampling, self.context)
 
 
 class CaptionBody(_Body):
-    """A wish for a caption of one image."""
+    """A wish for a caption of one image; ``context`` as for questions."""
 
     model: str | None = None
     image: OneImage
     style: Style = "concise"
+    context: bool = False
 
     @property
     def assignment(self) -> Assignment:
         """The wish as it is put to the model: for the likeliest words, as many as a caption of the style can need."""
         sampling = Sampling(128 if self.style == "concise" else 512)
-        return Assignment(self.model, self.image.url, self.image.sar, [caption_task(self.style)], sampling)
+        tasks = [caption_task(self.style)]
+        return Assignment(self.model, self.image.place, self.image.sar, tasks, sampling, self.context)
 
 
 class SurveyBody(_Body):
     """Questions about every tile of a scene, or of the part that ``sar`` names by window, bbox or polygon.
 
     ``tile`` and ``overlap`` are in pixels of the full resolution. ``output`` is an ``s3://`` URL under which the
-    result is written in ``format`` as well.
+    result is written in ``format`` as well. ``context`` is as for questions about one image.
     """
 
     model: str | None = None
@@ -111,6 +135,7 @@ class SurveyBody(_Body):
     max_tokens: Annotated[int, Field(ge=1, le=65_536)] = 128
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    context: bool = False
     output: Annotated[str, Field(pattern=r"^s3://[^/]+/.+$", max_length=2000)] | None = None
     format: Output = "geojson"
 
@@ -125,7 +150,7 @@ class SurveyBody(_Body):
         """What is to be done."""
         return Commission(
             model=self.model,
-            url=lasting(self.image.url),
+            url=lasting(self.image.place),
             render=self.image.sar or Render(),
             enquiries=tuple(Enquiry(**each.model_dump()) for each in self.questions),
             tile=self.tile,
@@ -135,18 +160,19 @@ class SurveyBody(_Body):
             seed=self.seed,
             output=self.output,
             format=self.format,
+            context=self.context,
         )
 
 
-def lasting(url: str) -> str:
-    """The URL of an image that a job can come back to.
+def lasting(place: Place) -> str | Item:
+    """The place of an image that a job can come back to.
 
     Raises:
         BadRequest: the image came with the request.
     """
-    if url.partition(":")[0].lower() == "data":
+    if isinstance(place, bytes) or (isinstance(place, str) and place.partition(":")[0].lower() == "data"):
         raise BadRequest("A job reads its image again and again: name it by an s3:// or https: URL.", param="image")
-    return url
+    return place
 
 
 Body = TypeVar("Body", bound=BaseModel)

@@ -30,8 +30,8 @@ class Caller(NamedTuple):
     @classmethod
     def known(cls, key: Key | None, request_id: str, deadline: float | None) -> Caller:
         """A caller with a key, or anybody."""
-        salt, priority = (key.name, key.priority) if key else ("", 0)
-        return cls(key, Terms(salt, priority, deadline), request_id)
+        terms = Terms(key.name, key.priority, deadline, key.may_see) if key else Terms(deadline=deadline)
+        return cls(key, terms, request_id)
 
 
 class CallerGone(Exception):

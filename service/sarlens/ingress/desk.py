@@ -139,7 +139,7 @@ class Desk:
 
     async def _typed(self, model: str, inquiry: Inquiry, options: Options, caller: Caller) -> Outputs:
         task = question_task(inquiry.words, options.application)
-        subject = await examine(self._inference, model, inquiry.image or "", options.render)
+        subject = await examine(self._inference, model, inquiry.image or "", options.render, caller.terms)
         asked = ask_all(self._inference, subject, [task], options.sampling, caller.request_id, caller.terms)
         (outcome,) = [each async for each in asked]
         if isinstance(outcome.result, SarlensError):

@@ -9,6 +9,7 @@ from sarlens.admission.quota import Quotas
 from sarlens.errors import NotAllowed, Unauthenticated
 from sarlens.imagery.address import plain_address
 from sarlens.request import Place
+from sarlens.stac import Item
 
 _BEARER = b"bearer "
 
@@ -67,7 +68,7 @@ class Door:
             await self._quotas.take(key, 1)
 
     def look(self, key: Key | None, places: Sequence[Place]) -> None:
-        """Refuse images that a key does not open.
+        """Refuse images that a key does not open. Of a STAC Item that is when its asset is chosen.
 
         Raises:
             NotAllowed: one of them.
@@ -75,7 +76,7 @@ class Door:
         """
         if key is None or key.images is None:
             return
-        if not all(key.may_see(plain_address(place)) for place in places):
+        if not all(isinstance(place, Item) or key.may_see(plain_address(place)) for place in places):
             raise NotAllowed("This API key does not open an image of the request.", param="image_url")
 
     async def charge(self, key: Key | None, tokens: int) -> None:

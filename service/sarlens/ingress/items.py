@@ -16,7 +16,7 @@ from sarlens.ingress.door import Door
 from sarlens.ingress.replies import error_object
 from sarlens.ingress.tally import Tally
 from sarlens.metrics import Metrics
-from sarlens.tasks import Outcome, Subject, Task, ask_all, examine
+from sarlens.tasks import Outcome, Subject, Task, ask_all, examine, in_context
 
 Item = dict[str, Any]
 
@@ -37,7 +37,9 @@ class Items:
         """
         model = self._inference.pool.resolve(asked.model)
         await self._door.admit(caller.key, model, [asked.place], len(asked.tasks))
-        subject = await examine(self._inference, asked.model, asked.place, asked.render)
+        subject = await examine(self._inference, asked.model, asked.place, asked.render, caller.terms)
+        if asked.context:
+            asked = asked._replace(tasks=in_context(asked.tasks, subject.acquisition))
         return self._answers(caller, asked, subject, arrived)
 
     async def _answers(
@@ -68,6 +70,8 @@ def _item(outcome: Outcome, task: Task, subject: Subject, request_id: str) -> It
     calibration = drawn["calibration"]
     item["image"] = {"id": subject.id, "window": drawn.pop("window"), "render": drawn}
     item["image"]["radiometry"] = "relative" if calibration == "none" else calibration
+    if subject.acquisition is not None:
+        item["image"]["acquisition"] = subject.acquisition.document
     item["timings"] = {"total_ms": 0.0, "picture_ms": _milliseconds(subject.seconds)}
     if task.id is None:
         del item["id"]

@@ -25,6 +25,7 @@ def picture_router(inference: Inference, door: Door) -> APIRouter:
         bbox: Annotated[str | None, Query(description="west,south,east,north")] = None,
         bbox_crs: Annotated[str | None, Query(description="CRS of the bbox, such as EPSG:32631; else CRS84")] = None,
         polygon: Annotated[str | None, Query(description="A GeoJSON Polygon in longitude and latitude")] = None,
+        asset: Annotated[str | None, Query(description="Key of an asset, where the image is a STAC Item")] = None,
         bands: Annotated[str | None, Query(description="Names or numbers, such as VV or 1,2")] = None,
         preset: Preset | None = None,
         filter: Filter | None = None,  # noqa: A002  the name of the field in ``sar``
@@ -34,12 +35,14 @@ def picture_router(inference: Inference, door: Door) -> APIRouter:
         size: Annotated[str | None, Query(description="Longest side in pixels")] = None,
     ) -> Response:
         """An image of a bucket or a web server, rendered as a model sees it; fields as in the ``sar`` object."""
-        fields = {"window": window, "bands": bands, "preset": preset, "filter": filter}
+        fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration}
         fields |= {"scale": scale, "stretch": stretch, "size": size}
         sar = sar_from_text({name: text for name, text in fields.items() if text is not None})
-        await door.see(request.scope["sarlens.caller"].key, url)
-        shown = await inference.pictures.show(url, parse_render(sar, "sar"), inference.picture_size(model))
+        caller = request.scope["sarlens.caller"]
+        await door.see(caller.key, url)
+        render, side = parse_render(sar, "sar"), inference.picture_size(model)
+        shown = await inference.pictures.show(url, render, side, caller.terms)
         headers = {"ETag": f'"{shown.id}"', "Cache-Control": "no-cache"}
         return Response(shown.data, media_type=shown.media_type, headers=headers)
 

@@ -68,6 +68,7 @@ def _common(request: pb.VqaRequest | pb.CaptionRequest) -> dict[str, Any]:
     given: dict[str, Any] = {"image": {"url": url}}
     if image.HasField("render"):
         given["image"]["sar"] = _render(image.render)
+    given["context"] = request.context
     return given | ({"model": request.model} if request.model else {})
 
 
@@ -77,7 +78,7 @@ def _with_bytes(asked: Assignment, image: pb.Image) -> Assignment:
 
 def _render(given: pb.Render) -> dict[str, Any]:
     """The ``sar`` object that says the same."""
-    sar = _given(given, "size")
+    sar = _given(given, "size", "asset")
     for name in ("preset", "filter", "scale", "calibration"):
         sar |= _chosen(given, name)
     if given.HasField("window"):
@@ -125,6 +126,8 @@ def _answer(item: Item) -> pb.Answer:
         model=item["model"],
         image_id=item["image"]["id"],
     )
+    if "acquisition" in item["image"]:
+        answer.acquisition.MergeFrom(pb.Acquisition(**item["image"]["acquisition"]))
     if "error" in item:
         answer.error.code, answer.error.message = item["error"]["code"], item["error"]["message"]
         return answer

@@ -18,6 +18,11 @@ class DoorTill:
         self._pool = pool
         self._metrics = metrics
 
+    def terms(self, owner: str) -> Terms:
+        """The terms on which an owner is served; raises Unauthenticated where the owner's key is gone."""
+        key = self._door.key_named(owner)
+        return Terms(key.name, key.priority + 1, may_see=key.may_see) if key else Terms("", 1)
+
     async def admit(self, owner: str, model: str, place: str, requests: int) -> Terms:
         """The terms on which requests of an owner are served now.
 
@@ -25,9 +30,8 @@ class DoorTill:
             QuotaExceeded: not yet.
             Unauthenticated, NotAllowed: the owner's key is gone, or opens this no longer.
         """
-        key = self._door.key_named(owner)
-        await self._door.admit(key, model, [place], requests)
-        return Terms(key.name, key.priority + 1) if key else Terms("", 1)
+        await self._door.admit(self._door.key_named(owner), model, [place], requests)
+        return self.terms(owner)
 
     async def charge(self, owner: str, model: str, finding: Finding) -> None:
         """Count what an answer has cost."""

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sarlens.prompts.applications import Application
 from sarlens.prompts.wording import Style
 from sarlens.request import Render
+from sarlens.stac import Acquisition, Item
 from sarlens.survey.grid import Grid
-from sarlens.tasks import Sampling, Task, caption_task, question_task
+from sarlens.tasks import Sampling, Task, caption_task, in_context, question_task
 
 Output = Literal["geojson", "gpkg", "parquet"]
 
@@ -29,13 +30,15 @@ class Commission(BaseModel):
     """Questions, or a wish for a caption, about tiles of an image; without a ``tile`` about one window of it.
 
     ``render`` says how tiles are drawn; its window, bbox or polygon is the part of the image that is wanted.
+    ``url`` may be a STAC Item, or lead to one, until it is settled which asset is meant; what the Item says is then the
+    ``acquisition``, and the Item is not needed any more. With ``context`` models are told of it.
     ``output`` is where the result is written as well; ``document`` wraps it as OGC API Processes does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
-    url: str
+    url: str | Item
     render: Render = Render()
     enquiries: tuple[Enquiry, ...] = ()
     caption: Style | None = None
@@ -47,6 +50,8 @@ class Commission(BaseModel):
     output: str | None = None
     format: Output = "geojson"
     document: bool = False
+    context: bool = False
+    acquisition: Acquisition | None = None
 
     @property
     def grid(self) -> Grid | None:
@@ -57,7 +62,13 @@ class Commission(BaseModel):
     def tasks(self) -> tuple[Task, ...]:
         """What a model is asked."""
         asked = tuple(question_task(each.question, each.application, each.id) for each in self.enquiries)
-        return asked if self.caption is None else (*asked, caption_task(self.caption))
+        asked = asked if self.caption is None else (*asked, caption_task(self.caption))
+        return in_context(asked, self.acquisition) if self.context else asked
+
+    def settled(self, url: str, render: Render, acquisition: Acquisition | None) -> Commission:
+        """The same for the image that has been found."""
+        known = acquisition or self.acquisition
+        return self.model_copy(update={"url": url, "render": render, "acquisition": known})
 
     @property
     def sampling(self) -> Sampling:

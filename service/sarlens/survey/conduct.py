@@ -27,7 +27,7 @@ from sarlens.errors import (
 from sarlens.imagery.reel import Reel
 from sarlens.inference import Inference
 from sarlens.metrics import Metrics
-from sarlens.request import Terms
+from sarlens.request import ANYBODY, Terms
 from sarlens.survey.commission import Commission
 from sarlens.survey.features import feature_of
 from sarlens.survey.job import Job, Status
@@ -47,6 +47,9 @@ Asked = tuple[int, Task]
 
 class Till(Protocol):
     """Where the work of a job is put on its owner's account."""
+
+    def terms(self, owner: str) -> Terms:
+        """The terms on which an owner is served; raises Unauthenticated where the owner's key is gone."""
 
     async def admit(self, owner: str, model: str, place: str, requests: int) -> Terms:
         """The terms on which requests are served now.
@@ -83,18 +86,21 @@ class Conductor:
         self._pace = pace
         self._metrics = metrics
 
-    async def plan(self, commission: Commission) -> Plan:
-        """What there is to do.
+    async def plan(self, commission: Commission, owner: str) -> Plan:
+        """What there is to do; of a STAC Item it is settled which asset is meant.
 
         Raises:
             SarlensError: no worker serves the model, the image cannot be had, or it has no such tiles.
         """
         model = self._inference.pool.resolve(commission.model)
-        blob, layout = await self._inference.pictures.lay_out(commission.url)
+        terms = self._till.terms(owner)
+        found, layout = await self._inference.pictures.lay_out(commission.url, commission.render, terms)
+        commission = commission.settled(str(found.place), found.render, found.acquisition)
         tiles = await asyncio.to_thread(tiles_of, layout, commission, self._pace.tiles)
         size = self._inference.picture_size(model)
         place = layout.place if layout else None
-        plan = Plan(blob.name, blob.version, model, size, place, commission.render.whole, tiles, commission)
+        name, version = found.blob.name, found.blob.version
+        plan = Plan(name, version, model, size, place, commission.render.whole, tiles, commission)
         plan.check()
         return plan
 
@@ -105,7 +111,7 @@ class Conductor:
             Suspended: ``stopping`` was set, and what was under way has been finished.
             SarlensError: it cannot be done; what has been done is kept.
         """
-        plan = await self._patiently(lambda: self.plan(Commission.model_validate_json(job.request)))
+        plan = await self._patiently(lambda: self.plan(Commission.model_validate_json(job.request), job.owner))
         if job.version not in {None, plan.version}:
             raise SourceChanged(f"{plan.name} is version {plan.version} now, and the survey is of {job.version}.")
         await self._store.change(
@@ -176,7 +182,7 @@ class _Survey:
         if len(tiles) < 2 or self._plan.place is None:
             return None
         pictures, plan = self._inference.pictures, self._plan
-        negative = await pictures.find(plan.commission.url, plan.at(tiles[0]), plan.size, plan.version)
+        negative = await pictures.find(plan.url, plan.at(tiles[0]), plan.size, ANYBODY, plan.version)
         return await stack.enter_async_context(pictures.reel(negative))
 
     async def _strips(self, reel: Reel | None, tiles: Sequence[int]) -> list[list[int]]:
@@ -193,7 +199,7 @@ class _Survey:
         pictures, plan = self._inference.pictures, self._plan
         find = pictures.find
         found = await asyncio.gather(
-            *(find(plan.commission.url, plan.at(tile), plan.size, plan.version) for tile in strip)
+            *(find(plan.url, plan.at(tile), plan.size, ANYBODY, plan.version) for tile in strip)
         )
         blank = await pictures.draw_together(reel, found)
         return {tile for tile, negative in zip(strip, found, strict=True) if negative.id in blank}
@@ -233,10 +239,10 @@ class _Survey:
 
     async def _ask(self, tile: int, tasks: Sequence[Asked]) -> dict[int, Result]:
         plan, owner = self._plan, self._job.owner
-        subject = Subject(plan.model, "", {}, plan.commission.url, plan.at(tile), 0.0, plan.version)
+        subject = Subject(plan.model, "", {}, plan.url, plan.at(tile), 0.0, plan.version)
         results: dict[int, Result] = {}
         try:
-            terms = await self._till.admit(owner, plan.model, plan.commission.url, len(tasks))
+            terms = await self._till.admit(owner, plan.model, plan.url, len(tasks))
             outcomes = ask_all(
                 self._inference,
                 subject,

@@ -23,6 +23,7 @@ MEDIA_TYPES: dict[Output, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 _PAGE = 1000
+_TIMES = {"answered_at", "datetime", "start_datetime", "end_datetime"}
 
 
 class Sink(Protocol):
@@ -134,6 +135,8 @@ def convert(features: Path, kind: Output) -> Path:
     # A column has one type: values of several kinds of questions are told apart by their texts.
     if "value" in frame and len({type(value) for value in frame["value"] if value is not None}) > 1:
         frame["value"] = frame["value"].map(lambda value: None if value is None else str(value))
+    for name in _TIMES & set(frame):
+        frame[name] = frame[name].astype("datetime64[ms, UTC]")
     out = features.with_suffix(f".{kind}")
     try:
         if kind == "gpkg":

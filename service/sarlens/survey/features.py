@@ -39,6 +39,8 @@ def feature_of(
     ):
         properties["boxes"] = boxes
     properties |= {"model": plan.model, "answered_at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    if plan.commission.acquisition is not None:
+        properties |= plan.commission.acquisition.columns
     properties |= {"image": plan.name, "image_version": plan.version, "survey": job}
     feature = {"type": "Feature", "id": f"{job}.{tile}.{number}", "geometry": geometry, "properties": properties}
     return feature, bounds

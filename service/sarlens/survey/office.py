@@ -67,8 +67,8 @@ class Office:
             SarlensError: it cannot be done, and why.
         """
         self._delivery.check(commission)
-        plan = await self._conductor.plan(commission)
-        job = Job(process, owner, commission.model_dump_json(exclude_defaults=True))
+        plan = await self._conductor.plan(commission, owner)
+        job = Job(process, owner, plan.commission.model_dump_json(exclude_defaults=True))
         return await self.take(replace(job, version=plan.version, model=plan.model, tiles=len(plan.tiles)))
 
     async def take(self, job: Job) -> Job:

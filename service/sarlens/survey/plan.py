@@ -42,6 +42,11 @@ class Plan:
     tiles: tuple[Window | None, ...]
     commission: Commission
 
+    @property
+    def url(self) -> str:
+        """Where the image is: the commission is settled."""
+        return str(self.commission.url)
+
     def at(self, tile: int) -> Render:
         """How a tile is drawn."""
         window = self.tiles[tile]

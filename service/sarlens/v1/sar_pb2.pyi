@@ -90,7 +90,7 @@ class Image(_message.Message):
     def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
 
 class Render(_message.Message):
-    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration")
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +101,7 @@ class Render(_message.Message):
     BBOX_FIELD_NUMBER: _ClassVar[int]
     POLYGON_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
     window: Window
     bands: _containers.RepeatedCompositeFieldContainer[Band]
     preset: Preset
@@ -111,7 +112,8 @@ class Render(_message.Message):
     bbox: BoundingBox
     polygon: str
     calibration: Calibration
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ...) -> None: ...
+    asset: str
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ...) -> None: ...
 
 class BoundingBox(_message.Message):
     __slots__ = ("west", "south", "east", "north", "crs")
@@ -166,20 +168,22 @@ class Question(_message.Message):
     def __init__(self, question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., id: _Optional[str] = ...) -> None: ...
 
 class VqaRequest(_message.Message):
-    __slots__ = ("model", "image", "questions", "max_tokens", "temperature", "seed")
+    __slots__ = ("model", "image", "questions", "max_tokens", "temperature", "seed", "context")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     model: str
     image: Image
     questions: _containers.RepeatedCompositeFieldContainer[Question]
     max_tokens: int
     temperature: float
     seed: int
-    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+    context: bool
+    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., context: _Optional[bool] = ...) -> None: ...
 
 class VqaResponse(_message.Message):
     __slots__ = ("answers",)
@@ -188,14 +192,16 @@ class VqaResponse(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ...) -> None: ...
 
 class CaptionRequest(_message.Message):
-    __slots__ = ("model", "image", "style")
+    __slots__ = ("model", "image", "style", "context")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     STYLE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     model: str
     image: Image
     style: Style
-    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., style: _Optional[_Union[Style, str]] = ...) -> None: ...
+    context: bool
+    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., style: _Optional[_Union[Style, str]] = ..., context: _Optional[bool] = ...) -> None: ...
 
 class CaptionResponse(_message.Message):
     __slots__ = ("answer",)
@@ -204,7 +210,7 @@ class CaptionResponse(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("index", "id", "question", "application", "model", "image_id", "finding", "error")
+    __slots__ = ("index", "id", "question", "application", "model", "image_id", "finding", "error", "acquisition")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +219,7 @@ class Answer(_message.Message):
     IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
     FINDING_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    ACQUISITION_FIELD_NUMBER: _ClassVar[int]
     index: int
     id: str
     question: str
@@ -221,7 +228,42 @@ class Answer(_message.Message):
     image_id: str
     finding: Finding
     error: Error
-    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., model: _Optional[str] = ..., image_id: _Optional[str] = ..., finding: _Optional[_Union[Finding, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    acquisition: Acquisition
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., model: _Optional[str] = ..., image_id: _Optional[str] = ..., finding: _Optional[_Union[Finding, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., acquisition: _Optional[_Union[Acquisition, _Mapping]] = ...) -> None: ...
+
+class Acquisition(_message.Message):
+    __slots__ = ("item", "asset", "datetime", "start_datetime", "end_datetime", "platform", "constellation", "instrument_mode", "frequency_band", "polarizations", "product_type", "orbit_state", "relative_orbit", "pixel_spacing_range", "pixel_spacing_azimuth")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    DATETIME_FIELD_NUMBER: _ClassVar[int]
+    START_DATETIME_FIELD_NUMBER: _ClassVar[int]
+    END_DATETIME_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    CONSTELLATION_FIELD_NUMBER: _ClassVar[int]
+    INSTRUMENT_MODE_FIELD_NUMBER: _ClassVar[int]
+    FREQUENCY_BAND_FIELD_NUMBER: _ClassVar[int]
+    POLARIZATIONS_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ORBIT_STATE_FIELD_NUMBER: _ClassVar[int]
+    RELATIVE_ORBIT_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_SPACING_RANGE_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_SPACING_AZIMUTH_FIELD_NUMBER: _ClassVar[int]
+    item: str
+    asset: str
+    datetime: str
+    start_datetime: str
+    end_datetime: str
+    platform: str
+    constellation: str
+    instrument_mode: str
+    frequency_band: str
+    polarizations: _containers.RepeatedScalarFieldContainer[str]
+    product_type: str
+    orbit_state: str
+    relative_orbit: int
+    pixel_spacing_range: float
+    pixel_spacing_azimuth: float
+    def __init__(self, item: _Optional[str] = ..., asset: _Optional[str] = ..., datetime: _Optional[str] = ..., start_datetime: _Optional[str] = ..., end_datetime: _Optional[str] = ..., platform: _Optional[str] = ..., constellation: _Optional[str] = ..., instrument_mode: _Optional[str] = ..., frequency_band: _Optional[str] = ..., polarizations: _Optional[_Iterable[str]] = ..., product_type: _Optional[str] = ..., orbit_state: _Optional[str] = ..., relative_orbit: _Optional[int] = ..., pixel_spacing_range: _Optional[float] = ..., pixel_spacing_azimuth: _Optional[float] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("text", "value", "usage", "total_ms")

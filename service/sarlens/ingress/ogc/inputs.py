@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from sarlens.ingress.bodies import Words, lasting
 from sarlens.prompts.wording import Style
 from sarlens.request import Band, Bound, Calibration, Coordinate, Filter, Polygon, Render
+from sarlens.stac import Item, Key
 from sarlens.survey.commission import Commission, Enquiry
 
+Url = Annotated[str, Field(min_length=1, max_length=4000)]
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 
@@ -49,9 +51,10 @@ class Inputs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: Annotated[
-        str,
-        Field(min_length=1, max_length=4000, description="s3:// or https: URL of an image, or an object with href."),
-        BeforeValidator(_place, json_schema_input_type=str | dict[str, str]),
+        Annotated[Url, Tag("url")] | Annotated[Item, Tag("item")],
+        Discriminator(lambda value: "url" if isinstance(value, str) else "item"),
+        Field(description="s3:// or https: URL of an image or a STAC Item, an object with href, or a STAC Item."),
+        BeforeValidator(_place, json_schema_input_type=str | dict[str, Any]),
     ]
     model: Annotated[str | None, Field(description="Model to ask; may be left out where one is served.")] = None
     window: Annotated[
@@ -59,11 +62,15 @@ class Inputs(BaseModel):
     ] = None
     bbox: Annotated[Box | None, Field(description="Part of it on the map.")] = None
     polygon: Annotated[Polygon | None, Field(description="Part of it as a GeoJSON Polygon.")] = None
+    asset: Annotated[Key | None, Field(description="Key of an asset, where the image is a STAC Item.")] = None
     bands: Annotated[
         tuple[Band, ...] | None, Field(min_length=1, max_length=3, description="One to three bands, such as VV.")
     ] = None
     filter: Annotated[Filter | None, Field(description="Speckle filter.")] = None
     calibration: Annotated[Calibration, Field(description="Backscatter coefficient that is shown.")] = "none"
+    context: Annotated[bool, Field(description="Tell the model how the image was taken, as its STAC Item says.")] = (
+        False
+    )
 
     def commission(self) -> Commission:
         """What is to be done.
@@ -74,6 +81,7 @@ class Inputs(BaseModel):
         """
         render: dict[str, Any] = {
             "window": self.window,
+            "asset": self.asset,
             "bands": self.bands,
             "filter": self.filter,
             "calibration": self.calibration,
@@ -83,7 +91,8 @@ class Inputs(BaseModel):
         if self.polygon is not None:
             render |= {"polygon": self.polygon}
         drawn = Render.model_validate(render)
-        return Commission(model=self.model, url=lasting(self.image), render=drawn, **self._asked())
+        given = {"model": self.model, "url": lasting(self.image), "render": drawn, "context": self.context}
+        return Commission(**given, **self._asked())
 
     def _asked(self) -> dict[str, Any]:
         return {}

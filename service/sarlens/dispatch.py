@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 from time import perf_counter
+from urllib.parse import urlsplit
 
+from sarlens import tracing
 from sarlens.call import Call
 from sarlens.errors import NoWorker, SarlensError, Timeout, WorkerFailed
+from sarlens.log import note_worker
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Candidate, Router
+from sarlens.tracing import Span
 from sarlens.workers.breaker import RetryBudget
 from sarlens.workers.client import Reply
 from sarlens.workers.hedge import hedged
@@ -23,18 +27,20 @@ _STREAMED_ERROR = b'data: {"error"'
 class Answer:
     """An answer that has begun, and what has to be closed when it is over."""
 
-    __slots__ = ("_burden", "_metrics", "_sent", "reply")
+    __slots__ = ("_burden", "_metrics", "_sent", "_span", "reply")
 
-    def __init__(self, reply: Reply, burden: Burden, sent: float, metrics: Metrics) -> None:
+    def __init__(self, reply: Reply, burden: Burden, sent: float, span: Span, metrics: Metrics) -> None:
         self.reply = reply
         self._burden = burden
         self._sent = sent
+        self._span = span
         self._metrics = metrics
 
     def close(self) -> None:
         """Be done with it; before its end, this aborts the generation."""
         self.reply.close()
         self._burden.lay_down()
+        self._span.end()
         self._metrics.stages.labels("worker").observe(perf_counter() - self._sent)
 
     async def discard(self) -> None:
@@ -45,11 +51,12 @@ class Answer:
 class _Judged:
     """A stream that tells what to think of its worker when it ends."""
 
-    __slots__ = ("_reply", "_worker", "content_type", "first", "status", "streams")
+    __slots__ = ("_reply", "_span", "_worker", "content_type", "first", "status", "streams")
 
-    def __init__(self, reply: Reply, worker: Worker) -> None:
+    def __init__(self, reply: Reply, worker: Worker, span: Span) -> None:
         self._reply = reply
         self._worker = worker
+        self._span = span
         self.status = reply.status
         self.content_type = reply.content_type
         self.streams = reply.streams
@@ -61,6 +68,7 @@ class _Judged:
             async for chunk in self._reply.chunks():
                 yield chunk
         except (WorkerFailed, Timeout) as error:
+            self._span.fail(error)
             self._worker.judge(error)
             raise
         self._worker.judge(None)
@@ -172,36 +180,54 @@ class Dispatcher:
         burden = worker.carry(call.ids, call.pixels_for(worker))
         sent = perf_counter()
         try:
-            reply = await self._send(worker, call, held)
+            reply, span = await self._send(worker, call, held)
             if held and _doubtful(reply):
                 # It has forgotten them, or something else is wrong; with all the data it can only be the latter.
                 reply.close()
+                span.end()
                 worker.residency.forget(held)
                 self._metrics.pictures_sent.labels("missed").inc(len(held))
-                reply = await self._send(worker, call, frozenset())
+                reply, span = await self._send(worker, call, frozenset())
         except BaseException:
             burden.lay_down()
             raise
         burden.processed()
+        note_worker(worker.client.url)
         if not _doubtful(reply):
             worker.residency.learn(call.ids)
         if reply.streams and not _fails(reply):
-            reply = _Judged(reply, worker)
+            reply = _Judged(reply, worker, span)
         else:
             worker.judge(WorkerFailed("It answers with errors.") if _fails(reply) else None)
-        return Answer(reply, burden, sent, self._metrics)
+        return Answer(reply, burden, sent, span, self._metrics)
 
-    async def _send(self, worker: Worker, call: Call, held: frozenset[str]) -> Reply:
+    async def _send(self, worker: Worker, call: Call, held: frozenset[str]) -> tuple[Reply, Span]:
+        """A worker's answer that has begun, and the span that ends with it."""
         body = await call.body(held)
+        span = _span(worker, call)
         try:
-            reply = await worker.client.send(call.path, body, call.request_id, stream=call.stream)
-        except (WorkerFailed, Timeout) as error:
-            worker.judge(error)
+            reply = await worker.client.send(call.path, body, call.request_id, span.headers, stream=call.stream)
+        except BaseException as error:
+            span.fail(error)
+            span.end()
+            if isinstance(error, WorkerFailed | Timeout):
+                worker.judge(error)
             raise
+        span.set({"http.response.status_code": reply.status})
         if call.ids:
             self._metrics.pictures_sent.labels("id").inc(len(held))
             self._metrics.pictures_sent.labels("data").inc(len(call.ids) - len(held))
-        return reply
+        return reply, span
+
+
+def _span(worker: Worker, call: Call) -> Span:
+    """The span of one request to a worker, as the semantic conventions describe it."""
+    span = tracing.here().child("worker", asks=True)
+    if span.recording:
+        address = urlsplit(worker.client.url)
+        span.set({"server.address": address.hostname or "", "server.port": address.port or 80})
+        span.set({"sarlens.request_id": call.request_id, "sarlens.pictures": len(call.ids)})
+    return span
 
 
 def _doubtful(reply: Reply) -> bool:

@@ -13,6 +13,7 @@ from sarlens.call import Call
 from sarlens.chat import Ask
 from sarlens.dispatch import Dispatcher
 from sarlens.imagery.pictures import Negative, Pictures
+from sarlens.log import note_model
 from sarlens.workers.client import Reply
 from sarlens.workers.pool import Pool
 
@@ -47,6 +48,7 @@ class Inference:
             SarlensError: naming what stood in the way, from an image to the last worker tried.
         """
         model = self.pool.resolve(ask.model)
+        note_model(model)
         size = self.picture_size(model)
         pixels = sum(((ref.render and ref.render.size) or size) ** 2 for ref in ask.images)
         await self._gate.enter(ask.terms, pixels)

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from sarlens import tracing
+
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Variable that prometheus_client reads when it is imported: where processes keep their figures for each other."""
 
@@ -22,6 +24,13 @@ _SECONDS = (
 )  # fmt: skip
 
 
+class _Timed(Histogram):
+    """A histogram that shows, in each bucket, the trace of the last observation that was recorded."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        super().observe(amount, exemplar or tracing.here().ids or None)
+
+
 class Metrics:
     """The instruments of one gateway, in a registry of its own."""
 
@@ -29,7 +38,7 @@ class Metrics:
         self.registry = CollectorRegistry()
 
         def histogram(name: str, text: str, label: str) -> Histogram:
-            return Histogram(name, text, [label], buckets=_SECONDS, registry=self.registry)
+            return _Timed(name, text, [label], buckets=_SECONDS, registry=self.registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=self.registry)
@@ -68,13 +77,14 @@ class Metrics:
         )
 
     @contextmanager
-    def stage(self, stage: Stage) -> Iterator[None]:
-        """Time a stage, also when it fails."""
+    def stage(self, stage: Stage) -> Iterator[tracing.Span]:
+        """Time a stage, also when it fails; it is a span of the trace too."""
         start = perf_counter()
-        try:
-            yield
-        finally:
-            self.stages.labels(stage).observe(perf_counter() - start)
+        with tracing.span(stage) as span:
+            try:
+                yield span
+            finally:
+                self.stages.labels(stage).observe(perf_counter() - start)
 
     def forget_worker(self, url: str) -> None:
         """Show a worker no longer that has left."""

@@ -26,8 +26,15 @@ def _workers(place: str) -> str:
     return place
 
 
+def _collector(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("a collector has a base URL such as http://collector:4318")
+    return base_url(url).removesuffix("/v1/traces")
+
+
 HttpUrl = Annotated[str, AfterValidator(base_url)]
 Workers = Annotated[str, AfterValidator(_workers)]
+Collector = Annotated[str, AfterValidator(_collector)]
 
 
 class _Group(BaseModel):
@@ -224,6 +231,21 @@ class SurveySettings(_Group):
         return f"sqlite:///{Path(state, 'sarlens', 'jobs.db')}"
 
 
+class TracingSettings(_Group):
+    """OpenTelemetry traces."""
+
+    endpoint: Annotated[
+        Collector | None,
+        Field(
+            description="Collector of traces, the base URL of OTLP over HTTP such as http://collector:4318; "
+            "left out, tracing is off."
+        ),
+    ] = None
+    share: Annotated[float, Field(ge=0, le=1, description="Part of the traces that begin here that is recorded.")] = (
+        0.01
+    )
+
+
 class Settings(BaseSettings):
     """All of it."""
 
@@ -244,6 +266,10 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severe message logged.")
     ] = "info"
+    access_log: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="Part of the requests that are logged, beside all that fail; left out, none."),
+    ] = None
     drain_s: Annotated[Seconds, Field(description="Time that open requests have to finish after SIGTERM.")] = 30.0
     worker: WorkerSettings = WorkerSettings()
     routing: RoutingSettings = RoutingSettings()
@@ -256,6 +282,7 @@ class Settings(BaseSettings):
     https: HttpsSettings = HttpsSettings()
     cache: CacheSettings = CacheSettings()
     survey: SurveySettings = SurveySettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 def describe(model: type[BaseModel] = Settings, prefix: str = "SARLENS_") -> Iterator[tuple[str, str, str]]:

@@ -28,7 +28,9 @@ from sarlens.ingress.app import Surface, build_surface
 from sarlens.ingress.door import Door
 from sarlens.ingress.front import Front
 from sarlens.ingress.grpc_server import read_credentials, serve_grpc
+from sarlens.ingress.journal import Journal
 from sarlens.ingress.till import DoorTill
+from sarlens.log import AccessLog
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
@@ -36,6 +38,7 @@ from sarlens.survey.conduct import Conductor, Pace, Till
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.office import Office
 from sarlens.survey.store import Store
+from sarlens.tracing import Tracer, Untraced
 from sarlens.workers.breaker import Breaker, RetryBudget
 from sarlens.workers.client import Client
 from sarlens.workers.discovery import finder
@@ -54,7 +57,7 @@ async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIter
     With ``shared``, other processes of the same gateway listen on the port of gRPC as well.
     """
     async with AsyncExitStack() as stack:
-        metrics = Metrics()
+        metrics, tracer = Metrics(), await _open_tracer(settings, stack)
         pool = await _open_pool(settings, metrics, stack)
         pictures = await _open_pictures(settings, metrics, stack)
         inference = Inference(
@@ -68,12 +71,14 @@ async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIter
         )
         limit = settings.limit
         door, memory = await _open_door(settings, stack), Memory(settings.admission.body_bytes)
-        office, delivery = await _open_office(settings, inference, DoorTill(door, pool, metrics), metrics, stack)
+        office, delivery = await _open_office(
+            settings, inference, DoorTill(door, pool, metrics), metrics, tracer, stack
+        )
         surface = build_surface(
             inference,
             door,
             memory,
-            metrics,
+            Journal(metrics, AccessLog(settings.access_log), tracer),
             office,
             delivery,
             body_bytes=limit.body_bytes,
@@ -85,14 +90,23 @@ async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIter
         yield surface.front
 
 
+async def _open_tracer(settings: Settings, stack: AsyncExitStack) -> Tracer:
+    given = settings.tracing
+    if given.endpoint is None:
+        return Untraced()
+    from sarlens.otlp import open_tracer  # noqa: PLC0415  the SDK is loaded where it is used
+
+    return await stack.enter_async_context(open_tracer(given.endpoint, given.share))
+
+
 async def _open_office(
-    settings: Settings, inference: Inference, till: Till, metrics: Metrics, stack: AsyncExitStack
+    settings: Settings, inference: Inference, till: Till, metrics: Metrics, tracer: Tracer, stack: AsyncExitStack
 ) -> tuple[Office, Delivery]:
     given = settings.survey
     store = Store(given.database_url)
     delivery = Delivery(store, S3Sink(_account(settings)), given.outputs)
     pace = Pace(given.at_once, given.patience_s, given.tiles)
-    conductor = Conductor(inference, till, store, pace, metrics)
+    conductor = Conductor(inference, till, store, pace, metrics, tracer)
     office = Office(store, conductor, delivery, jobs=given.jobs, keep_s=given.keep_s)
     stack.push_async_callback(office.close)
     stack.push_async_callback(_cancel, asyncio.create_task(office.watch_forever()))

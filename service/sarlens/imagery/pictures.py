@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
+from typing import ParamSpec, TypeVar
 
+from sarlens import tracing
 from sarlens.chat import Shown
 from sarlens.errors import CalibrationMissing, ImageNotFound, NothingMeasured, SourceChanged
 from sarlens.imagery.annotation import read_sentinel1
@@ -25,6 +29,9 @@ from sarlens.imagery.source import Blob, Sources
 from sarlens.metrics import Metrics
 from sarlens.request import Place, Render, Terms, Window
 from sarlens.stac import Acquisition
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +92,15 @@ class Pictures:
             SourceChanged: the image is no longer of the ``version`` that is wanted.
             SarlensError: the image cannot be had.
         """
-        with self._metrics.stage("fetch"):
+        with self._metrics.stage("fetch") as span:
             found = await self._finder.find(place, render or Render(), terms)
             blob, render = found.blob, found.render
+            span.set({"sarlens.image": blob.name})
             if version is not None and blob.version != version:
                 raise SourceChanged(f"{blob.name} is another version now than the one that was asked about.")
             annotation = await self._annotation(found.place, render)
         if render.on_map:
-            loop = asyncio.get_running_loop()
-            render = render.at(await loop.run_in_executor(self._threads, locate, blob, render, self._limits))
+            render = render.at(await self._in_thread(locate, blob, render, self._limits))
         beside = annotation or ()
         for each in (*found.opened, *beside):
             self._count(each, 0)
@@ -160,8 +167,7 @@ class Pictures:
             return set()
         with self._metrics.stage("decode"):
             strip = await reel.read([Window(*negative.render.window or ()) for negative in missing])
-        loop = asyncio.get_running_loop()
-        drawn = (loop.run_in_executor(self._threads, self._cut, strip, negative) for negative in missing)
+        drawn = (self._in_thread(self._cut, strip, negative) for negative in missing)
         pictures = dict(zip(missing, await asyncio.gather(*drawn), strict=True))
         for negative, picture in pictures.items():
             if picture is not None:
@@ -191,8 +197,7 @@ class Pictures:
             SarlensError: the image cannot be had, or its header not be read.
         """
         found = await self._finder.find(place, render, terms)
-        loop = asyncio.get_running_loop()
-        return found, await loop.run_in_executor(self._threads, lay_out, found.blob, self._limits)
+        return found, await self._in_thread(lay_out, found.blob, self._limits)
 
     async def show(self, place: Place, render: Render | None, size: int, terms: Terms) -> Shown:
         """The picture of an image, found and drawn; raises as both do."""
@@ -203,10 +208,14 @@ class Pictures:
         self._metrics.fetched_bytes.labels(blob.name.partition(":")[0]).inc(blob.bytes_moved - before)
 
     async def _make(self, negative: Negative) -> Picture:
-        loop = asyncio.get_running_loop()
-        picture = await loop.run_in_executor(self._threads, self._develop, perf_counter(), negative)
+        picture = await self._in_thread(self._develop, perf_counter(), negative)
         self._cache.put(negative.id, picture)
         return picture
+
+    async def _in_thread(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """What blocking work comes to; it goes on in the same trace."""
+        run = partial(copy_context().run, work, *given, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def _develop(self, asked: float, negative: Negative) -> Picture:
         """Runs in a thread; what the blob fetches while it is decoded is counted as fetching."""
@@ -214,7 +223,10 @@ class Pictures:
         stages = self._metrics.stages
         begun = perf_counter()
         stages.labels("queue").observe(begun - asked)
-        raster = decode(blob, render, size, self._limits)
+        tracing.here().child("queue", begun=asked).end()
+        with tracing.span("decode") as span:
+            raster = decode(blob, render, size, self._limits)
+            span.set({"sarlens.fetch_seconds": blob.seconds})
         decoded = perf_counter()
         stages.labels("fetch").observe(blob.seconds)
         stages.labels("decode").observe(decoded - begun - blob.seconds)

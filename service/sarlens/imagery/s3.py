@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import obstore
 from obstore.exceptions import NotModifiedError
 
+from sarlens import tracing
 from sarlens.errors import SarlensError, SourceRefused, SourceUnavailable, Timeout
 from sarlens.imagery.cache import Blocks, ByteLRU, SingleFlight
 from sarlens.imagery.s3_account import Account
@@ -173,7 +174,9 @@ class _S3Blob:
         """Get blocks that follow each other in one request."""
         start, stop = numbers.start * BLOCK, min(numbers.stop * BLOCK, self.size)
         begun = perf_counter()
-        data = self._get(start, stop)
+        with tracing.span("fetch") as span:
+            data = self._get(start, stop)
+            span.set({"sarlens.fetched_bytes": len(data)})
         self.seconds += perf_counter() - begun
         self.bytes_moved += len(data)
         found = {number: data[number * BLOCK - start : (number + 1) * BLOCK - start] for number in numbers}

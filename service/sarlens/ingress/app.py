@@ -22,6 +22,7 @@ from sarlens.ingress.front import Front
 from sarlens.ingress.grpc_server import Services
 from sarlens.ingress.health import health_router
 from sarlens.ingress.items import Items
+from sarlens.ingress.journal import Journal
 from sarlens.ingress.models import models_router
 from sarlens.ingress.ogc.features import Features
 from sarlens.ingress.ogc.jobs import Jobs
@@ -36,6 +37,7 @@ from sarlens.ingress.replies import UNEXPECTED, error_document, retry_after
 from sarlens.ingress.sar_service import SarService
 from sarlens.ingress.surveys import Surveys
 from sarlens.ingress.tasks import tasks_router
+from sarlens.log import note_error
 from sarlens.metrics import Metrics
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.office import Office
@@ -53,7 +55,7 @@ def build_surface(
     inference: Inference,
     door: Door,
     memory: Memory,
-    metrics: Metrics,
+    journal: Journal,
     office: Office,
     delivery: Delivery,
     *,
@@ -63,10 +65,10 @@ def build_surface(
     public_url: str | None = None,
 ) -> Surface:
     """The protocols of a gateway over one core."""
-    duty = Duty()
+    duty, metrics = Duty(), journal.metrics
     desk = Desk(inference, door, duty, metrics, max_images=max_images)
     items = Items(inference, door, metrics)
-    calls = Calls(door, duty, metrics)
+    calls = Calls(door, duty, journal)
     rest = FastAPI(
         title="Sarlens",
         version=sarlens.__version__,
@@ -94,7 +96,7 @@ def build_surface(
         OpenInference(desk, calls, memory, max_questions=max_questions),
         SarService(items, calls, memory, max_questions=max_questions),
     )
-    return Surface(Front(completions, rest, door, duty, metrics), services, desk)
+    return Surface(Front(completions, rest, door, duty, journal), services, desk)
 
 
 def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -104,6 +106,7 @@ def _refusal(metrics: Metrics) -> Callable[[Request, Exception], Awaitable[Respo
         problem = _problem(request, error)
         if isinstance(error, SarlensError | HTTPException | RequestValidationError):
             metrics.errors.labels(problem.code).inc()
+            note_error(problem.code)
         told, media_type = error_document(problem, request.scope["path"], request.scope["sarlens.request_id"])
         return JSONResponse(told, problem.status, headers=retry_after(problem), media_type=media_type)
 

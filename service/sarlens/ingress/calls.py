@@ -1,11 +1,10 @@
-"""What every gRPC call has: a caller, a place in the metrics, and an error from the one table."""
+"""What every gRPC call has: a caller, an entry in the journal, and an error from the one table."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from time import perf_counter
 from typing import Any
 
 import grpc
@@ -15,8 +14,8 @@ from sarlens.errors import SarlensError
 from sarlens.ingress.caller import Caller, request_id
 from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
+from sarlens.ingress.journal import Journal
 from sarlens.ingress.replies import UNEXPECTED
-from sarlens.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +23,10 @@ log = structlog.get_logger(__name__)
 class Calls:
     """Lets calls in and counts them."""
 
-    def __init__(self, door: Door, duty: Duty, metrics: Metrics) -> None:
+    def __init__(self, door: Door, duty: Duty, journal: Journal) -> None:
         self._door = door
         self._duty = duty
-        self._metrics = metrics
+        self._journal = journal
 
     @asynccontextmanager
     async def call(self, context: Any, route: str) -> AsyncIterator[Caller]:
@@ -35,7 +34,7 @@ class Calls:
         headers = _headers(context)
         name = request_id(headers)
         try:
-            with self.counted(route, name):
+            with self.counted(context, route, name):
                 yield self.caller(context, name)
         except SarlensError as error:
             trailing = [("sarlens-code", error.code), ("x-request-id", name)]
@@ -44,31 +43,31 @@ class Calls:
             await context.abort(grpc.StatusCode[error.rpc], error.message, tuple(trailing))
 
     @contextmanager
-    def counted(self, route: str, name: str) -> Iterator[None]:
-        """Count what is inside as one request.
+    def counted(self, context: Any, route: str, name: str) -> Iterator[None]:
+        """Count what is inside as one request of a call.
 
         Raises:
             SarlensError: as inside; what is none of ours is logged and becomes one.
         """
-        arrived, status = perf_counter(), "CANCELLED"
-        try:
-            with self._duty.request():
-                yield
-            status = "OK"
-        except SarlensError as error:
-            status = error.rpc
-            self._metrics.errors.labels(error.code).inc()
-            if error.status >= 500:
-                log.warning("request refused", request_id=name, code=error.code, reason=error.message)
-            raise
-        except Exception:
-            log.exception("request failed", request_id=name, path=route)
-            status = SarlensError.rpc
-            self._metrics.errors.labels(SarlensError.code).inc()
-            raise SarlensError(UNEXPECTED) from None
-        finally:
-            self._metrics.requests.labels(route, status).inc()
-            self._metrics.latency.labels(route).observe(perf_counter() - arrived)
+        with self._journal.request(name, _headers(context)) as entry:
+            entry.route, entry.status = route, "CANCELLED"
+            try:
+                with self._duty.request():
+                    yield
+                entry.status = "OK"
+            except SarlensError as error:
+                entry.status = error.rpc
+                entry.refused(error)
+                raise
+            except Exception:
+                log.exception("request failed", request_id=name, path=route)
+                entry.status = SarlensError.rpc
+                entry.refused(unexpected := SarlensError(UNEXPECTED))
+                raise unexpected from None
+            finally:
+                entry.failed = entry.status != "OK"
+                rpc = {"rpc.method": route.removeprefix("/"), "rpc.response.status_code": entry.status}
+                entry.attributes = {"rpc.system.name": "grpc", **rpc}
 
     def caller(self, context: Any, name: str) -> Caller:
         """Who calls, by the key in the metadata; the call's deadline is the request's.

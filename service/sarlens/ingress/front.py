@@ -1,11 +1,9 @@
-"""The outermost ASGI layer: every request gets an id, an honest answer and its place in the metrics.
+"""The outermost ASGI layer: every request gets an id, an honest answer and its entry in the journal.
 
 The two completion routes go straight to the hot path; everything else is FastAPI's.
 """
 
 from __future__ import annotations
-
-from time import perf_counter
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,35 +12,46 @@ from sarlens.errors import SarlensError
 from sarlens.ingress.caller import Caller, CallerGone, deadline, request_id
 from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
+from sarlens.ingress.journal import Entry, Journal
 from sarlens.ingress.openai import PATHS, Completions
 from sarlens.ingress.replies import UNEXPECTED, send_error
-from sarlens.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 _WORK = ("/v1/", "/v2/models", "/v2/repository", "/processes", "/jobs", "/collections")
-"""What needs a key, where callers need one, and is not taken up while the gateway drains."""
+"""What needs a key, where callers need one, is traced, and is not taken up while the gateway drains."""
 _GONE = 499  # the status that nginx logs for a caller who left; it never goes out
 
 
 class Front:
     """Dispatches requests and watches over their answers."""
 
-    def __init__(self, completions: Completions, rest: ASGIApp, door: Door, duty: Duty, metrics: Metrics) -> None:
+    def __init__(self, completions: Completions, rest: ASGIApp, door: Door, duty: Duty, journal: Journal) -> None:
         self.duty = duty
         self._completions = completions
         self._rest = rest
         self._door = door
-        self._metrics = metrics
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or hand the lifespan to FastAPI."""
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        arrived = perf_counter()
         scope["sarlens.request_id"] = name = request_id(scope["headers"])
-        answer = _Answer(send, name)
+        with self._journal.request(name, scope["headers"], traced=scope["path"].startswith(_WORK)) as entry:
+            answer = _Answer(send, name)
+            await self._answer(scope, receive, answer, entry)
+            entry.status, entry.failed = answer.status, answer.status >= 400
+            entry.route = scope["path"] if scope["path"] in PATHS else getattr(scope.get("route"), "path", "other")
+            entry.attributes = {
+                "http.request.method": scope["method"],
+                "http.route": entry.route,
+                "http.response.status_code": answer.status,
+            }
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer, entry: Entry) -> None:
+        name = scope["sarlens.request_id"]
         hot = scope["path"] in PATHS
         try:
             if scope["path"].startswith(_WORK):
@@ -55,20 +64,16 @@ class Front:
         except CallerGone:
             answer.status = _GONE
         except SarlensError as error:
-            await self._refuse(answer, error, scope["path"], name)
+            await _refuse(answer, error, scope["path"], entry)
         except Exception:
             log.exception("request failed", request_id=name, path=scope["path"])
-            await self._refuse(answer, SarlensError(UNEXPECTED), scope["path"], name)
-        route = scope["path"] if hot else getattr(scope.get("route"), "path", "other")
-        self._metrics.requests.labels(route, answer.status).inc()
-        self._metrics.latency.labels(route).observe(perf_counter() - arrived)
+            await _refuse(answer, SarlensError(UNEXPECTED), scope["path"], entry)
 
-    async def _refuse(self, answer: _Answer, error: SarlensError, path: str, name: str) -> None:
-        self._metrics.errors.labels(error.code).inc()
-        if error.status >= 500:
-            log.warning("request refused", request_id=name, code=error.code, reason=error.message)
-        if not answer.status:
-            await send_error(answer.send, error, path, name)
+
+async def _refuse(answer: _Answer, error: SarlensError, path: str, entry: Entry) -> None:
+    entry.refused(error)
+    if not answer.status:
+        await send_error(answer.send, error, path, entry.name)
 
 
 class _Answer:

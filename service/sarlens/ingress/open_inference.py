@@ -99,7 +99,7 @@ class OpenInference(service_pb2_grpc.GRPCInferenceServiceServicer):
         """The responses to one request of a stream; an error is the last of them."""
         name = uuid4().hex
         try:
-            with self._calls.counted(_ROUTE + "ModelStreamInfer", name), self._memory.holding() as holding:
+            with self._calls.counted(context, _ROUTE + "ModelStreamInfer", name), self._memory.holding() as holding:
                 caller = self._calls.caller(context, name)
                 holding.grow(request.ByteSize())
                 async with aclosing(self._pieces(request, caller)) as responses:

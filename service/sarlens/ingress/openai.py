@@ -20,6 +20,7 @@ from sarlens.ingress.caller import leaving_cancels
 from sarlens.ingress.door import Door
 from sarlens.ingress.replies import error_object, read_body, send_json
 from sarlens.ingress.tally import Tally
+from sarlens.log import note_error
 from sarlens.metrics import Metrics
 from sarlens.workers.client import Reply
 
@@ -67,6 +68,7 @@ class Completions:
         if reply.status >= 400:
             body = _with_request_id(body, ask.request_id)
             self._metrics.errors.labels("worker_answered_error").inc()
+            note_error("worker_answered_error")
         else:
             tally.read(body)
         await send_json(send, reply.status, body, reply.content_type)
@@ -85,6 +87,7 @@ class Completions:
             # The status is out already: the caller learns of it as OpenAI's clients expect, from an error event.
             log.warning("stream cut", request_id=ask.request_id, code=error.code)
             self._metrics.errors.labels(error.code).inc()
+            note_error(error.code)
             event = b"data: " + orjson.dumps(error_object(error, ask.request_id)) + b"\n\n"
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

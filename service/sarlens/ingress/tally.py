@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from sarlens.log import note_tokens
 from sarlens.metrics import Metrics
 from sarlens.workers.pool import Pool
 
@@ -74,7 +75,11 @@ class Tally:
             metrics.first_token.labels(self.model).observe(self._first - self._arrived)
         if self._events > 1:
             metrics.per_token.labels(self.model).observe((self._last - self._first) / (self._events - 1))
-        for kind in ("prompt", "completion"):
-            tokens = (self.usage or {}).get(f"{kind}_tokens")
-            if isinstance(tokens, int) and tokens >= 0:
-                metrics.tokens.labels(self.model, kind).inc(tokens)
+        prompt, completion = self._stated("prompt"), self._stated("completion")
+        metrics.tokens.labels(self.model, "prompt").inc(prompt)
+        metrics.tokens.labels(self.model, "completion").inc(completion)
+        note_tokens(prompt, completion)
+
+    def _stated(self, kind: str) -> int:
+        tokens = (self.usage or {}).get(f"{kind}_tokens")
+        return tokens if isinstance(tokens, int) and tokens >= 0 else 0

@@ -34,6 +34,7 @@ from sarlens.survey.job import Job, Status
 from sarlens.survey.plan import Plan, tiles_of
 from sarlens.survey.store import Ended, Store
 from sarlens.tasks import Finding, Subject, Task, ask_all
+from sarlens.tracing import Tracer
 
 _PASSING = (NoWorker, Overloaded, WorkerFailed, SourceUnavailable, Timeout, QuotaExceeded)
 _FATAL = (SourceChanged, NotFound, AccessDenied, Unauthenticated)
@@ -79,12 +80,15 @@ class Suspended(Exception):
 class Conductor:
     """Does the work of jobs."""
 
-    def __init__(self, inference: Inference, till: Till, store: Store, pace: Pace, metrics: Metrics) -> None:
+    def __init__(
+        self, inference: Inference, till: Till, store: Store, pace: Pace, metrics: Metrics, tracer: Tracer
+    ) -> None:
         self._inference = inference
         self._till = till
         self._store = store
         self._pace = pace
         self._metrics = metrics
+        self._tracer = tracer
 
     async def plan(self, commission: Commission, owner: str) -> Plan:
         """What there is to do; of a STAC Item it is settled which asset is meant.
@@ -118,7 +122,8 @@ class Conductor:
             job.id, status=Status.RUNNING, version=plan.version, model=plan.model, tiles=len(plan.tiles)
         )
         done = await self._store.tiles(job.id)
-        survey = _Survey(self._inference, self._till, self._store, self._pace, self._metrics, plan, job, told)
+        parts = (self._inference, self._till, self._store, self._pace, self._metrics, self._tracer)
+        survey = _Survey(*parts, plan, job, told)
         survey.answered = job.counts.answered
         try:
             await survey.ask([tile for tile in range(len(plan.tiles)) if tile not in done], stopping)
@@ -149,6 +154,7 @@ class _Survey:
         store: Store,
         pace: Pace,
         metrics: Metrics,
+        tracer: Tracer,
         plan: Plan,
         job: Job,
         told: Callable[[], None],
@@ -158,6 +164,7 @@ class _Survey:
         self._store = store
         self._pace = pace
         self._metrics = metrics
+        self._tracer = tracer
         self._plan = plan
         self._job = job
         self._told = told
@@ -201,10 +208,17 @@ class _Survey:
         found = await asyncio.gather(
             *(find(plan.url, plan.at(tile), plan.size, ANYBODY, plan.version) for tile in strip)
         )
-        blank = await pictures.draw_together(reel, found)
+        with self._tracer.begin("survey strip") as span:
+            span.set({"sarlens.job": self._job.id, "sarlens.tiles": len(strip)})
+            blank = await pictures.draw_together(reel, found)
         return {tile for tile, negative in zip(strip, found, strict=True) if negative.id in blank}
 
     async def _tile(self, tile: int) -> None:
+        with self._tracer.begin("survey tile") as span:
+            span.set({"sarlens.job": self._job.id, "sarlens.tile": tile, "gen_ai.request.model": self._plan.model})
+            await self._answer(tile)
+
+    async def _answer(self, tile: int) -> None:
         tasks = self._plan.tasks(tile)
         try:
             results = await self._results(tile, tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 
@@ -48,8 +48,10 @@ class Client(Protocol):
     def takes_ids(self) -> bool:
         """Whether a picture that the worker has been shown may be named by its id alone."""
 
-    async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> Reply:
+    async def send(self, path: str, body: bytes, request_id: str, trace: Mapping[str, str], *, stream: bool) -> Reply:
         """Post a request and wait until its answer has begun: a stream with its first event, another as a whole.
+
+        ``trace`` are the headers that carry its trace on.
 
         Raises:
             WorkerUnreachable: the worker does not accept connections.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -98,9 +98,11 @@ class HttpClient:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
-    async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> HttpReply:
+    async def send(
+        self, path: str, body: bytes, request_id: str, trace: Mapping[str, str], *, stream: bool
+    ) -> HttpReply:
         """Post a request and wait until its answer has begun."""
-        headers = {**self._headers, "X-Request-Id": request_id}
+        headers = {**self._headers, "X-Request-Id": request_id, **trace}
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(self._patience.first_token_s if stream else self._patience.answer_s):

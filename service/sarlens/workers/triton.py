@@ -38,7 +38,7 @@ class TritonClient:
         scheme, _, address = url.partition("://")
         self._server = InferenceServerClient(address, ssl=scheme == SECURE)
 
-    async def send(self, path: str, body: bytes, request_id: str, *, stream: bool) -> Reply:
+    async def send(self, path: str, body: bytes, request_id: str, trace: Mapping[str, str], *, stream: bool) -> Reply:
         """Put a chat to the model and wait until its answer has begun."""
         document = orjson.loads(body)
         wording = Wording(path, document, request_id)
@@ -47,7 +47,7 @@ class TritonClient:
         except BadRequest as error:
             return Whole(400, refusal(error.message))
         asked = {"model_name": document["model"], "inputs": inputs, "request_id": request_id}
-        responses = self._server.stream_infer(_once(asked))
+        responses = self._server.stream_infer(_once(asked), headers=trace)
         try:
             async with asyncio.timeout(self._patience.first_token_s if stream else self._patience.answer_s):
                 piece = await _next(responses)

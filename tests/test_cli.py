@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from stack.command import sarlens
 from stack.fake_worker import FakeWorker
-
-
-def sarlens(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "sarlens", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "COLUMNS": "200", **(environment or {})},
-        check=False,
-    )
 
 
 def test_help_teaches() -> None:

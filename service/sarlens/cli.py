@@ -15,19 +15,17 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 import sarlens
-from sarlens.admission.keys import Key, KeysInvalid, new_key
+from sarlens.admission.keys import Key, new_key
 from sarlens.ask import AskFailed, open_client, question_body, save_picture, stream_answer
 from sarlens.chat import parse_render, sar_from_text
 from sarlens.child import ChildFailed
-from sarlens.errors import SarlensError
-from sarlens.ingress.grpc_server import CannotListen
+from sarlens.errors import CannotStart, SarlensError
 from sarlens.local import run_local
-from sarlens.processes import CrewFailed, serve_many
+from sarlens.processes import serve_many
 from sarlens.serve import CUT, is_loopback, listen, serve
 from sarlens.settings import Settings, describe
-from sarlens.survey.tables import DatabaseUnusable
 from sarlens.surveyor import FORMATS, hand_in, survey
-from sarlens.workers.template import TemplateInvalid
+from sarlens.wiring import check
 from sarlens.workers.vllm import VllmMissing, worker_command, worker_environment
 
 app = typer.Typer(
@@ -50,12 +48,14 @@ def _fail(message: str) -> NoReturn:
 def _settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
+    except (UnicodeDecodeError, OSError):
+        _fail("the file .env cannot be read")
     except SettingsError as error:
         _fail(f"a setting is not valid JSON: {error}")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "SARLENS_" + "__".join(str(step).upper() for step in first["loc"])
-        _fail(f"the setting {name} is wrong: {first['msg']}")
+        _fail(f"the setting {name} is wrong: {first['msg'].removeprefix('Value error, ')}")
 
 
 @app.command("serve")
@@ -93,8 +93,9 @@ def serve_command(
         _fail("no worker is named: give --worker http://host:8000, or set SARLENS_WORKER__URLS")
     try:
         taken = listen(settings.host, settings.port)
+        check(settings)
         finished = serve(settings, taken) if processes == 1 else serve_many(settings, taken, processes)
-    except (CannotListen, KeysInvalid, TemplateInvalid, DatabaseUnusable, CrewFailed) as error:
+    except CannotStart as error:
         _fail(str(error))
     if not finished:
         raise SystemExit(CUT)
@@ -137,7 +138,7 @@ def local(
     """Serve everything on this machine: gateway, one vLLM worker on the CPU, an S3 server with sample scenes."""
     try:
         run_local(_settings(port=port), model=model, scenes=scenes, state=state)
-    except (ChildFailed, CannotListen, VllmMissing) as error:
+    except (ChildFailed, CannotStart, VllmMissing) as error:
         _fail(str(error))
 
 

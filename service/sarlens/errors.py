@@ -66,6 +66,10 @@ class SarlensError(Exception):
         self.retry_after = retry_after
 
 
+class CannotStart(Exception):
+    """Why a gateway does not start: one line for the operator, without secrets."""
+
+
 class BadRequest(SarlensError):
     """What was sent cannot be understood."""
 

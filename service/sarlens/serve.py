@@ -32,9 +32,27 @@ def listen(host: str, port: int) -> socket.socket:
         taken = socket.socket(family, kind, protocol)
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)
+        # Two that have bound a port and do not listen yet both have it, by SO_REUSEADDR.
+        taken.listen()
     except OSError as error:
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    except UnicodeError:
+        raise CannotListen(f"cannot listen on {host}:{port}: that is no name of a host") from None
     return taken
+
+
+def try_grpc(settings: Settings) -> None:
+    """See that the port of gRPC is free, before gRPC itself finds out with many words.
+
+    Raises:
+        CannotListen: it is not.
+    """
+    if settings.grpc.port is None:
+        return
+    try:
+        listen(settings.host, settings.grpc.port).close()
+    except CannotListen as error:
+        raise CannotListen(f"{error}; SARLENS_GRPC__PORT names another port for gRPC, or none") from error
 
 
 def is_loopback(host: str) -> bool:
@@ -54,6 +72,8 @@ def serve(settings: Settings, taken: socket.socket, *, shared: bool = False) -> 
         Whether all of them did.
     """
     configure_logging(settings.log_level)
+    if not shared:
+        try_grpc(settings)
     return uvloop.run(_serve(settings, taken, shared=shared))
 
 

@@ -21,6 +21,7 @@ from sarlens.imagery.pictures import Pictures
 from sarlens.imagery.raster import Picture
 from sarlens.imagery.s3 import S3
 from sarlens.imagery.s3_account import Account
+from sarlens.imagery.s3_check import check_store
 from sarlens.imagery.s3_sink import S3Sink
 from sarlens.imagery.source import Source, Sources
 from sarlens.inference import Inference
@@ -38,6 +39,7 @@ from sarlens.survey.conduct import Conductor, Pace, Till
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.office import Office
 from sarlens.survey.store import Store
+from sarlens.survey.tables import check_database
 from sarlens.tracing import Tracer, Untraced
 from sarlens.workers.breaker import Breaker, RetryBudget
 from sarlens.workers.client import Client
@@ -87,7 +89,24 @@ async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIter
             public_url=settings.public_url,
         )
         await _open_grpc(settings, surface, stack, shared=shared)
+        # Last, so that a gateway that cannot start says that alone.
+        stack.push_async_callback(_cancel, asyncio.create_task(pool.watch_forever(settings.worker.probe_s)))
         yield surface.front
+
+
+def check(settings: Settings) -> None:
+    """Make sure, once and before anything is served, of what the settings name beyond this machine.
+
+    A store or a database that nobody has named is left alone: the gateway may never be asked for it.
+
+    Raises:
+        CannotStart: it is not there, or does not know the gateway.
+    """
+    s3, database = settings.s3, settings.survey.database
+    if s3.endpoint or (not s3.anonymous and (s3.profile or s3.buckets)):
+        check_store(_account(settings), f"S3 at {s3.endpoint}" if s3.endpoint else "S3")
+    if database is not None:
+        check_database(database.get_secret_value())
 
 
 async def _open_tracer(settings: Settings, stack: AsyncExitStack) -> Tracer:
@@ -189,10 +208,7 @@ async def _open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack
         breaker = Breaker(given.breaker_failures, given.breaker_s)
         return Worker(client, metrics, residency=Residency(given.pictures), breaker=breaker)
 
-    pool = Pool([finder(place) for place in given.urls], make, given.shares)
-    probing = asyncio.create_task(pool.watch_forever(given.probe_s))
-    stack.push_async_callback(_cancel, probing)
-    return pool
+    return Pool([finder(place) for place in given.urls], make, given.shares)
 
 
 async def _open_pictures(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Pictures:

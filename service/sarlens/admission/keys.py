@@ -14,6 +14,8 @@ from typing import Annotated
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from sarlens.errors import CannotStart
+
 log = structlog.get_logger(__name__)
 
 _PREFIX = "sar-"
@@ -56,7 +58,7 @@ def _below(address: str, place: str) -> bool:
     return address == place or address.startswith(place if place.endswith("/") else f"{place}/")
 
 
-class KeysInvalid(Exception):
+class KeysInvalid(CannotStart):
     """A file of keys cannot be read; the message names the field, and no key."""
 
 

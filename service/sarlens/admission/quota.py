@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from sarlens.admission.keys import Key
-from sarlens.errors import QuotaExceeded
+from sarlens.errors import CannotStart, QuotaExceeded
 
 log = structlog.get_logger(__name__)
 
@@ -73,11 +73,14 @@ class LocalBuckets:
 class SharedBuckets:
     """Buckets in Valkey or Redis, one atomic script a draw, on that server's clock.
 
-    While it does not answer, each process keeps buckets of its own.
+    While it does not answer, each process keeps buckets of its own. Raises CannotStart where the URL is none.
     """
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
+        try:
+            self._redis = Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
+        except ValueError:
+            raise CannotStart("the server of quotas has to be like redis://:password@host:6379/0") from None
         self._script = self._redis.register_script(_SCRIPT)
         self._own = LocalBuckets()
         self._retry_at: float | None = None

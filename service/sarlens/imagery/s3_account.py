@@ -73,10 +73,18 @@ class Account:
                 store = self._opened(bucket, chain)
                 self._stores.put(bucket, store)
         except (BaseError, BotoCoreError, ValueError, OSError) as error:
-            trouble = _trouble(error)
+            trouble = account_trouble(error)
         else:
             return store
         raise StoreCredentials(trouble)  # out here it does not carry along what is said of endpoints and processes
+
+    def list_buckets(self, seconds: float) -> None:
+        """Ask the store for its buckets, once and signed; no answer may take longer than that. Blocks.
+
+        Raises:
+            BotoCoreError, ClientError, ValueError, OSError: as boto3 does.
+        """
+        self._consult().list_buckets(seconds)
 
     def _consult(self) -> _Chain:
         """Read the chain, or renew its credentials. Blocks."""
@@ -136,6 +144,16 @@ class _Chain:
             return self._credentials.refresh_needed()
         return self._credentials is None and not self._anonymous
 
+    def list_buckets(self, seconds: float) -> None:
+        """Ask for a list of buckets. Blocks."""
+        config = Config(
+            connect_timeout=seconds,
+            read_timeout=seconds,
+            retries={"total_max_attempts": 1},
+            signature_version=UNSIGNED if self._anonymous else None,
+        )
+        self._session.client("s3", endpoint_url=self.endpoint, config=config).list_buckets()
+
     def renew(self) -> None:
         """Find credentials, or refresh those that are about to expire. Blocks."""
         if self._anonymous:
@@ -157,7 +175,8 @@ class _Chain:
         return {**self._held, "expires_at": datetime.now(UTC) + _TRUSTED}
 
 
-def _trouble(error: Exception) -> str:
+def account_trouble(error: Exception) -> str:
+    """What is wrong with the gateway's own AWS configuration."""
     match error:
         case NoCredentialsError():
             return "The gateway has no S3 credentials; it looks for them where the AWS tools do, or reads anonymously."

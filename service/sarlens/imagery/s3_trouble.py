@@ -64,6 +64,12 @@ def explain(error: Exception, address: Address) -> SarlensError:
     return _told(address, meaning or _BY_TYPE.get(type(error)) or next(by_text, _LOST))
 
 
+def refused_credentials(code: str) -> str | None:
+    """What an error code of a store says against the gateway's credentials, if it does."""
+    kind, reason = _BY_CODE.get(code, (SarlensError, ""))
+    return reason if kind is StoreCredentials else None
+
+
 def changed(address: Address) -> SarlensError:
     """The error for an object that is no longer the one that was opened."""
     return _told(address, _CHANGED)

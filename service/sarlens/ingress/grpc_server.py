@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from sarlens.errors import CannotStart
 from sarlens.ingress.open_inference import OpenInference
 from sarlens.ingress.sar_service import SarService
 from sarlens.v1 import sar_pb2, sar_pb2_grpc
@@ -36,7 +38,7 @@ class Services(NamedTuple):
     sar: SarService
 
 
-class CannotListen(Exception):
+class CannotListen(CannotStart):
     """The address to listen on cannot be had."""
 
 
@@ -44,13 +46,21 @@ def read_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.Serv
     """What TLS needs, from PEM files; with ``client_ca`` callers have to show a certificate signed by it.
 
     Raises:
-        CannotListen: a file cannot be read.
+        CannotListen: a file cannot be read, or the key is not the certificate's.
     """
     try:
+        # gRPC takes whatever it is given, and says of a wrong file no more than that it cannot listen.
+        tried = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tried.load_cert_chain(cert, key, password=lambda: "")
+        if client_ca:
+            tried.load_verify_locations(client_ca)
         roots = client_ca.read_bytes() if client_ca else None
         return grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())], roots, roots is not None)
+    except ssl.SSLError as error:
+        raise CannotListen(f"the gRPC certificate, its key or its authorities are of no use: {error.reason}") from None
     except OSError as error:
-        raise CannotListen(f"the gRPC certificate cannot be read: {error.strerror}: {error.filename}") from None
+        files = ", ".join(str(file) for file in (cert, key, client_ca) if file and not file.is_file())
+        raise CannotListen(f"the gRPC certificate cannot be read: {error.strerror}: {files or cert}") from None
 
 
 @asynccontextmanager

@@ -16,10 +16,14 @@ from sqlalchemy import (
     Table,
     Text,
     create_engine,
+    delete,
     event,
+    false,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from sarlens.errors import CannotStart
 
 METADATA = MetaData()
 
@@ -72,8 +76,8 @@ ANSWERS = Table(
 degrees where they have a place; across the antimeridian ``east`` is above 180."""
 
 
-class DatabaseUnusable(Exception):
-    """The database of jobs cannot be used; the message is for the operator and holds no password."""
+class DatabaseUnusable(CannotStart):
+    """The database of jobs cannot be used."""
 
 
 def parse_database(text: str) -> URL:
@@ -107,3 +111,25 @@ def open_engine(url: URL) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def check_database(text: str) -> None:
+    """Open the database once, make its tables and see that they can be written to.
+
+    Raises:
+        DatabaseUnusable: it cannot be opened or written to.
+    """
+    url = parse_database(text)
+    try:
+        engine = open_engine(url)
+        METADATA.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(delete(JOBS).where(false()))
+        engine.dispose()
+    except ModuleNotFoundError as error:
+        raise DatabaseUnusable(f"the database of jobs needs {error.name}: install sarlens[postgres]") from None
+    except (SQLAlchemyError, OSError) as error:
+        said = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or type(error).__name__)
+        words = said.splitlines()[0].replace(url.password or "\0", "***")
+        shown = url.set(drivername=url.get_backend_name()).render_as_string()
+        raise DatabaseUnusable(f"the database of jobs, {shown}, cannot be used: {words}") from None

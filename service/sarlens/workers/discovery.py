@@ -48,12 +48,19 @@ def base_url(url: str) -> str:
         ValueError: it is none.
     """
     parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError("a base URL holds no login")
     if parts.scheme in _TRITON and parts.hostname and parts.port and not (parts.path.strip("/") or parts.query):
         return url.rstrip("/")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not a base URL such as http://gpu-1:8000")
+        raise ValueError(f"{_shown(url)!r} is not a base URL such as http://gpu-1:8000")
     _ = parts.port
     return url.rstrip("/").removesuffix("/v1")
+
+
+def _shown(address: str) -> str:
+    """An address as it may be told, without a login and a query."""
+    return re.sub(r"//[^/]*@", "//", address.partition("?")[0])
 
 
 def finder(place: str) -> Finder:
@@ -79,8 +86,8 @@ def finder(place: str) -> Finder:
     if parts.scheme in {"http", "https", *_TRITON}:
         return One(base_url(place))
     raise ValueError(
-        f"{place!r} names no workers; it has to be like http://gpu-1:8000, file:///etc/workers.json, dns://name:8000 "
-        "or kubernetes://namespace/service:8000"
+        f"{_shown(place)!r} names no workers; it has to be like http://gpu-1:8000, file:///etc/workers.json, "
+        "dns://name:8000 or kubernetes://namespace/service:8000"
     )
 
 

@@ -37,6 +37,7 @@ class Worker:
         self.share = 1.0
         self.models: dict[str, dict[str, Any]] = {}
         self.ready = False
+        self._looked = False
         self.in_flight = 0
         self.load = 0.0
         self.coming: Counter[str] = Counter()
@@ -90,11 +91,14 @@ class Worker:
         self._in_flight_gauge.set(self.in_flight)
 
     def _turn(self, *, ready: bool, reason: str | None = None) -> None:
-        if ready != self.ready:
-            self.ready = ready
+        if ready != self.ready or not self._looked:
+            event = "worker lost" if self.ready else "worker not ready yet"
+            self.ready, self._looked = ready, True
             self.residency.clear()
-            event = "worker ready" if ready else "worker lost"
-            log.info(event, worker=self.client.url, models=sorted(self.models), reason=reason)
+            if ready:
+                log.info("worker ready", worker=self.client.url, models=sorted(self.models))
+            else:
+                log.warning(event, worker=self.client.url, reason=reason)
         self._ready_gauge.set(ready)
 
 

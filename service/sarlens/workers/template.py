@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sarlens.errors import BadRequest
+from sarlens.errors import BadRequest, CannotStart
 
 
-class TemplateInvalid(Exception):
+class TemplateInvalid(CannotStart):
     """A file is no chat template."""
 
 

@@ -154,7 +154,7 @@ async def test_several_processes_serve_one_port() -> None:
                 assert served
                 async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
                     page = await response.text()
-                line = 'sarlens_requests_total{route="/v1/chat/completions",status="200"}'
+                line = 'sarlens_requests_total{outcome="answered",route="/v1/chat/completions",status="200"}'
                 assert f"{line} {served}.0" in page
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 20) == 0

@@ -14,10 +14,11 @@ from sarlens.workers.pool import Worker
 class Call:
     """One request, and the bodies that workers get for it.
 
-    ``ids`` are the names under which workers remember its pictures, salted where not everybody may see them.
+    ``ids`` are the names under which workers remember its pictures, salted where not everybody may see them. ``sizes``
+    has the bytes of those that were drawn.
     """
 
-    __slots__ = ("_ask", "_drawn", "_image_first", "_negatives", "_pictures", "ids")
+    __slots__ = ("_ask", "_drawn", "_image_first", "_negatives", "_pictures", "ids", "sizes")
 
     def __init__(self, ask: Ask, negatives: Sequence[Negative], pictures: Pictures, *, image_first: bool) -> None:
         self._ask = ask
@@ -25,6 +26,7 @@ class Call:
         self._pictures = pictures
         self._image_first = image_first
         self._drawn: bytes | None = None
+        self.sizes: dict[str, int] = {}
         self.ids = tuple(
             negative.id if negative.public else salted(negative.id, ask.terms.salt) for negative in negatives
         )
@@ -78,6 +80,7 @@ class Call:
             if name in held:
                 return Exhibit(name, None)
             picture = await self._pictures.draw(negative)
+            self.sizes[name] = len(picture.data)
             return Exhibit(name, picture.data, picture.media_type)
 
         pairs = zip(self.ids, self._negatives, strict=True)

@@ -100,6 +100,7 @@ class Dispatcher:
         self._leaders = leaders
         self._budget = budget
         self._metrics = metrics
+        self._as_id, self._as_data, self._missed = map(metrics.pictures_sent.labels, ("id", "data", "missed"))
         self._hedge_s = hedge_s
 
     async def answer(self, model: str, call: Call) -> Answer:
@@ -176,6 +177,7 @@ class Dispatcher:
         return await hedged((first, second), after_s=self._hedge_s, allowed=self._budget.spend, discard=Answer.discard)
 
     async def _attempt(self, worker: Worker, call: Call) -> Answer:
+        hit = worker.residency.has(call.ids)
         held = frozenset(name for name in call.ids if worker.client.takes_ids and name in worker.residency)
         burden = worker.carry(call.ids, call.pixels_for(worker))
         sent = perf_counter()
@@ -186,15 +188,16 @@ class Dispatcher:
                 reply.close()
                 span.end()
                 worker.residency.forget(held)
-                self._metrics.pictures_sent.labels("missed").inc(len(held))
-                reply, span = await self._send(worker, call, frozenset())
+                self._missed.inc(len(held))
+                hit, held = False, frozenset()
+                reply, span = await self._send(worker, call, held)
         except BaseException:
             burden.lay_down()
             raise
         burden.processed()
         note_worker(worker.client.url)
-        if not _doubtful(reply):
-            worker.residency.learn(call.ids)
+        if call.ids and not _doubtful(reply):
+            worker.answered(call.ids, held, call.sizes, hit=hit)
         if reply.streams and not _fails(reply):
             reply = _Judged(reply, worker, span)
         else:
@@ -215,8 +218,8 @@ class Dispatcher:
             raise
         span.set({"http.response.status_code": reply.status})
         if call.ids:
-            self._metrics.pictures_sent.labels("id").inc(len(held))
-            self._metrics.pictures_sent.labels("data").inc(len(call.ids) - len(held))
+            self._as_id.inc(len(held))
+            self._as_data.inc(len(call.ids) - len(held))
         return reply, span
 
 

@@ -72,7 +72,7 @@ async def open_gateway(settings: Settings, *, shared: bool = False) -> AsyncIter
             image_first=settings.routing.image_first,
         )
         limit = settings.limit
-        door, memory = await _open_door(settings, stack), Memory(settings.admission.body_bytes)
+        door, memory = await _open_door(settings, stack), Memory(settings.admission.body_bytes, metrics)
         office, delivery = await _open_office(
             settings, inference, DoorTill(door, pool, metrics), metrics, tracer, stack
         )
@@ -126,7 +126,7 @@ async def _open_office(
     delivery = Delivery(store, S3Sink(_account(settings)), given.outputs)
     pace = Pace(given.at_once, given.patience_s, given.tiles)
     conductor = Conductor(inference, till, store, pace, metrics, tracer)
-    office = Office(store, conductor, delivery, jobs=given.jobs, keep_s=given.keep_s)
+    office = Office(store, conductor, delivery, metrics, jobs=given.jobs, keep_s=given.keep_s)
     stack.push_async_callback(office.close)
     stack.push_async_callback(_cancel, asyncio.create_task(office.watch_forever()))
     return office, delivery

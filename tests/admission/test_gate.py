@@ -109,7 +109,7 @@ async def test_no_place_is_ever_lost(callers: list[tuple[int, float, bool]]) -> 
 
 def test_memory_is_given_back() -> None:
     """Bodies beyond the limit are refused, and what a request held is free when it ends, also when it fails."""
-    memory = Memory(100)
+    memory = Memory(100, Metrics())
     with memory.holding() as one:
         one.grow(60)
         one.grow(40)

@@ -64,7 +64,7 @@ class Shelf:
 async def find(shelf: Shelf, place: Any, terms: Terms = ANYBODY, **sar: Any) -> Found:
     """Find an image on a shelf or in the request."""
     data = Data(2**24)
-    return await Finder(Sources({"s3": shelf, "data": data}, data)).find(place, Render(**sar), terms)
+    return await Finder(Sources({"s3": shelf, "data": data}, data).open).find(place, Render(**sar), terms)
 
 
 S1: dict[str, Any] = {
@@ -352,7 +352,7 @@ async def test_an_item_on_the_web(tmp_path: Path) -> None:
             tls=trust.client,
         ) as web,
     ):
-        finder, place = Finder(Sources({"https": web}, Data(0))), f"https://images.test:{server.port}/a/items/one?t=1"
+        finder, place = Finder(Sources({"https": web}, Data(0)).open), f"https://images.test:{server.port}/a/items/one?t=1"
         found = await finder.find(place, Render(asset="vv"), ANYBODY)
         assert found.place == f"https://images.test:{server.port}/a/vv.tif"
         server.asked.clear()

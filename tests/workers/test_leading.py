@@ -58,9 +58,9 @@ async def test_patience_ends() -> None:
 def test_the_memory_of_pictures_is_bounded() -> None:
     """What was learnt longest ago is forgotten first; seeing a picture again keeps it."""
     residency = Residency(2)
-    residency.learn(["a", "b"])
-    residency.learn(["a"])
-    residency.learn(["c"])
+    residency.learn(["a", "b"], {})
+    residency.learn(["a"], {})
+    residency.learn(["c"], {})
     assert ("a" in residency, "b" in residency, "c" in residency) == (True, False, True)
     residency.forget(["a", "unknown"])
     assert len(residency) == 1

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 
 from sarlens.errors import DeadlinePassed, Overloaded
-from sarlens.metrics import Metrics
+from sarlens.metrics import Metrics, Shed
 from sarlens.request import Terms
 
 _MOST_S = 60
@@ -96,8 +96,9 @@ class Gate:
             if not isinstance(error, TimeoutError):
                 raise
             if left < self._queue_s:
+                self._metrics.shed.labels("deadline").inc()
                 raise DeadlinePassed("The deadline came while the request waited for a worker.") from None
-            raise self._overloaded() from None
+            raise self._overloaded("queue_timeout") from None
 
     def _make_room(self, priority: int) -> None:
         """Make sure of a place in the queue, where need be the last one's of lower rank."""
@@ -105,10 +106,10 @@ class Gate:
             return
         last = max(self._waiting, default=None)
         if last is None or last.priority <= priority:
-            raise self._overloaded()
+            raise self._overloaded("queue_full")
         self._remove(last)
         if not last.admitted.done():
-            last.admitted.set_exception(self._overloaded())
+            last.admitted.set_exception(self._overloaded("outranked"))
 
     def _give_up(self, waiter: _Waiter) -> None:
         if waiter.admitted.done() and not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
@@ -122,7 +123,8 @@ class Gate:
             heapify(self._waiting)
         self._metrics.queued.set(len(self._waiting))
 
-    def _overloaded(self) -> Overloaded:
+    def _overloaded(self, reason: Shed) -> Overloaded:
+        self._metrics.shed.labels(reason).inc()
         wait_s = (len(self._waiting) + 1) * self._mean_s / max(1, self._places())
         return Overloaded(
             "More requests are waiting than can be answered soon.", retry_after=max(1, min(_MOST_S, math.ceil(wait_s)))

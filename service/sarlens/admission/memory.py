@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sarlens.errors import Overloaded
+from sarlens.metrics import Metrics
 
 
 class Memory:
     """Room for ``limit`` bytes of request bodies, all requests together."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, metrics: Metrics) -> None:
         self._limit = limit
+        self._shed = metrics.shed.labels("memory")
         self.held = 0
 
     @contextmanager
@@ -31,6 +33,7 @@ class Memory:
             Overloaded: there is no room for them.
         """
         if self.held + size > self._limit:
+            self._shed.inc()
             raise Overloaded("The bodies of other requests fill the memory that there is for them.", retry_after=1)
         self.held += size
 

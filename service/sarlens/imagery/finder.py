@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from sarlens.imagery.address import plain_address
 from sarlens.imagery.asset import acquisition_of, bands_in, choose, locate
 from sarlens.imagery.cache import ByteLRU
 from sarlens.imagery.item import read_item
-from sarlens.imagery.source import Blob, Sources
+from sarlens.imagery.source import Blob
 from sarlens.request import Place, Render, Terms
 from sarlens.stac import Acquisition, Item
 
@@ -41,8 +42,8 @@ class _Look(NamedTuple):
 class Finder:
     """Opens images. What was found out about an object is remembered by its version, 16 MiB of Items at most."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    def __init__(self, open_blob: Callable[[str | bytes], Awaitable[Blob]]) -> None:
+        self._open = open_blob
         self._looks: ByteLRU[str, _Look] = ByteLRU(_REMEMBERED, weigh=lambda look: look.weight)
 
     async def find(self, place: Place, render: Render, terms: Terms) -> Found:
@@ -56,7 +57,7 @@ class Finder:
         """
         if isinstance(place, Item):
             return await self._follow(place, None, render, terms)
-        blob = await self._sources.open(place)
+        blob = await self._open(place)
         item = await self._item(blob)
         if item is not None:
             base = place if isinstance(place, str) else None
@@ -72,7 +73,7 @@ class Finder:
         url = locate(item, key, base)
         if not terms.may_see(plain_address(url)):
             raise NotAllowed(f"This API key does not open the asset {key[:64]!r} of the Item.", param="image_url")
-        blob = await self._sources.open(url)
+        blob = await self._open(url)
         if await self._item(blob) is not None:
             raise UnsupportedItem(f"The asset {key[:64]!r} of the Item is an Item itself, and no image.")
         drawn = render.model_copy(update={"asset": None, "bands": bands_in(item, key, render.bands)})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,15 @@ from typing import ParamSpec, TypeVar
 
 from sarlens import tracing
 from sarlens.chat import Shown
-from sarlens.errors import CalibrationMissing, ImageNotFound, NothingMeasured, SourceChanged
+from sarlens.errors import (
+    AccessDenied,
+    CalibrationMissing,
+    ImageNotFound,
+    NothingMeasured,
+    SourceChanged,
+    SourceUnavailable,
+    Timeout,
+)
 from sarlens.imagery.annotation import read_sentinel1
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import ByteLRU, SingleFlight
@@ -32,6 +40,9 @@ from sarlens.stac import Acquisition
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_TROUBLE = (AccessDenied, ImageNotFound, SourceChanged, SourceUnavailable, Timeout)
+"""What a place that holds images does to who asks it; anything else is the request's or the image's own fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class Pictures:
         self, sources: Sources, cache: ByteLRU[str, Picture], threads: Executor, limits: Limits, metrics: Metrics
     ) -> None:
         self._sources = sources
-        self._finder = Finder(sources)
+        self._finder = Finder(self._open)
         self._cache = cache
         self._threads = threads
         self._limits = limits
@@ -100,7 +111,8 @@ class Pictures:
                 raise SourceChanged(f"{blob.name} is another version now than the one that was asked about.")
             annotation = await self._annotation(found.place, render)
         if render.on_map:
-            render = render.at(await self._in_thread(locate, blob, render, self._limits))
+            with self._noting(blob.name):
+                render = render.at(await self._in_thread(locate, blob, render, self._limits))
         beside = annotation or ()
         for each in (*found.opened, *beside):
             self._count(each, 0)
@@ -122,7 +134,7 @@ class Pictures:
     async def _first(self, urls: tuple[str, ...]) -> Blob:
         for url in urls:
             with suppress(ImageNotFound):
-                return await self._sources.open(url)
+                return await self._open(url)
         raise CalibrationMissing(f"The annotation {urls[0]} is not there, so the image cannot be calibrated.")
 
     async def draw(self, negative: Negative) -> Picture:
@@ -165,7 +177,7 @@ class Pictures:
         missing = [negative for negative in negatives if self._cache.get(negative.id) is None]
         if not missing:
             return set()
-        with self._metrics.stage("decode"):
+        with self._metrics.stage("decode"), self._noting(missing[0].blob.name):
             strip = await reel.read([Window(*negative.render.window or ()) for negative in missing])
         drawn = (self._in_thread(self._cut, strip, negative) for negative in missing)
         pictures = dict(zip(missing, await asyncio.gather(*drawn), strict=True))
@@ -197,18 +209,36 @@ class Pictures:
             SarlensError: the image cannot be had, or its header not be read.
         """
         found = await self._finder.find(place, render, terms)
-        return found, await self._in_thread(lay_out, found.blob, self._limits)
+        with self._noting(found.blob.name):
+            return found, await self._in_thread(lay_out, found.blob, self._limits)
 
     async def show(self, place: Place, render: Render | None, size: int, terms: Terms) -> Shown:
         """The picture of an image, found and drawn; raises as both do."""
         negative = await self.find(place, render, size, terms)
         return negative.shown(await self.draw(negative))
 
+    async def _open(self, place: str | bytes) -> Blob:
+        name = place if isinstance(place, str) else "data:"
+        with self._noting(name):
+            blob = await self._sources.open(place)
+        self._metrics.source.labels(_scheme(name), "found").inc()
+        return blob
+
+    @contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        """Count what goes wrong at the place that holds an image; a scheme that is not offered is never asked."""
+        try:
+            yield
+        except _TROUBLE as error:
+            self._metrics.source.labels(_scheme(name), error.code).inc()
+            raise
+
     def _count(self, blob: Blob, before: int) -> None:
-        self._metrics.fetched_bytes.labels(blob.name.partition(":")[0]).inc(blob.bytes_moved - before)
+        self._metrics.fetched_bytes.labels(_scheme(blob.name)).inc(blob.bytes_moved - before)
 
     async def _make(self, negative: Negative) -> Picture:
-        picture = await self._in_thread(self._develop, perf_counter(), negative)
+        with self._noting(negative.blob.name):
+            picture = await self._in_thread(self._develop, perf_counter(), negative)
         self._cache.put(negative.id, picture)
         return picture
 
@@ -233,3 +263,7 @@ class Pictures:
         if isinstance(raster, Picture):
             return raster
         return self._render(raster, negative)
+
+
+def _scheme(name: str) -> str:
+    return name.partition(":")[0].lower()

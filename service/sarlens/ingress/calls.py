@@ -16,6 +16,7 @@ from sarlens.ingress.door import Door
 from sarlens.ingress.duty import Duty
 from sarlens.ingress.journal import Journal
 from sarlens.ingress.replies import UNEXPECTED
+from sarlens.metrics import GONE
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +51,11 @@ class Calls:
             SarlensError: as inside; what is none of ours is logged and becomes one.
         """
         with self._journal.request(name, _headers(context)) as entry:
-            entry.route, entry.status = route, "CANCELLED"
+            entry.route, entry.status, entry.meant = route, "CANCELLED", GONE
             try:
                 with self._duty.request():
                     yield
-                entry.status = "OK"
+                entry.status, entry.meant = "OK", 200
             except SarlensError as error:
                 entry.status = error.rpc
                 entry.refused(error)
@@ -65,7 +66,6 @@ class Calls:
                 entry.refused(unexpected := SarlensError(UNEXPECTED))
                 raise unexpected from None
             finally:
-                entry.failed = entry.status != "OK"
                 rpc = {"rpc.method": route.removeprefix("/"), "rpc.response.status_code": entry.status}
                 entry.attributes = {"rpc.system.name": "grpc", **rpc}
 

@@ -15,12 +15,12 @@ from sarlens.ingress.duty import Duty
 from sarlens.ingress.journal import Entry, Journal
 from sarlens.ingress.openai import PATHS, Completions
 from sarlens.ingress.replies import UNEXPECTED, send_error
+from sarlens.metrics import GONE
 
 log = structlog.get_logger(__name__)
 
 _WORK = ("/v1/", "/v2/models", "/v2/repository", "/processes", "/jobs", "/collections")
 """What needs a key, where callers need one, is traced, and is not taken up while the gateway drains."""
-_GONE = 499  # the status that nginx logs for a caller who left; it never goes out
 
 
 class Front:
@@ -42,7 +42,7 @@ class Front:
         with self._journal.request(name, scope["headers"], traced=scope["path"].startswith(_WORK)) as entry:
             answer = _Answer(send, name)
             await self._answer(scope, receive, answer, entry)
-            entry.status, entry.failed = answer.status, answer.status >= 400
+            entry.status, entry.meant = answer.status, entry.meant or answer.status
             entry.route = scope["path"] if scope["path"] in PATHS else getattr(scope.get("route"), "path", "other")
             entry.attributes = {
                 "http.request.method": scope["method"],
@@ -62,7 +62,7 @@ class Front:
             else:
                 await self._rest(scope, receive, answer.send)
         except CallerGone:
-            answer.status = _GONE
+            answer.status = GONE
         except SarlensError as error:
             await _refuse(answer, error, scope["path"], entry)
         except Exception:

@@ -9,7 +9,7 @@ import structlog
 
 from sarlens.errors import SarlensError
 from sarlens.log import AccessLog, Record, keep_record, note_error
-from sarlens.metrics import Metrics
+from sarlens.metrics import Metrics, outcome_of
 from sarlens.tracing import Attributes, Headers, Span, Tracer, Untraced
 
 log = structlog.get_logger(__name__)
@@ -33,10 +33,11 @@ class Journal:
 class Entry:
     """One request under way. ``route`` and ``status`` have to be known at its end, or it was broken off.
 
-    ``failed`` says that it did not end well; ``attributes`` tell of it as its protocol does.
+    ``meant`` is the status of HTTP that says what came of it, also where another protocol, or a stream whose status was
+    out already, told something else; ``attributes`` tell of it as its protocol does.
     """
 
-    __slots__ = ("_arrived", "_journal", "_record", "_span", "attributes", "failed", "name", "route", "status")
+    __slots__ = ("_arrived", "_journal", "_record", "_span", "attributes", "meant", "name", "route", "status")
 
     def __init__(self, journal: Journal, name: str, span: Span) -> None:
         self._journal = journal
@@ -46,11 +47,12 @@ class Entry:
         self._arrived = 0.0
         self.route = "other"
         self.status: int | str = 0
-        self.failed = False
+        self.meant = 0
         self.attributes: Attributes = {}
 
     def refused(self, error: SarlensError) -> None:
         """The request ends with an error."""
+        self.meant = error.status
         self._journal.metrics.errors.labels(error.code).inc()
         note_error(error.code)
         if error.status >= 500:
@@ -77,13 +79,14 @@ class Entry:
     def _close(self) -> None:
         seconds, metrics = perf_counter() - self._arrived, self._journal.metrics
         if self.status:
-            metrics.requests.labels(self.route, self.status).inc()
-            metrics.latency.labels(self.route).observe(seconds)
+            outcome = outcome_of(self.meant)
+            metrics.requests.labels(self.route, self.status, outcome).inc()
+            metrics.latency.labels(self.route, outcome).observe(seconds)
         if self._record is None:
             return
         known = {"request_id": self.name, "route": self.route, "status": self.status}
         self._journal.access.write(
-            self._record, failed=self.failed or not self.status, **known, duration_s=round(seconds, 6)
+            self._record, failed=self.meant >= 400 or not self.status, **known, duration_s=round(seconds, 6)
         )
         if self._span.recording:
             self._span.rename(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from time import perf_counter
 
 import orjson
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from sarlens.admission.deadline import in_time
@@ -23,8 +22,6 @@ from sarlens.ingress.tally import Tally
 from sarlens.log import note_error
 from sarlens.metrics import Metrics
 from sarlens.workers.client import Reply
-
-log = structlog.get_logger(__name__)
 
 PATHS = frozenset({"/v1/chat/completions", "/v1/completions"})
 
@@ -85,11 +82,9 @@ class Completions:
                 raise WorkerFailed("The worker ended its answer before it was complete.")
         except SarlensError as error:
             # The status is out already: the caller learns of it as OpenAI's clients expect, from an error event.
-            log.warning("stream cut", request_id=ask.request_id, code=error.code)
-            self._metrics.errors.labels(error.code).inc()
-            note_error(error.code)
             event = b"data: " + orjson.dumps(error_object(error, ask.request_id)) + b"\n\n"
-            await send({"type": "http.response.body", "body": event, "more_body": True})
+            await send({"type": "http.response.body", "body": event})
+            raise
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 import structlog
 
 from sarlens.errors import JobNotFound, JobsUnavailable, SarlensError, SourceChanged
+from sarlens.metrics import Metrics
 from sarlens.survey.commission import Commission
 from sarlens.survey.conduct import Conductor, Suspended
 from sarlens.survey.delivery import Delivery
@@ -40,6 +41,7 @@ class Office:
         store: Store,
         conductor: Conductor,
         delivery: Delivery,
+        metrics: Metrics,
         *,
         jobs: int,
         keep_s: float,
@@ -49,6 +51,7 @@ class Office:
         self.store = store
         self._conductor = conductor
         self._delivery = delivery
+        self._metrics = metrics
         self._jobs = jobs
         self._keep_s = keep_s
         self._lease_s = lease_s
@@ -169,6 +172,7 @@ class Office:
             if job.process != ECHO:
                 await self._delivery.deliver(await self.find(job.id, None))
             await self.store.change(job.id, status=Status.SUCCESSFUL, finished=time.time())
+            self._metrics.surveys.labels("successful").inc()
         except Suspended:
             await self.store.release(job.id, self._holder)
         except asyncio.CancelledError:
@@ -187,6 +191,7 @@ class Office:
 
     async def _fail(self, job: Job, code: str, message: str) -> None:
         log.warning("job failed", job=job.id, code=code)
+        self._metrics.surveys.labels("failed").inc()
         with suppress(JobsUnavailable):  # then its lease ends, and it is tried again
             await self.store.change(job.id, status=Status.FAILED, finished=time.time(), code=code, message=message)
 

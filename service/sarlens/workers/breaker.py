@@ -21,11 +21,16 @@ class Breaker:
     @property
     def open(self) -> bool:
         """Whether others should be asked first."""
-        return self._failures >= self._most and self._clock() < self._until
+        return not self.closed and self._clock() < self._until
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing speaks against the worker; an open breaker closes with the first success."""
+        return self._failures < self._most
 
     def trying(self) -> None:
         """A request goes to the worker; while an open breaker's trial runs, it stays the only one."""
-        if self._failures >= self._most:
+        if not self.closed:
             self._until = self._clock() + self._pause_s
 
     def succeeded(self) -> None:

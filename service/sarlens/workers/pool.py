@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from sarlens.errors import BadRequest, ModelNotFound, NoWorker, SarlensError, WorkerFailed, WorkerUnreachable
-from sarlens.metrics import Metrics
+from sarlens.metrics import Metrics, WorkerMetrics
 from sarlens.workers.breaker import Breaker
 from sarlens.workers.client import Client
 from sarlens.workers.discovery import Finder, NotFindable, Shares
@@ -41,9 +40,7 @@ class Worker:
         self.in_flight = 0
         self.load = 0.0
         self.coming: Counter[str] = Counter()
-        self._ready_gauge = metrics.worker_ready.labels(client.url)
-        self._in_flight_gauge = metrics.worker_in_flight.labels(client.url)
-        self._forget_gauges = partial(metrics.forget_worker, client.url)
+        self._metrics = WorkerMetrics(metrics, client.url)
 
     def knows(self, picture: str) -> bool:
         """Whether the worker has a picture or is being sent it, so that one more request for it costs little."""
@@ -54,6 +51,15 @@ class Worker:
         self.breaker.trying()
         return Burden(self, pictures, pixels / PIXELS)
 
+    def answered(self, pictures: Sequence[str], elided: Iterable[str], sizes: Mapping[str, int], *, hit: bool) -> None:
+        """Note an answer about pictures: a ``hit`` where it had them all, ``elided`` those that it was not sent.
+
+        ``sizes`` are the bytes of those that it was sent.
+        """
+        (self._metrics.hits if hit else self._metrics.misses).inc()
+        self._metrics.elided_bytes.inc(self.residency.size(elided))
+        self.residency.learn(pictures, sizes)
+
     def judge(self, failure: SarlensError | None) -> None:
         """Draw conclusions from an answer, or from its absence.
 
@@ -61,9 +67,13 @@ class Worker:
         restarted with an empty cache.
         """
         if failure is None:
+            if not self.breaker.closed:
+                self._metrics.breaker_open.set(0)
             self.breaker.succeeded()
             return
         self.breaker.failed()
+        self._metrics.failures.inc()
+        self._metrics.breaker_open.set(not self.breaker.closed)
         if isinstance(failure, WorkerFailed):
             self.residency.clear()
         if isinstance(failure, WorkerUnreachable):
@@ -81,14 +91,14 @@ class Worker:
     def leave(self) -> None:
         """Take no more part in anything that is shown."""
         self.ready = False
-        self._forget_gauges()
+        self._metrics.forget()
 
     def count(self, change: int, load: float) -> None:
         """Change the number of requests in flight, and the load that they are."""
         self.in_flight += change
         # Sums of fractions drift; an idle worker carries nothing.
         self.load = self.load + load if self.in_flight else 0.0
-        self._in_flight_gauge.set(self.in_flight)
+        self._metrics.in_flight.set(self.in_flight)
 
     def _turn(self, *, ready: bool, reason: str | None = None) -> None:
         if ready != self.ready or not self._looked:
@@ -99,7 +109,7 @@ class Worker:
                 log.info("worker ready", worker=self.client.url, models=sorted(self.models))
             else:
                 log.warning(event, worker=self.client.url, reason=reason)
-        self._ready_gauge.set(ready)
+        self._metrics.ready.set(ready)
 
 
 class Burden:

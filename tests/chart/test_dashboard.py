@@ -1,0 +1,125 @@
+"""The Grafana dashboard: what the code writes, and what Prometheus answers to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+from chart.dashboard import DASHBOARD, built
+from chart.test_chart import CHART, EVERYTHING, of_kind, rendered
+from sarlens.settings import S3Settings, Settings, WorkerSettings
+from stack.fake_worker import MODEL
+from stack.gateway import gateway
+from stack.prometheus import Prometheus, needs_prometheus, prometheus, promtool
+from stack.s3 import S3Server
+from stack.scenes import geotiff, sea
+
+PANELS = [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+QUERIES = {(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]}
+SCENES = 3
+
+
+def test_the_dashboard_is_what_the_code_writes() -> None:
+    """The JSON in the chart is that of dashboard.py, to the byte."""
+    assert DASHBOARD.read_text() == built(), "run it: PYTHONPATH=service:tests python tests/chart/dashboard.py"
+
+
+def test_the_chart_ships_the_dashboard() -> None:
+    """The ConfigMap that Grafana's sidecar looks for holds the file as it is."""
+    (held,) = [each for each in of_kind(rendered(EVERYTHING), "ConfigMap") if "sarlens.json" in each["data"]]
+    assert held["data"]["sarlens.json"] == DASHBOARD.read_text()
+    assert held["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_every_panel_says_what_it_is() -> None:
+    """Each panel has a title, a unit and at least one query of its own."""
+    assert all(panel["title"] and panel["fieldConfig"]["defaults"]["unit"] and panel["targets"] for panel in PANELS)
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    assert len(QUERIES) == sum(len(panel["targets"]) for panel in PANELS)
+
+
+def _chat(number: int, **more: Any) -> dict[str, Any]:
+    content = [
+        {"type": "image_url", "image_url": {"url": f"s3://scenes/board-{number % SCENES}.tif"}},
+        {"type": "text", "text": "How many ships are in the image?"},
+    ]
+    return {"model": MODEL, "messages": [{"role": "user", "content": content}], "max_tokens": 8, **more}
+
+
+async def _load(base: str) -> None:
+    """What callers do: streams, answers in one piece, typed answers, a survey, mistakes; on and on."""
+    url, questions = "s3://scenes/board-0.tif", ["How many ships are in the image?"]
+    async with aiohttp.ClientSession() as session:
+        number = 0
+        while True:
+            for path, body, status in (
+                ("/v1/chat/completions", _chat(number), 200),
+                ("/v1/chat/completions", _chat(number, stream=True, ignore_eos=True), 200),
+                ("/v1/sar/vqa", {"model": MODEL, "image": url, "questions": questions}, 200),
+                ("/v1/sar/surveys", {"model": MODEL, "image": url, "questions": questions, "tile": 256}, 200),
+                ("/v1/chat/completions", _chat(number) | {"model": "another"}, 404),
+            ):
+                async with session.post(base + path, json=body) as response:
+                    told = await response.text()
+                    assert response.status == status, told
+            number += 1
+
+
+@asynccontextmanager
+async def _under_load(base: str) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        callers = [group.create_task(_load(base)) for _ in range(2)]
+        yield
+        for caller in callers:
+            caller.cancel()
+
+
+async def _unanswered(watcher: Prometheus, queries: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The queries to which there is no data, or only NaN."""
+    found = set()
+    for title, expr in queries:
+        asked = expr.replace("$namespace", ".*").replace("$__rate_interval", "15s")
+        series = await asyncio.to_thread(watcher.query, asked)
+        if not any(math.isfinite(value) for _, value in series):
+            found.add((title, expr))
+    return found
+
+
+@pytest.mark.slow
+@needs_prometheus
+async def test_every_query_finds_data(
+    vllm_url: str, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every query of the dashboard, put to a Prometheus that scraped a loaded gateway and its vLLM worker, has data.
+
+    promtool finds nothing wrong with that gateway's page.
+    """
+    for number in range(SCENES):
+        pixels = sea(512, 512, np.array([(100, 100), (300, 200)]), seed=number)
+        s3.client().put_object(Bucket="scenes", Key=f"board-{number}.tif", Body=geotiff(pixels))
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(worker=WorkerSettings(urls=(vllm_url,)), s3=S3Settings(endpoint=s3.endpoint))
+    async with gateway(settings) as base:
+        targets = {"gateway": base, "worker": vllm_url}
+        with prometheus(tmp_path, targets, CHART / "rules" / "sarlens.yaml") as watcher:
+            left, until = QUERIES, monotonic() + 90
+            async with _under_load(base):
+                while left and monotonic() < until:
+                    await asyncio.sleep(1)
+                    left = await _unanswered(watcher, left)
+            assert not left
+            scraped = (await asyncio.to_thread(watcher.get, "targets"))["activeTargets"]
+            assert [each["health"] for each in scraped] == ["up", "up"]
+        async with aiohttp.ClientSession() as session, session.get(f"{base}/metrics") as response:
+            await asyncio.to_thread(promtool, "check", "metrics", given=await response.read())

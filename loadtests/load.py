@@ -8,16 +8,13 @@ make load-smoke    # twenty seconds
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from sarbench.nano.checkpoint import write_trained
-from sarlens.seaweed import BUCKET, KEYS, fill_bucket, free_port, s3_command
-from stand import HERE, sarlens, starter, vllm_worker
+from local_stack import local_stack
+from stand import HERE
 
 
 def main() -> int:
@@ -31,22 +28,9 @@ def main() -> int:
     given, more = parser.parse_known_args()
     given.out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        start = starter(stack, state)
-        model, scenes = state / "sarlens-nano", state / "scenes"
-        print("Starting an S3 server, a vLLM worker and a gateway.", file=sys.stderr)
-        write_trained(model)
-        sarbench = str(Path(sys.executable).with_name("sarbench"))
-        subprocess.run([sarbench, "scenes", "--out", str(scenes)], check=True, stdout=subprocess.DEVNULL)
-        os.environ.update(KEYS)
-        port, rpc = free_port(), free_port()
-        names = fill_bucket(start("s3", s3_command(state / "s3", port), {}), f"http://127.0.0.1:{port}", scenes)
-        worker, _ = vllm_worker(start, "worker", model)
-        environment = {"SARLENS_S3__ENDPOINT": f"http://127.0.0.1:{port}", "SARLENS_GRPC__PORT": str(rpc), **KEYS}
-        url, _ = sarlens(start, [worker], environment)
-        images = ",".join(f"s3://{BUCKET}/{name}" for name in names if name.endswith(".tif"))
-        command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--host", url]
-        command += ["--grpc", f"127.0.0.1:{rpc}", "--scenes", images, "--shape", given.shape]
+        parts = local_stack(stack)
+        command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--host", parts.url]
+        command += ["--grpc", parts.grpc, "--scenes", ",".join(parts.scenes), "--shape", given.shape]
         command += ["--users", str(given.users), "--spawn-rate", str(given.users), "--run-time", f"{given.seconds}s"]
         command += ["--html", str(given.out / "report.html"), "--csv", str(given.out / "load"), "--csv-full-history"]
         command += [] if given.web else ["--headless", "--only-summary"]

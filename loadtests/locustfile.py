@@ -1,41 +1,34 @@
-"""What locust asks a gateway: chats that stream, many questions at once, captions, and the same over gRPC.
+"""What locust asks a gateway: chats that stream, many questions at once, captions, surveys, and questions over gRPC.
 
-Questions come in the shares that the applications have in SARLANG-1M, images by Zipf's law. ``make load`` starts all
-that it needs; a gateway that runs already is asked with locust itself, here with its web page on port 8089:
+What is asked, and how often each, stands in ``mix.py``. ``make load`` starts all that it needs; a gateway that runs
+already is asked with locust itself, here with its web page on port 8089, and here about surveys alone:
 
     .venv/bin/locust -f loadtests/locustfile.py --host http://localhost:8080 --shape step
+    .venv/bin/locust -f loadtests/locustfile.py --host http://localhost:8080 --headless --tags survey
 """
 
 from __future__ import annotations
 
-import bisect
-import itertools
-import random
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
 import grpc.experimental.gevent
-from locust import FastHttpUser, HttpUser, LoadTestShape, User, constant, events, task
+from locust import HttpUser, LoadTestShape, constant, events, tag, task
 
-from sarlens.v1 import sar_pb2, sar_pb2_grpc
+from mix import CAPTIONS, CHAT, RPC, SEQUENCE, SURVEYS, VQA, Mix, weights
+from sarlens.v1 import sar_pb2_grpc
 
 grpc.experimental.gevent.init_gevent()
 
-QUESTIONS = {
-    "Are there any ships in the image?": 484_620,
-    "What is the object present in the area [56, 191, 112, 122]?": 221_450,
-    "What type of area is mostly visible?": 132_525,
-    "How many ships are in the image?": 117_382,
-    "Where is the ship positioned within the image?": 106_171,
-    "What is the land cover of the image?": 18_479,
-}
-"""A question of each application, and how many of its kind SARLANG-1M has."""
-CAPTIONS = 45_650
-SIDE, STEP, SCENE = 256, 32, 512
-KINDS = ("POST", "gRPC")
+ANSWERS = ("POST", "gRPC")
+TTFT, PER_TOKEN, FIRST_FEATURE = "TTFT", "per token", "first feature"
+OFTEN = weights()
+STARTED = count()
 
 
 @events.init_command_line_parser.add_listener
@@ -47,138 +40,108 @@ def _options(parser: Any) -> None:
     parser.add_argument("--max-failed", type=float, default=0.0, help="Share of requests that may fail.")
     parser.add_argument("--max-p95-ms", type=float, default=2000.0, help="Longest 95th percentile of an answer.")
     parser.add_argument("--max-ttft-ms", type=float, default=2000.0, help="The same to the first token of a stream.")
+    parser.add_argument("--max-token-ms", type=float, default=500.0, help="The same between two tokens of a stream.")
 
 
-class Images:
-    """Windows of the scenes, the n-th most popular one asked for in proportion to 1/n."""
+class Analyst(HttpUser):
+    """Asks on every surface, the next thing as soon as one is answered."""
 
-    def __init__(self, scenes: list[str]) -> None:
-        corners = range(0, SCENE - SIDE + 1, STEP)
-        self._windows = list(itertools.product(scenes, corners, corners))
-        random.Random(0).shuffle(self._windows)
-        self._sums = list(itertools.accumulate(1 / rank for rank in range(1, len(self._windows) + 1)))
-
-    def any(self) -> tuple[str, list[int]]:
-        """A scene and a window of it."""
-        at = bisect.bisect(self._sums, random.random() * self._sums[-1])
-        scene, col, row = self._windows[min(at, len(self._windows) - 1)]
-        return scene, [col, row, SIDE, SIDE]
-
-
-def any_question() -> str:
-    """A question of some application."""
-    return random.choices(list(QUESTIONS), list(QUESTIONS.values()))[0]
-
-
-class Asking(User):
-    """What all users know."""
-
-    abstract = True
     wait_time = constant(0)
 
     def on_start(self) -> None:
-        """Look at the options."""
-        self.options = self.environment.parsed_options
-        self.images = Images(self.options.scenes.split(","))
+        """Look at the options, open a channel for gRPC."""
+        options = self.environment.parsed_options
+        self.mix = Mix(options.model, options.scenes.split(","))
+        address = options.grpc or f"{urlsplit(self.environment.host).hostname}:8081"
+        self.stub = sar_pb2_grpc.SarStub(grpc.insecure_channel(address))
+        # The first users begin with one surface each, so that a short run has all of them.
+        surfaces = (Analyst.chat, Analyst.vqa, Analyst.caption, Analyst.survey, Analyst.rpc)
+        wanted = [surface for surface in surfaces if surface in self.tasks]
+        wanted[next(STARTED) % len(wanted)](self)
 
-    def took(self, kind: str, name: str, began: float, until: float, error: Exception | None = None) -> None:
+    @tag("chat")
+    @task(OFTEN[CHAT])
+    def chat(self) -> None:
+        """Stream the answer to one question; time to first token and time per token become metrics of their own."""
+        began, times, tokens, done = time.perf_counter(), list[float](), 0, False
+        with self.client.post(CHAT, json=self.mix.body(CHAT), stream=True, catch_response=True) as response:
+            for line in _lines(response, began):
+                if line.startswith(b"data: {"):
+                    event = json.loads(line[6:])
+                    if "error" in event:
+                        response.failure(line.decode(errors="replace")[:200])
+                    if any(choice["delta"].get("content") for choice in event.get("choices", ())):
+                        times.append(time.perf_counter())
+                    tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+                done = done or line == b"data: [DONE]"
+            if response.status_code == 200 and not done:
+                response.failure("the stream ended before it was complete")
+        if times:
+            self.took(TTFT, CHAT, times[0] - began)
+        if times and tokens > 1:
+            # The last token ends the answer and has no text, so that its time is that of the end.
+            self.took(PER_TOKEN, CHAT, (time.perf_counter() - times[0]) / (tokens - 1))
+
+    @tag("vqa")
+    @task(OFTEN[VQA])
+    def vqa(self) -> None:
+        """Ask eight questions about an image at once; each of them has to be answered."""
+        with self.client.post(VQA, json=self.mix.body(VQA), catch_response=True) as response:
+            if response.status_code == 200 and b'"error"' in response.content:
+                response.failure("a question was not answered")
+
+    @tag("caption")
+    @task(OFTEN[CAPTIONS])
+    def caption(self) -> None:
+        """Want a concise caption."""
+        self.client.post(CAPTIONS, json=self.mix.body(CAPTIONS))
+
+    @tag("survey")
+    @task(OFTEN[SURVEYS])
+    def survey(self) -> None:
+        """Take the features of a small survey as they come, each an answer; time to the first is a metric."""
+        began, first, features = time.perf_counter(), 0.0, 0
+        body = self.mix.body(SURVEYS)
+        with self.client.post(SURVEYS, json=body, headers=SEQUENCE, stream=True, catch_response=True) as response:
+            for line in _lines(response, began):
+                feature = json.loads(line.lstrip(b"\x1e") or b"{}")
+                first = first or time.perf_counter()
+                features += "properties" in feature
+                if "error" in feature.get("properties", feature):
+                    response.failure(line.decode(errors="replace")[:200])
+            if response.status_code == 200 and features < int(response.headers["Sarlens-Tiles"]):
+                response.failure(f"{features} features of {response.headers['Sarlens-Tiles']} tiles")
+        if features:
+            self.took(FIRST_FEATURE, SURVEYS, first - began)
+
+    @tag("grpc")
+    @task(OFTEN[RPC])
+    def rpc(self) -> None:
+        """Ask one question over gRPC."""
+        error: Exception | None = None
+        began = time.perf_counter()
+        try:
+            self.stub.Vqa(self.mix.rpc(), timeout=60)
+        except grpc.RpcError as failed:
+            error = RuntimeError(failed.code().name)
+        self.took("gRPC", RPC, time.perf_counter() - began, error)
+
+    def took(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
         """Record something that took a time."""
         self.environment.events.request.fire(
             request_type=kind,
             name=name,
-            response_time=1000 * (until - began),
+            response_time=1000 * seconds,
             response_length=0,
             exception=error,
             context={},
         )
 
 
-class Chat(Asking, HttpUser):
-    """Streams the answer to one question."""
-
-    weight = 48
-
-    @task
-    def ask(self) -> None:
-        """Time to first token and time per token become metrics of their own."""
-        scene, window = self.images.any()
-        image = {"type": "image_url", "image_url": {"url": scene, "sar": {"window": window}}}
-        content = [image, {"type": "text", "text": any_question()}]
-        body = {"model": self.options.model, "messages": [{"role": "user", "content": content}], "stream": True}
-        began, times = time.perf_counter(), []
-        path = "/v1/chat/completions"
-        with self.client.post(path, json=body | {"max_tokens": 32}, stream=True, catch_response=True) as response:
-            done = False
-            for line in response.iter_lines(chunk_size=None):
-                if line.startswith(b"data: {"):
-                    if b'"error"' in line:
-                        response.failure(line.decode(errors="replace")[:200])
-                    times.append(time.perf_counter())
-                done = done or line == b"data: [DONE]"
-            # Locust times a stream to its head.
-            response.request_meta["response_time"] = 1000 * (time.perf_counter() - began)
-            if response.status_code == 200 and not done:
-                response.failure("the stream ended before it was complete")
-        if times:
-            self.took("TTFT", path, began, times[0])
-        if len(times) > 1:
-            self.took("per token", path, 0, (times[-1] - times[0]) / (len(times) - 1))
-
-
-class Vqa(Asking, FastHttpUser):
-    """Asks eight questions about an image at once."""
-
-    weight = 32
-
-    @task
-    def ask(self) -> None:
-        """Each of them has to be answered."""
-        scene, window = self.images.any()
-        body = {"model": self.options.model, "image": {"url": scene, "sar": {"window": window}}}
-        body |= {"questions": [any_question() for _ in range(8)]}
-        with self.client.post("/v1/sar/vqa", json=body, catch_response=True) as response:
-            if response.status_code == 200 and b'"error"' in response.content:
-                response.failure("a question was not answered")
-
-
-class Caption(Asking, FastHttpUser):
-    """Wants a caption."""
-
-    weight = max(1, round(100 * CAPTIONS / (CAPTIONS + sum(QUESTIONS.values()))))
-
-    @task
-    def ask(self) -> None:
-        """A concise one."""
-        scene, window = self.images.any()
-        image = {"url": scene, "sar": {"window": window}}
-        self.client.post("/v1/sar/captions", json={"model": self.options.model, "image": image})
-
-
-class Rpc(Asking):
-    """Asks over gRPC."""
-
-    weight = 16
-
-    def on_start(self) -> None:
-        """Open a channel."""
-        super().on_start()
-        address = self.options.grpc or f"{urlsplit(self.environment.host).hostname}:8081"
-        self.stub = sar_pb2_grpc.SarStub(grpc.insecure_channel(address))
-
-    @task
-    def ask(self) -> None:
-        """One question."""
-        scene, (col, row, width, height) = self.images.any()
-        request = sar_pb2.VqaRequest(model=self.options.model, image=sar_pb2.Image(url=scene))
-        request.image.render.window.CopyFrom(sar_pb2.Window(col=col, row=row, width=width, height=height))
-        request.questions.add(question=any_question())
-        error: Exception | None = None
-        began = time.perf_counter()
-        try:
-            self.stub.Vqa(request, timeout=60)
-        except grpc.RpcError as failed:
-            error = RuntimeError(failed.code().name)
-        self.took("gRPC", "/sarlens.v1.Sar/Vqa", began, time.perf_counter(), error)
+def _lines(response: Any, began: float) -> Iterator[bytes]:
+    """The lines of a stream as they come; locust, which times a stream to its head, is told when it ended."""
+    yield from response.iter_lines(chunk_size=None)
+    response.request_meta["response_time"] = 1000 * (time.perf_counter() - began)
 
 
 def _step(share: float) -> float:
@@ -218,13 +181,14 @@ class Load(LoadTestShape):
 def _judge(environment: Any, **_: Any) -> None:
     """Fail the run where a threshold is crossed."""
     options, entries = environment.parsed_options, environment.stats.entries.values()
-    answers = [entry for entry in entries if entry.method in KINDS]
+    answers = [entry for entry in entries if entry.method in ANSWERS]
     asked, failed = (sum(getattr(entry, name) for entry in answers) for name in ("num_requests", "num_failures"))
     reasons = [] if asked else ["nothing was asked"]
     if asked and failed / asked > options.max_failed:
         reasons.append(f"{failed} of {asked} requests failed")
+    limits = {TTFT: options.max_ttft_ms, PER_TOKEN: options.max_token_ms, **dict.fromkeys(ANSWERS, options.max_p95_ms)}
     for entry in entries:
-        limit = {"TTFT": options.max_ttft_ms, **dict.fromkeys(KINDS, options.max_p95_ms)}.get(entry.method)
+        limit = limits.get(entry.method)
         took = entry.get_response_time_percentile(0.95)
         if limit is not None and took > limit:
             reasons.append(f"{entry.method} {entry.name} took {took:.0f} ms (p95), more than {limit:.0f}")

@@ -22,8 +22,7 @@ import orjson
 import uvloop
 
 from crowd import Fleet
-from sarlens.child import Child
-from stand import JSON, open_loop, sarlens, starter
+from stand import JSON, memory_mb, open_loop, sarlens, starter
 
 BODY = orjson.dumps({"model": "sarlens-nano", "messages": [{"role": "user", "content": "How many ships?" * 60}]})
 
@@ -41,12 +40,6 @@ async def arrive(url: str, per_second: float, seconds: float) -> list[tuple[int,
 
         await open_loop(ask, per_second, seconds)
     return told
-
-
-def memory_mb(process: Child) -> float:
-    """Memory that a process holds."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def line(name: str, told: list[tuple[int, float]], memory: float) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import statistics
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -111,15 +111,34 @@ async def _ready(url: str, process: Child, patience_s: float = 240) -> None:
 
 
 def cpu_ms(*processes: Child) -> float:
-    """CPU time that processes and all that they started have used, in milliseconds."""
-    sessions = {process.pid for process in processes}
+    """CPU time that processes and all that they started have used, in milliseconds, to the tick of 10 ms."""
     ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for stat in _members(processes):
         with suppress(OSError):
             fields = stat.read_text().rsplit(")", 1)[1].split()
-            if int(fields[3]) in sessions:
-                ticks += int(fields[11]) + int(fields[12])
+            ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK") * 1000
+
+
+def run_ms(*processes: Child) -> float:
+    """The same to the microsecond, of those of their threads that still run."""
+    tasks = (task for stat in _members(processes) for task in stat.parent.glob("task/*/schedstat"))
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e6
+
+
+def _members(processes: Sequence[Child]) -> Iterator[Path]:
+    """The ``/proc/PID/stat`` of all in the sessions of processes."""
+    sessions = {process.pid for process in processes}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rsplit(")", 1)[1].split()[3]) in sessions:
+                yield stat
+
+
+def memory_mb(process: Child) -> float:
+    """Memory that a process holds."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def spread(values: Sequence[float], form: str) -> str:

@@ -352,7 +352,10 @@ async def test_an_item_on_the_web(tmp_path: Path) -> None:
             tls=trust.client,
         ) as web,
     ):
-        finder, place = Finder(Sources({"https": web}, Data(0)).open), f"https://images.test:{server.port}/a/items/one?t=1"
+        finder, place = (
+            Finder(Sources({"https": web}, Data(0)).open),
+            f"https://images.test:{server.port}/a/items/one?t=1",
+        )
         found = await finder.find(place, Render(asset="vv"), ANYBODY)
         assert found.place == f"https://images.test:{server.port}/a/vv.tif"
         server.asked.clear()

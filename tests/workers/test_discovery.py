@@ -44,7 +44,7 @@ from stack.tls import tls
     ],
 )
 def test_what_names_no_workers_is_refused(place: str) -> None:
-    """A place that cannot be meant, or holds a password, is refused when the gateway starts; the password is not told."""
+    """A place that cannot be meant, or holds a password, is refused at the start; the password is not told."""
     with pytest.raises(ValueError, match=r".+") as told:
         finder(place)
     assert "secret" not in str(told.value)

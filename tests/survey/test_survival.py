@@ -96,23 +96,23 @@ async def test_a_killed_survey_goes_on(environment: dict[str, str], worker: Fake
 async def test_a_survey_outlives_its_item(environment: dict[str, str], worker: FakeWorker, s3: S3Server) -> None:
     """A survey of a STAC Item goes on after kill -9 also where the Item is gone by then: the asset that it led to, and
     what it said of the scene, are on disk with the survey."""
-    worker.pause_s = 0.01
+    worker.pause_s = 0.2
     document = json.dumps(item({"vv": "survival.tif", "vh": "gone.tif"}))
     s3.client().put_object(Bucket="scenes", Key="survival.json", Body=document.encode())
-    body = asked(128) | {"context": True}
+    body = asked(256) | {"context": True}
     body["image"] = {"url": "s3://scenes/survival.json", "sar": body["image"]["sar"] | {"bands": ["VV"]}}
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     async with running(environment, port) as process:
         _, told, _ = await call("POST", base + SURVEYS, body, ASYNC)
-        await answered(base, told["id"], 20)
+        await answered(base, told["id"], 6)
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.wait)
     s3.client().delete_object(Bucket="scenes", Key="survival.json")
     async with running(environment, port):
         done = await over(base, told["id"])
         _, found, _ = await call("GET", f"{base}{SURVEYS}/{told['id']}/features")
-    assert (done["status"], done["answered"], done["tiles"]) == ("successful", 144, 144)
+    assert (done["status"], done["answered"], done["tiles"]) == ("successful", 36, 36)
     assert {each["properties"]["item"] for each in found["features"]} == {NAME}
     assert {each["properties"]["polarizations"] for each in found["features"]} == {"VV"}
     assert sum(each["properties"]["value"] for each in found["features"]) == 3

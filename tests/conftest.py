@@ -16,8 +16,8 @@ from stack.s3 import S3Server, s3_server
 from stack.vllm import vllm_worker
 
 # The same examples in every run, so that a red run means a change of ours; explore looks for new ones.
-hypothesis.settings.register_profile("steady", derandomize=True)
-hypothesis.settings.register_profile("explore", max_examples=2000)
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "sar_samples"

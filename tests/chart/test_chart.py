@@ -1,91 +1,36 @@
-"""The Helm chart, rendered by Helm itself and held to the schemas of Kubernetes."""
+"""The Helm chart's objects, rendered by Helm itself and held to the schemas of Kubernetes and of operators."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from functools import cache
-from pathlib import Path
+import sys
+from copy import deepcopy
 from typing import Any
 
 import helm_python as helm
-import kubernetes_validate
+import jsonschema
 import pytest
-import yaml
 
-from chart.settings_schema import SCHEMA, secrets_schema, settings_schema
-from sarlens.settings import Settings, describe
-
-CHART = Path(__file__).parents[2] / "helm" / "sarlens"
-PROFILES = sorted(path.name for path in CHART.glob("values-*.yaml"))
-EVERYTHING = "everything"
-CUSTOM = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute", "GRPCRoute"}
-"""Kinds that Kubernetes itself does not know."""
-
-Object = dict[str, Any]
-
-
-def _merged(values: Any, more: Any) -> Any:
-    if not (isinstance(values, dict) and isinstance(more, dict)):
-        return more
-    return values | {key: _merged(values.get(key), value) for key, value in more.items()}
-
-
-def _everything() -> dict[str, Any]:
-    """Values that turn all on."""
-    worker: dict[str, Any] = {"name": "qwen", "model": "/models/qwen", "modelClaim": "models"}
-    worker |= {"autoscaling": {"enabled": True, "prometheus": "http://prometheus:9090"}}
-    on = {"enabled": True}
-    return {
-        "keys": {"secretName": "keys"},
-        "secrets": {"keys.redis_url": {"secretName": "valkey", "key": "url"}},
-        "settings": {"s3": {"endpoint": "http://s3:8333"}},
-        "workers": [worker],
-        "gateway": {"autoscaling": on, "grpc": {"tlsSecretName": "tls"}},
-        "monitoring": {"serviceMonitor": on, "rules": on, "dashboards": on},
-        "ingress": {"enabled": True, "host": "sar.example.com"},
-        "gatewayApi": {
-            "enabled": True,
-            "parentRefs": [{"name": "public"}],
-            "hostnames": ["sar.example.com"],
-            "grpcHostnames": ["rpc.example.com"],
-        },
-    }
-
-
-def values_of(profile: str) -> dict[str, Any]:
-    """The values of a profile."""
-    if profile == EVERYTHING:
-        return _everything()
-    values: dict[str, Any] = yaml.safe_load((CHART / profile).read_text())
-    return values
-
-
-def render(values: dict[str, Any]) -> list[Object]:
-    """The objects that Helm makes of values."""
-    with helm.Chart.load(str(CHART)) as chart:
-        chart.validate_schema(values)
-        texts = chart.render(values, name="demo", namespace="sar")
-    documents = (each for path, text in texts.items() if path.endswith(".yaml") for each in yaml.safe_load_all(text))
-    return [each for each in documents if each]
-
-
-@cache
-def rendered(profile: str) -> list[Object]:
-    """The objects of a profile."""
-    return render(values_of(profile))
-
-
-def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
-    """The objects of some kinds."""
-    return [each for each in objects if each["kind"] in kinds]
-
-
-def pods(objects: list[Object]) -> list[Object]:
-    """The pod templates, and the pod of the test hook."""
-    found = [each["spec"]["template"] for each in of_kind(objects, "Deployment", "StatefulSet")]
-    return found + of_kind(objects, "Pod")
-
+from chart.rendering import (
+    CHART,
+    EVERYTHING,
+    PROFILES,
+    container,
+    everything,
+    merged,
+    of_kind,
+    pods,
+    render,
+    rendered,
+    validate,
+    values_of,
+)
+from sarlens.seaweed import free_port
+from sarlens.settings import GrpcSettings, Settings, WorkerSettings, describe
+from stack.fake_worker import FakeWorker
+from stack.gateway import gateway
 
 every_profile = pytest.mark.parametrize("profile", [*PROFILES, EVERYTHING])
 
@@ -104,22 +49,43 @@ def test_lint_finds_no_errors() -> None:
 
 @every_profile
 def test_objects_are_valid(profile: str) -> None:
-    """Each object of Kubernetes' own is valid by its schema, strictly; others are at least named and versioned."""
+    """Each object is valid by its schema, strictly, those of KEDA, the Prometheus operator and Gateway API included."""
     assert rendered(profile)
     for each in rendered(profile):
-        assert each["metadata"]["name"]
-        if each["kind"] in CUSTOM:
-            assert re.fullmatch(r"[a-z0-9.]+/v1(alpha1|beta1)?", each["apiVersion"])
-        else:
-            kubernetes_validate.validate(each, "1.33", strict=True)
+        validate(each)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "wrong"),
+    [
+        ("ScaledObject", ("spec", "triggers", 0, "metadata", "threshold"), 8),
+        ("ScaledObject", ("spec", "minReplicas"), 1),
+        ("ScaledObject", ("spec", "triggers", 0, "metricType"), "Average"),
+        ("ServiceMonitor", ("spec", "endpoints", 0, "interval"), "15 s"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "severity"), "critical"),
+        ("HTTPRoute", ("spec", "rules", 0, "timeouts", "request"), 600),
+        ("HTTPRoute", ("spec", "parentRefs", 0, "gateway"), "public"),
+        ("GRPCRoute", ("spec", "rules", 0, "backendRefs", 0, "port"), "grpc"),
+    ],
+)
+def test_the_schemas_of_operators_refuse(kind: str, path: tuple[str | int, ...], wrong: Any) -> None:
+    """The schemas written here see a typo, a wrong type and a word that the operator does not know."""
+    thing = deepcopy(of_kind(rendered(EVERYTHING), kind)[0])
+    inner: Any = thing
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = wrong
+    with pytest.raises(jsonschema.ValidationError):
+        validate(thing)
 
 
 def test_all_kinds_are_there() -> None:
     """With all turned on the chart makes every kind of object that an operator expects."""
     kinds = {each["kind"] for each in rendered(EVERYTHING)}
     own = {"Deployment", "StatefulSet", "Service", "ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Ingress"}
-    assert kinds >= own | {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor", "Pod"}
-    assert kinds >= {"ScaledObject", "HTTPRoute", "GRPCRoute"}
+    assert kinds >= own | {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Pod"}
+    assert kinds >= {"ServiceMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute", "GRPCRoute"}
+    assert "PersistentVolumeClaim" in {each["kind"] for each in rendered("values-single-gpu.yaml")}
 
 
 @every_profile
@@ -129,8 +95,9 @@ def test_nothing_runs_as_root(profile: str) -> None:
     for pod in pods(rendered(profile)):
         whole = pod["spec"]["securityContext"]
         assert whole["runAsNonRoot"] is True
-        for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
-            own = container["securityContext"]
+        assert whole["runAsUser"] > 0
+        for each in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
+            own = each["securityContext"]
             assert own["allowPrivilegeEscalation"] is False
             assert own["readOnlyRootFilesystem"] is True
             assert own["capabilities"] == {"drop": ["ALL"]}
@@ -151,48 +118,48 @@ def test_selectors_match(profile: str) -> None:
 
 
 @every_profile
-def test_settings_exist(profile: str) -> None:
-    """Each SARLENS_ variable of a pod or a ConfigMap is a setting of the code, and Settings takes its value."""
-    known = {variable for variable, _, _ in describe()}
-    given: dict[str, str] = {}
-    for each in of_kind(rendered(profile), "ConfigMap"):
-        given |= {name: value for name, value in each["data"].items() if name.startswith("SARLENS_")}
-    for pod in pods(rendered(profile)):
-        for container in pod["spec"]["containers"]:
-            given |= {
-                e["name"]: e.get("value", "") for e in container.get("env", []) if e["name"].startswith("SARLENS_")
-            }
-    assert given
-    assert given.keys() <= known
-
-
-def test_the_schema_follows_from_the_code() -> None:
-    """What values.schema.json says of settings and secrets is what the Settings class takes."""
-    properties = json.loads(SCHEMA.read_text())["properties"]
-    assert {key: value for key, value in properties["settings"].items() if key != "description"} == settings_schema()
-    assert {key: value for key, value in properties["secrets"].items() if key != "description"} == secrets_schema()
-    assert Settings.model_fields
+def test_settings_exist(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each SARLENS_ variable of the gateway is a setting of the code, and Settings takes the value that is given."""
+    gateway = container(rendered(profile), "Deployment")
+    (settings,) = (each for each in of_kind(rendered(profile), "ConfigMap") if "SARLENS_HOST" in each["data"])
+    assert {"configMapRef": {"name": settings["metadata"]["name"]}} in gateway["envFrom"]
+    given = dict(settings["data"])
+    for each in gateway["env"]:
+        given[each["name"]] = "2" if "resourceFieldRef" in each.get("valueFrom", {}) else "redis://kept-in-a-secret"
+    assert given.keys() <= {variable for variable, _, _ in describe()}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    taken = Settings()
+    assert taken.worker.urls
+    assert taken.host == "0.0.0.0"
+    assert taken.keys.open is (profile == "values-dev.yaml")
 
 
 @every_profile
-def test_pods_outlive_their_drain(profile: str) -> None:
-    """A pod's grace period is longer than its preStop and its drain together."""
-    settings = values_of(profile).get("settings", {})
-    for each in of_kind(rendered(profile), "Deployment", "StatefulSet"):
+@pytest.mark.parametrize("more", [{}, {"settings": {"drain_s": 90.5}, "gateway": {"preStopSeconds": 33}}])
+def test_pods_outlive_their_drain(profile: str, more: dict[str, Any]) -> None:
+    """A pod's grace period is longer than its preStop and its drain together, whatever these are set to."""
+    objects = render(merged(values_of(profile), more))
+    drain = max(float(each["data"].get("SARLENS_DRAIN_S", 0)) for each in of_kind(objects, "ConfigMap"))
+    for each in of_kind(objects, "Deployment", "StatefulSet"):
         spec = each["spec"]["template"]["spec"]
-        text = json.dumps(spec["containers"][0])
-        (slept,) = re.findall(r'"preStop": {"sleep": {"seconds": (\d+)', text)
-        given = re.findall(r'"--shutdown-timeout", "(\d+)"', text)
-        drain = int(given[0]) if given else settings.get("drain_s", 30)
-        assert spec["terminationGracePeriodSeconds"] > int(slept) + drain
+        args = spec["containers"][0]["args"]
+        if "--shutdown-timeout" in args:
+            drain = float(args[args.index("--shutdown-timeout") + 1])
+        slept = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert slept > 0
+        assert spec["terminationGracePeriodSeconds"] > slept + drain
 
 
 @every_profile
 def test_probes_are_apart(profile: str) -> None:
-    """Starting, living and being ready are asked apart, of every gateway and worker."""
+    """Starting, living and being ready are asked apart: a gateway without workers is not ready, and lives."""
     for each in of_kind(rendered(profile), "Deployment", "StatefulSet"):
-        container = each["spec"]["template"]["spec"]["containers"][0]
-        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+        asked = each["spec"]["template"]["spec"]["containers"][0]
+        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= asked.keys()
+    gateway = container(rendered(profile), "Deployment")
+    assert gateway["livenessProbe"]["httpGet"]["path"] == gateway["startupProbe"]["httpGet"]["path"] == "/healthz"
+    assert gateway["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
 @every_profile
@@ -205,38 +172,76 @@ def test_rights_are_few(profile: str) -> None:
     assert not of_kind(rendered(profile), "ClusterRole", "ClusterRoleBinding", "Secret")
 
 
-def test_workers_are_started_as_the_router_needs_them() -> None:
-    """vLLM gets one API server, an image cache, and no media domain; its pods may connect to nothing by default."""
-    (workers,) = of_kind(rendered(EVERYTHING), "StatefulSet")
-    text = json.dumps(workers["spec"]["template"]["spec"]["containers"][0])
-    for switch in ("--api-server-count", "--allowed-media-domains", "--mm-processor-cache-gb", "--shutdown-timeout"):
-        assert switch in text, switch
-    chosen = workers["spec"]["template"]["metadata"]["labels"]
-    policies = [
-        each
-        for each in of_kind(rendered(EVERYTHING), "NetworkPolicy")
-        if each["spec"]["podSelector"]["matchLabels"].items() <= chosen.items()
-    ]
-    assert [each["spec"].get("egress") or [] for each in policies] == [[]]
-    assert all("Egress" in each["spec"]["policyTypes"] for each in policies)
+def test_pods_and_policies_name_what_exists() -> None:
+    """What a pod mounts and whom it runs as, and what a scaler scales, are among the objects or named by the values."""
+    for profile in [*PROFILES, EVERYTHING]:
+        objects = rendered(profile)
+        made = {(each["kind"], each["metadata"]["name"]) for each in objects}
+        for each in of_kind(objects, "Deployment", "StatefulSet"):
+            spec = each["spec"]["template"]["spec"]
+            assert ("ServiceAccount", spec["serviceAccountName"]) in made
+            claimed = {v["name"] for v in spec["volumes"]}
+            claimed |= {claim["metadata"]["name"] for claim in each["spec"].get("volumeClaimTemplates", [])}
+            assert {mount["name"] for mount in spec["containers"][0]["volumeMounts"]} == claimed
+        for each in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler"):
+            target = each["spec"]["scaleTargetRef"]
+            assert (target["kind"], target["name"]) in made
+        for each in of_kind(objects, "HTTPRoute", "GRPCRoute"):
+            assert ("Service", each["spec"]["rules"][0]["backendRefs"][0]["name"]) in made
 
 
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"gatway": {}}, "gatway"),
-        ({"gateway": {"replicas": -1}}, "replicas"),
-        ({"settings": {"s3": {"endpont": "http://x"}}}, "endpont"),
-        ({"settings": {"routing": {"policy": "random"}}}, "policy"),
-        ({"settings": {"port": 99}}, "port"),
-        ({"secrets": {"s3.secret": {"secretName": "x", "key": "y"}}}, "s3.secret"),
-        ({"workers": [{"name": "a"}]}, "model"),
-        ({"workers": [{"name": "A_b", "model": "m"}]}, "name"),
-        ({"keys": {"secretName": "", "open": False}}, "keys"),
-        ({"workers": []}, "workers"),
-    ],
-)
-def test_bad_values_are_refused_by_name(wrong: dict[str, Any], named: str) -> None:
-    """A typo or an impossible value ends the installation with a message that names it."""
-    with pytest.raises(helm.HelmError, match=re.escape(named)):
-        render(_merged(_everything(), wrong))
+def test_what_scales_has_no_number_of_pods() -> None:
+    """Where an autoscaler decides, the number of pods is not set: an upgrade would set it back."""
+    for each in of_kind(rendered(EVERYTHING), "Deployment", "StatefulSet"):
+        assert "replicas" not in each["spec"]
+
+
+def test_workers_scale_by_queue_and_cache() -> None:
+    """KEDA asks Prometheus for vLLM's waiting requests and its KV-cache in use, of this worker alone."""
+    (scaled,) = of_kind(rendered(EVERYTHING), "ScaledObject")
+    queries = [each["metadata"]["query"] for each in scaled["spec"]["triggers"]]
+    chosen = '{namespace="sar",service="demo-sarlens-qwen"}'
+    assert queries == [f"sum(vllm:num_requests_waiting{chosen})", f"100 * avg(vllm:kv_cache_usage_perc{chosen})"]
+
+
+def test_surveys_have_a_place() -> None:
+    """Surveys lie on a volume that outlives pod and release, written to by one pod at a time, or in PostgreSQL."""
+    (claim,) = of_kind(rendered("values-single-gpu.yaml"), "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    (gateway,) = of_kind(rendered("values-single-gpu.yaml"), "Deployment")
+    assert gateway["spec"]["strategy"] == {"type": "Recreate"}
+    (volume,) = (each for each in gateway["spec"]["template"]["spec"]["volumes"] if each["name"] == "surveys")
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    fleet = container(rendered("values-production.yaml"), "Deployment")
+    (kept,) = (each for each in fleet["env"] if each["name"] == "SARLENS_SURVEY__DATABASE")
+    assert kept["valueFrom"] == {"secretKeyRef": {"name": "sarlens-postgresql", "key": "url"}}
+    assert "surveys" not in {each["name"] for each in fleet["volumeMounts"]}
+
+
+def test_secrets_come_by_reference() -> None:
+    """No value that the settings call secret can stand in the values, and each comes from a Secret's key."""
+    for each in container(rendered(EVERYTHING), "Deployment")["env"]:
+        assert "value" not in each
+    text = json.dumps(rendered(EVERYTHING))
+    assert not re.search(r'"SARLENS_(KEYS__REDIS_URL|SURVEY__DATABASE|WORKER__API_KEY)": ', text)
+
+
+def test_the_gateway_ends_tls_of_routes() -> None:
+    """A gateway whose gRPC is TLS has no GRPCRoute, which would speak plain HTTP/2 to it."""
+    tls = {"gateway": {"grpc": {"tlsSecretName": "tls"}}, "gatewayApi": {"grpcHostnames": []}}
+    objects = render(merged(everything(), tls))
+    assert of_kind(objects, "HTTPRoute")
+    assert not of_kind(objects, "GRPCRoute")
+
+
+async def test_the_hook_of_helm_test_asks_the_gateway(worker: FakeWorker) -> None:
+    """The script that `helm test` runs passes on a gateway that serves REST and gRPC, and fails where none does."""
+    (hook,) = of_kind(rendered("values-dev.yaml"), "Pod")
+    (script,) = hook["spec"]["containers"][0]["args"]
+    port = free_port()
+    async with gateway(Settings(worker=WorkerSettings(urls=(worker.url,)), grpc=GrpcSettings(port=port))) as url:
+        there = script.replace("http://demo-sarlens:8080", url).replace("demo-sarlens:8081", f"127.0.0.1:{port}")
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", there)
+        assert await process.wait() == 0
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", there, stderr=asyncio.subprocess.DEVNULL)
+    assert await process.wait() != 0

@@ -27,3 +27,12 @@
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{- /* Whether there may be more than one gateway: "yes", or nothing. */}}
+{{- define "sarlens.gateway.several" -}}
+{{- with .Values.gateway -}}
+{{- if gt (int (ternary .autoscaling.maxReplicas .replicas .autoscaling.enabled)) 1 -}}
+yes
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -21,6 +21,10 @@ containers:
       {{- include "sarlens.worker.args" $worker | nindent 6 }}
     env:
       {{- include "sarlens.worker.env" . | nindent 6 }}
+    {{- with $worker.envFrom }}
+    envFrom:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
     ports:
       - {name: http, containerPort: 8000}
     # Loading a model takes minutes; once it is loaded, an engine that died is seen within half a minute.

@@ -1,9 +1,14 @@
 # The gateway:                docker build -t sarlens .
 # sarlens-nano on the CPU:    docker build -t sarlens-nano --target nano .
-FROM python:3.11-slim-bookworm AS build
+ARG BASE=python:3.11.14-slim-bookworm
+
+FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends binutils=2.40-* tini=0.19.0-* \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-RUN python -m venv /opt/sarlens && /opt/sarlens/bin/pip install setuptools==78.1.1
+RUN python3 -m venv /opt/sarlens && /opt/sarlens/bin/pip install setuptools==78.1.1
 COPY service/requirements/gateway.txt ./
 RUN /opt/sarlens/bin/pip install --no-deps --requirement gateway.txt
 COPY pyproject.toml README.md ./
@@ -15,16 +20,24 @@ COPY service/requirements/worker.txt ./
 RUN /opt/sarlens/bin/pip install --no-deps --requirement worker.txt \
     && /opt/sarlens/bin/sarbench nano --out /opt/sarlens-nano
 
-FROM python:3.11-slim-bookworm AS runtime
+FROM build AS build-gateway
+RUN /opt/sarlens/bin/pip uninstall --yes setuptools pip \
+    && service/requirements/trim.sh /opt/sarlens/lib/python3.11/site-packages \
+    && mkdir /jobs
+
+FROM ${BASE} AS runtime
 LABEL org.opencontainers.image.title="sarlens" \
       org.opencontainers.image.description="Ask questions of radar images" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
+# Process 1 has no signal handlers but its own, so that a SIGTERM is lost on a Python that has just begun. tini passes
+# it on, and waits for processes that others leave behind.
+COPY --from=build /usr/bin/tini-static /usr/bin/tini
 ENV PATH=/opt/sarlens/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SARLENS_HOST=0.0.0.0
-# Nothing is written but to /tmp, so that the root may be read-only.
+# Nothing is written but to /tmp and to volumes, so that the root may be read-only.
 WORKDIR /tmp
 USER 10001:10001
-# Python is process 1: it handles SIGTERM and SIGINT, and waits for every child that it starts.
-ENTRYPOINT ["sarlens"]
+ENTRYPOINT ["tini", "--", "sarlens"]
 
 FROM runtime AS nano
 COPY --from=build-nano /opt/sarlens /opt/sarlens
@@ -35,13 +48,16 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
 CMD ["worker", "--model", "/opt/sarlens-nano", "--host", "0.0.0.0", "--enforce-eager", "--block-size", "32", \
      "--distributed-executor-backend", "uni", "--max-model-len", "4096", "--kv-cache-memory-bytes", "128M", \
-     "--max-num-seqs", "32", "--skip-mm-profiling", "--limit-mm-per-prompt", "{\"image\":4}"]
-
-FROM build AS build-gateway
-RUN /opt/sarlens/bin/pip uninstall --yes setuptools pip
+     "--max-num-seqs", "32", "--skip-mm-profiling", "--mm-processor-cache-gb", "0.25", \
+     "--limit-mm-per-prompt", "{\"image\":4}", \
+     "--structured-outputs-config", "{\"backend\":\"xgrammar\",\"disable_any_whitespace\":true}"]
 
 FROM runtime AS gateway
 COPY --from=build-gateway /opt/sarlens /opt/sarlens
+# Jobs are kept here unless SARLENS_SURVEY__DATABASE names a PostgreSQL.
+COPY --from=build-gateway --chown=10001:10001 /jobs /var/lib/sarlens
+ENV XDG_STATE_HOME=/var/lib
+VOLUME /var/lib/sarlens
 EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('SARLENS_PORT', 8080)}/healthz\", timeout=2)"]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from chart.dashboard import DASHBOARD, built
-from chart.test_chart import CHART, EVERYTHING, of_kind, rendered
+from chart.rendering import CHART, EVERYTHING, of_kind, rendered
 from sarlens.settings import S3Settings, Settings, WorkerSettings
 from stack.fake_worker import MODEL
 from stack.gateway import gateway

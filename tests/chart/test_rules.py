@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.test_chart import CHART, EVERYTHING, _merged, of_kind, render, rendered, values_of
+from chart.rendering import CHART, EVERYTHING, merged, of_kind, render, rendered, values_of
 from sarlens.ingress.openai import PATHS
 from sarlens.metrics import Metrics
 from sarlens.v1 import sar_pb2
@@ -96,7 +96,7 @@ def test_the_chart_ships_these_rules() -> None:
 
 def test_the_runbook_may_lie_elsewhere() -> None:
     """monitoring.rules.runbook is where every runbook_url begins."""
-    values = _merged(values_of(EVERYTHING), {"monitoring": {"rules": {"runbook": "https://wiki.example.com/sarlens"}}})
+    values = merged(values_of(EVERYTHING), {"monitoring": {"rules": {"runbook": "https://wiki.example.com/sarlens"}}})
     (rule,) = of_kind(render(values), "PrometheusRule")
     urls = [
         each["annotations"]["runbook_url"]

@@ -122,14 +122,14 @@ def sar_from_text(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _field(name: str, text: str) -> Any:
-    if name in {"window", "bbox", "bands", "stretch"}:
+    if name in {"window", "bbox", "bands", "looks", "stretch"}:
         return [_number(part) for part in text.split(",")]
     if name == "polygon":
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
             return text
-    return text if name in {"asset", "bbox_crs"} else _number(text)
+    return text if name in {"asset", "bbox_crs", "swath"} else _number(text)
 
 
 def _number(text: str) -> int | float | str:

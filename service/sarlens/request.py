@@ -24,6 +24,13 @@ class Window(NamedTuple):
         return self.width * self.height
 
 
+class Looks(NamedTuple):
+    """How many pixels become one: ``across`` along a row, ``down`` along a column."""
+
+    across: int
+    down: int
+
+
 Filter = Literal["refined_lee", "lee", "frost", "gamma_map", "none"]
 Scale = Literal["db", "linear", "auto"]
 Preset = Literal["sarlang", "plain"]
@@ -31,11 +38,17 @@ Calibration = Literal["sigma0", "beta0", "gamma0", "none"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Band = Name | Annotated[int, Field(ge=1, le=65535)]
+Look = Annotated[int, Field(ge=1, le=64)]
 Bound = Annotated[int, Field(ge=-(2**31), le=2**31)]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
 Degrees = Annotated[float, Field(ge=-540, le=540)]
 Position = Annotated[tuple[Degrees, ...], Field(strict=False, min_length=2, max_length=4)]
 Ring = Annotated[tuple[Position, ...], Field(strict=False, min_length=4, max_length=1000)]
+
+
+def radiometry(calibration: Calibration) -> str:
+    """What brightness in a picture stands for: the coefficient, or ``relative`` where nothing is calibrated."""
+    return "relative" if calibration == "none" else calibration
 
 
 class Polygon(BaseModel):
@@ -67,13 +80,14 @@ class Render(BaseModel):
     ``asset`` is the key of an asset, where the image is a STAC Item; left out, the only TIFF with the role ``data`` is
     shown, or of several the only one that has the polarisations among ``bands``.
     ``bands`` are names or 1-based numbers: one gives grey, two a composite of first, second and their ratio,
-    three red, green and blue.
+    three red, green and blue. ``swath`` chooses among those of a product, such as ``IW1`` of Sentinel-1 SLC.
     ``preset`` fills in what is left out: ``sarlang`` is the rendering of the SARLANG-1M paper (refined Lee filter,
     dB, linear stretch, 8 bits), ``plain`` the same without a speckle filter.
     ``scale`` says what scale the pixels are in: ``db``, ``linear`` (digital numbers, amplitude or intensity), or
     ``auto``, which recognises it.
     ``calibration`` is the backscatter coefficient that is shown: ``sigma0``, ``beta0`` or ``gamma0``, where the
     product says how; ``none`` shows relative power.
+    ``looks`` averages the power of that many pixels, ``[along a row, along a column]``, before anything else.
     ``stretch`` holds the two percentiles that become black and white.
     ``size`` is the longest side of the picture in pixels; left out, it is the size that the model sees.
     """
@@ -86,10 +100,12 @@ class Render(BaseModel):
     polygon: Polygon | None = None
     asset: Key | None = None
     bands: Annotated[tuple[Band, ...] | None, Field(strict=False, min_length=1, max_length=3)] = None
+    swath: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,8}$")] | None = None
     preset: Preset = "sarlang"
     filter: Filter | None = None
     scale: Scale = "auto"
     calibration: Calibration = "none"
+    looks: Annotated[tuple[Look, Look] | None, Field(strict=False)] = None
     stretch: Annotated[tuple[Percent, Percent], Field(strict=False)] = (2.0, 98.0)
     size: Annotated[int, Field(ge=16, le=4096)] | None = None
 
@@ -142,6 +158,13 @@ Place = str | bytes | Item
 """Where an image is: its URL, that of a STAC Item, such an Item, or the image's own bytes."""
 
 
+class View(NamedTuple):
+    """An image that a caller wants to see, and how it is to be rendered."""
+
+    place: Place
+    render: Render | None = None
+
+
 class ImageRef(NamedTuple):
     """An image part of a chat: where the image is, how to render it, and where in the messages it stands.
 
@@ -153,6 +176,11 @@ class ImageRef(NamedTuple):
     message: int
     part: int
     version: str | None = None
+
+    @property
+    def view(self) -> View:
+        """What the caller wants to see."""
+        return View(self.place, self.render)
 
 
 def _everything(address: str) -> bool:

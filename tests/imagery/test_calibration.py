@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -13,66 +12,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy.interpolate import RegularGridInterpolator
 
 from conftest import SAMPLES
+from imagery.annotation_oracle import GAINS, gridded, noise_by_scipy
 from imagery.blobs import BytesBlob, encoded, geotiff, raster_of
-from sarlens.errors import CalibrationMissing, ImageNotFound
-from sarlens.imagery.annotation import MAX_BYTES, read_sentinel1
-from sarlens.imagery.cache import ByteLRU
+from sarlens.errors import CalibrationMissing
+from sarlens.imagery.annotation import read_sentinel1
 from sarlens.imagery.calibration import Sentinel1, by_header
-from sarlens.imagery.data import Data
 from sarlens.imagery.decode import Limits, decode
-from sarlens.imagery.pictures import Pictures
+from sarlens.imagery.markup import MAX_BYTES
+from sarlens.imagery.original import Annotation
 from sarlens.imagery.radiometry import detect
 from sarlens.imagery.raster import Quantity, Raster
 from sarlens.imagery.render import develop
-from sarlens.imagery.safe import annotation_places
-from sarlens.imagery.source import Blob, HeldBlob, Sources, content_version
-from sarlens.metrics import Metrics
-from sarlens.request import ANYBODY, Calibration, Render, Window
+from sarlens.imagery.source import HeldBlob, content_version
+from sarlens.request import Calibration, Render, Window
+from stack.safe import annotation, product_annotation
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-GAINS: dict[Calibration, str] = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
 WINDOWS = [Window(0, 0, 40, 30), Window(8700, 5000, 90, 70), Window(17540, 16600, 60, 50), Window(25500, 3, 50, 20)]
-
-
-def numbers(text: str, name: str) -> list[list[float]]:
-    """All lists of numbers of that name in XML, read without a parser."""
-    return [
-        [float(each) for each in found.split()] for found in re.findall(rf"<{name}(?: [^>]*)?>([^<]*)</{name}>", text)
-    ]
-
-
-def gridded(text: str, vectors: str, field: str, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[Any]:
-    """A table of the XML at rows and columns, by SciPy; the table has to be a regular grid."""
-    part = text[text.index(f"<{vectors}") : text.index(f"</{vectors}>")]
-    lines = [line[0] for line in numbers(part, "line")]
-    pixels = numbers(part, "pixel")
-    assert all(each == pixels[0] for each in pixels)
-    table = RegularGridInterpolator((lines, pixels[0]), np.array(numbers(part, field)))
-    grid = np.meshgrid(np.clip(rows, None, lines[-1]), np.clip(cols, None, pixels[0][-1]), indexing="ij")
-    found: NDArray[Any] = table(np.stack(grid, axis=-1))
-    return found
-
-
-def noise_by_scipy(text: str, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[Any]:
-    """Thermal noise of either kind of annotation, pixel by pixel along azimuth."""
-    if "<noiseVectorList" in text:
-        return gridded(text, "noiseVectorList", "noiseLut", rows, cols)
-    noise = gridded(text, "noiseRangeVectorList", "noiseRangeLut", rows, cols)
-    for vector in re.findall(r"<noiseAzimuthVector>.*?</noiseAzimuthVector>", text, re.DOTALL):
-        first, last, left, right = (
-            numbers(vector, name)[0][0]
-            for name in ("firstAzimuthLine", "lastAzimuthLine", "firstRangeSample", "lastRangeSample")
-        )
-        lines, values = numbers(vector, "line")[0], numbers(vector, "noiseAzimuthLut")[0]
-        for i, row in enumerate(rows):
-            for j, col in enumerate(cols):
-                if first <= row <= last and left <= col <= right:
-                    noise[i, j] *= np.interp(row, lines, values)
-    return noise
 
 
 def product(year: int, polarisation: str) -> tuple[bytes, bytes]:
@@ -92,6 +50,12 @@ def product(year: int, polarisation: str) -> tuple[bytes, bytes]:
         )
 
 
+def beside(calibration: bytes, noise: bytes, product: bytes | None = None) -> Annotation:
+    """Annotation as it stands beside a measurement; the product's own says that the noise is still in it."""
+    files = (calibration, noise, product_annotation() if product is None else product)
+    return Annotation(*(HeldBlob("s3://scenes/x.xml", content_version(data), data) for data in files))
+
+
 def power_of(window: Window, shape: tuple[int, int] | None = None) -> Raster:
     """Speckled power of digital numbers, some of it below the noise."""
     pixels = np.random.default_rng(1).exponential(40_000, (1, *(shape or (window.height, window.width))))
@@ -107,7 +71,7 @@ def power_of(window: Window, shape: tuple[int, int] | None = None) -> Raster:
 def test_real_annotation_calibrates_as_scipy_does(year: int, polarisation: str, wanted: Calibration) -> None:
     """IPF 2.x and 3.x: (|DN|² - noise) / A² agrees with tables that SciPy interpolates, to single precision."""
     xml = product(year, polarisation)
-    tables = read_sentinel1(BytesBlob(xml[0]), BytesBlob(xml[1]), wanted)
+    tables = read_sentinel1(beside(*xml), wanted)
     for window in WINDOWS:
         power = power_of(window)
         rows, cols = window.row + np.arange(window.height), window.col + np.arange(window.width)
@@ -118,19 +82,9 @@ def test_real_annotation_calibrates_as_scipy_does(year: int, polarisation: str, 
         np.testing.assert_allclose(tables.calibrate(power).pixels[0], expected, rtol=2e-6)
 
 
-def annotation(kind: str, *, lines: str = "0 50 100", last: int = 200, values: str = "2 4") -> bytes:
-    """Annotation of a small image: two pixels a line."""
-    field = {"calibration": "sigmaNought", "noise": "noiseLut"}[kind]
-    vectors = "".join(
-        f"<{kind}Vector><line>{line}</line><pixel>0 {last}</pixel><{field}>{values}</{field}></{kind}Vector>"
-        for line in lines.split()
-    )
-    return f"<{kind}><{kind}VectorList>{vectors}</{kind}VectorList></{kind}>".encode()
-
-
 def tables(calibration: bytes, noise: bytes) -> Sentinel1:
     """The tables of two annotations for sigma0."""
-    return read_sentinel1(BytesBlob(calibration), BytesBlob(noise), "sigma0")
+    return read_sentinel1(beside(calibration, noise), "sigma0")
 
 
 def test_cells_of_many_pixels_are_calibrated_at_their_centre() -> None:
@@ -189,70 +143,13 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
             tables(*pair)
 
 
-SAFE = "s3://scenes/2021/S1A_X.SAFE"
+ICEYE = {"PRODUCT_NAME": "ICEYE_GRD_1", "CALIBRATION_FACTOR": "3.5e-08"}
 
 
-@pytest.mark.parametrize(
-    ("url", "calibration"),
-    [
-        (
-            f"{SAFE}/measurement/s1a-iw-grd-vv-001.tiff",
-            (f"{SAFE}/annotation/calibration/calibration-s1a-iw-grd-vv-001.xml",),
-        ),
-        (
-            f"{SAFE}/measurement/s1a-001-cog.tiff",
-            tuple(f"{SAFE}/annotation/calibration/calibration-s1a-001{end}.xml" for end in ("", "-cog")),
-        ),
-        ("https://e.com/p/measurement/iw-vh.tif", ("https://e.com/p/annotation/calibration/calibration-iw-vh.xml",)),
-        ("s3://scenes/port.tif", None),
-        ("s3://scenes/measurement/a/b.tiff", None),
-        ("s3://scenes/measurement/..%2F..%2Fb.tiff", None),
-        ("s3://scenes/measurement/../b.tiff", None),
-        ("s3://scenes/x/measurement/b.tiff?versionId=1", None),
-        ("https://e.com/measurement/b.tiff?Signature=1", None),
-        ("data:image/tiff;base64,measurement/b.tiff", None),
-    ],
-)
-def test_annotation_is_looked_for_in_the_same_product(url: str, calibration: tuple[str, ...] | None) -> None:
-    """The place of annotation follows from that of the measurement, and never leaves its product."""
-    found = annotation_places(url)
-    assert (found and found[0]) == calibration
-
-
-class Shelf:
-    """A source that holds objects by URL."""
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self.objects = objects
-
-    async def open(self, url: str) -> Blob:
-        """The object."""
-        if url not in self.objects:
-            raise ImageNotFound(f"{url} is not there.")
-        data = self.objects[url]
-        return HeldBlob(url, content_version(data), data)
-
-
-async def test_a_product_in_a_bucket_is_calibrated() -> None:
-    """A measurement is drawn with the annotation beside it; other annotation is another picture, none is refused."""
-    dn = np.random.default_rng(0).integers(100, 999, (100, 200)).astype(np.uint16)
-    name, folder = f"{SAFE}/measurement/s1a-vv.tiff", f"{SAFE}/annotation/calibration/"
-    shelf = Shelf({name: geotiff(dn)})
-    with ThreadPoolExecutor(1) as threads:
-        cache: ByteLRU[str, Any] = ByteLRU(2**20, weigh=lambda each: 1)
-        pictures = Pictures(Sources({"s3": shelf}, Data(0)), cache, threads, Limits(), Metrics())
-        with pytest.raises(CalibrationMissing, match="calibration-s1a-vv"):
-            await pictures.find(name, Render(calibration="sigma0"), 448, ANYBODY)
-        shelf.objects[f"{folder}calibration-s1a-vv.xml"] = annotation("calibration", values="2 40")
-        with pytest.raises(CalibrationMissing, match="noise-s1a-vv"):
-            await pictures.find(name, Render(calibration="sigma0"), 448, ANYBODY)
-        shelf.objects[f"{folder}noise-s1a-vv.xml"] = annotation("noise")
-        plain = await pictures.show(name, None, 448, ANYBODY)
-        calibrated = await pictures.show(name, Render(calibration="sigma0"), 448, ANYBODY)
-        shelf.objects[f"{folder}noise-s1a-vv.xml"] = annotation("noise", values="9 9")
-        again = await pictures.find(name, Render(calibration="sigma0"), 448, ANYBODY)
-    assert len({plain.id, calibrated.id, again.id}) == 3
-    assert plain.data != calibrated.data
+def mapped(exponent: float, scale: float) -> dict[str, Any]:
+    """How new ICEYE products say that amplitudes were mapped to digital numbers."""
+    parameters = {"exponent": exponent, "scale": scale}
+    return {"iceye:amplitude_mapping": {"function": "power", "parameters": parameters}}
 
 
 CAPELLA = {"collect": {"image": {"scale_factor": 0.01, "radiometry": "sigma_nought"}}}
@@ -262,7 +159,9 @@ CAPELLA = {"collect": {"image": {"scale_factor": 0.01, "radiometry": "sigma_noug
     ("tags", "wanted", "factor"),
     [
         ({"TIFFTAG_IMAGEDESCRIPTION": json.dumps(CAPELLA)}, "sigma0", 1e-4),
-        ({"PRODUCT_NAME": "ICEYE_GRD_1", "CALIBRATION_FACTOR": "3.5e-08"}, "sigma0", 3.5e-8),
+        (ICEYE, "sigma0", 3.5e-8),
+        ({"ICEYE_PROPERTIES": json.dumps({"iceye:calibration_factor": 3.5e-8})}, "sigma0", 3.5e-8),
+        ({"ICEYE_PROPERTIES": json.dumps({"iceye:calibration_factor": 8e-8} | mapped(1, 2))}, "sigma0", 2e-8),
     ],
 )
 def test_vendors_factors_calibrate(tags: dict[str, str], wanted: Calibration, factor: float) -> None:
@@ -274,6 +173,17 @@ def test_vendors_factors_calibrate(tags: dict[str, str], wanted: Calibration, fa
     assert develop(raster, Render(calibration=wanted), 448).width == 32
     with pytest.raises(CalibrationMissing, match=wanted):
         develop(raster, Render(calibration="gamma0"), 448)
+
+
+def test_a_window_that_is_read_in_strips_is_calibrated() -> None:
+    """What was averaged while it was read is still power of digital numbers."""
+    dn = np.random.default_rng(0).integers(1, 9999, (2200, 2000)).astype(np.uint16)
+    raster = raster_of(geotiff(dn, tags={"": ICEYE}, tiled=True))
+    assert raster.quantity is Quantity.INTENSITY
+    found = by_header(raster, "sigma0").calibrate(detect(raster))
+    expected = (dn.astype(float) ** 2).reshape(1100, 2, 1000, 2).mean(axis=(1, 3)) * 3.5e-8
+    np.testing.assert_allclose(found.pixels[0], expected, rtol=1e-5)
+    assert develop(raster, Render(calibration="sigma0"), 448).width == 407
 
 
 @pytest.mark.samples
@@ -296,6 +206,26 @@ def test_headers_that_say_nothing_calibrate_nothing(description: str) -> None:
     assert raster.factors == {}
     with pytest.raises(CalibrationMissing, match="relative"):
         develop(raster, Render(calibration="sigma0"), 448)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"iceye:calibration_factor": 1e-8} | mapped(0.25, 1),
+        {"iceye:calibration_factor": 1e-8} | mapped(1, 0),
+        {"iceye:calibration_factor": 1e-8, "iceye:amplitude_mapping": {"function": "logarithm"}},
+        {"iceye:calibration_factor": "x"},
+        {"iceye:calibration_factor": [1]},
+        {},
+        [],
+    ],
+)
+def test_iceye_amplitudes_that_were_bent_are_relative(properties: Any) -> None:
+    """A factor counts for amplitudes alone: where they were mapped by another power the header calibrates nothing."""
+    raster = raster_of(
+        geotiff(np.ones((8, 8), dtype=np.uint16), tags={"": {"ICEYE_PROPERTIES": json.dumps(properties)}})
+    )
+    assert raster.factors == {}
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

@@ -140,6 +140,24 @@ def test_looks_may_be_taller_than_the_strips_they_are_read_in() -> None:
     np.testing.assert_array_equal(raster.pixels, 9)
 
 
+@pytest.mark.parametrize("shape", [(1500, 3000), (300, 600)])
+def test_looks_are_averaged_at_full_resolution(shape: tuple[int, int]) -> None:
+    """Power is averaged over the looks asked for, in one piece or in strips, and never taken from an overview."""
+    dn = np.random.default_rng(0).integers(1, 4000, shape).astype(np.uint16)
+    found = raster_of(geotiff(dn, **TILED, overviews=[2, 4]), looks=(4, 1))
+    down = 2 if shape[0] > 1000 else 1
+    power = dn.astype(float).reshape(shape[0] // down, down, -1, 4 * down) ** 2
+    assert (found.quantity, found.detected) == (Quantity.INTENSITY, Quantity.AMPLITUDE)
+    np.testing.assert_allclose(found.pixels[0], power.mean(axis=(1, 3)), rtol=1e-5)
+
+
+def test_looks_of_complex_pixels_are_means_of_power() -> None:
+    """Each look is |DN|²; phases do not cancel. A picture of 8 bits has no power, and stays as it is."""
+    turning = (np.exp(1j * np.arange(64 * 64)) * 7).reshape(64, 64).astype(np.complex64)
+    np.testing.assert_allclose(raster_of(geotiff(turning), looks=(8, 2)).pixels, 49, rtol=1e-5)
+    assert raster_of(geotiff(np.ones((64, 64), dtype=np.uint8)), looks=(8, 2)).shape == (64, 64)
+
+
 def test_strips_without_a_measured_pixel_do_not_decide_what_the_rest_is() -> None:
     """A large dB image that begins with nodata is still recognised as dB."""
     level = np.full((5000, 2000), -12, np.float32)

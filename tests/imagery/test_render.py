@@ -18,7 +18,7 @@ from sarlens.imagery.radiometry import decibels, detect, looks_across, multilook
 from sarlens.imagery.raster import Picture, Quantity, Raster
 from sarlens.imagery.render import develop, reduce
 from sarlens.imagery.stretch import composite, stretch
-from sarlens.request import Render, Window
+from sarlens.request import Looks, Render, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 PLAIN = Render(preset="plain")
@@ -86,17 +86,17 @@ def test_zeros_are_fill_only_where_they_fill_a_square() -> None:
     assert detected.valid[~corner].all()
 
 
-@given(st.integers(1, 30), st.integers(1, 30), st.integers(2, 7), st.booleans())
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 7), st.integers(2, 7), st.booleans())
 @settings(deadline=None)
-def test_multilook_is_the_mean_of_what_was_measured(rows: int, cols: int, looks: int, masked: bool) -> None:
+def test_multilook_is_the_mean_of_what_was_measured(rows: int, cols: int, across: int, down: int, masked: bool) -> None:
     """Each cell is the mean power of its measured pixels, those at the far edges included."""
     random = np.random.default_rng(rows * cols)
     valid = random.random((rows, cols)) > 0.3 if masked else np.ones((rows, cols), dtype=bool)
     power = np.where(valid, random.random((2, rows, cols)), 0).astype(np.float32)
-    averaged = multilook(raster(power, Quantity.INTENSITY, valid), looks)
-    assert averaged.shape == (-(-rows // looks), -(-cols // looks))
+    averaged = multilook(raster(power, Quantity.INTENSITY, valid), Looks(across, down))
+    assert averaged.shape == (-(-rows // down), -(-cols // across))
     for row, col in np.ndindex(averaged.shape):
-        cell = np.s_[row * looks : (row + 1) * looks, col * looks : (col + 1) * looks]
+        cell = np.s_[row * down : (row + 1) * down, col * across : (col + 1) * across]
         assert averaged.valid[row, col] == valid[cell].any()
         for band in (0, 1):
             values = power[band][cell][valid[cell]]

@@ -1,4 +1,4 @@
-"""The place that an image's URL names, in one spelling, so that it can be compared."""
+"""The places that an image is read from, each in one spelling, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -6,6 +6,34 @@ from yarl import URL
 
 from sarlens.errors import BadRequest
 from sarlens.imagery.s3_address import Address
+from sarlens.imagery.safe import annotation_folder, product_folder
+from sarlens.request import View
+from sarlens.stac import Item
+
+
+def addresses(view: View) -> tuple[str, ...]:
+    """All that showing an image reads, spelt as ``plain_address`` does: files, and folders with a slash at their end.
+
+    A product is read as a whole, and the calibration of a measurement from the annotation of its product. What a STAC
+    Item leads to is known when its asset has been chosen.
+
+    Raises:
+        BadRequest: the image's URL is none.
+    """
+    place, render = view
+    if isinstance(place, Item):
+        return ()
+    if isinstance(place, bytes):
+        return (plain_address(place),)
+    if (folder := product_folder(place)) is not None:
+        return (_folder(folder),)
+    beside = annotation_folder(place) if render is not None and render.calibration != "none" else None
+    return (plain_address(place), *((_folder(beside),) if beside else ()))
+
+
+def _folder(url: str) -> str:
+    """The address of a folder, by way of a file in it."""
+    return plain_address(f"{url}x").removesuffix("x")
 
 
 def plain_address(place: str | bytes) -> str:

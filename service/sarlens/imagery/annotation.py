@@ -6,31 +6,34 @@ the S-1 IPF, MPC-0392, for the noise of IPF 2.9 and later, which is the product 
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
 from sarlens.errors import CalibrationMissing
 from sarlens.imagery.blob import Blob
 from sarlens.imagery.calibration import Block, Lookup, Sentinel1
+from sarlens.imagery.markup import read_xml
+from sarlens.imagery.original import Annotation
 from sarlens.request import Calibration
 
-MAX_BYTES = 4 * 2**20
+_TRUTH = {"true": True, "false": False}
 _GAINS: dict[Calibration, str] = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
 
 
-def read_sentinel1(calibration: Blob, noise: Blob, wanted: Calibration) -> Sentinel1:
+def read_sentinel1(annotation: Annotation, wanted: Calibration) -> Sentinel1:
     """What turns digital numbers into a backscatter coefficient.
+
+    The product annotation says whether the processor has removed the noise already (``thermalNoiseCorrectionPerformed``
+    of ``processingInformation``).
 
     Raises:
         CalibrationMissing: an annotation is too large, is no XML, or holds no table that can be used.
         SarlensError: whatever reading the blobs raises.
     """
-    gain = _parsed(calibration)
-    thermal = _parsed(noise)
+    calibration, noise = annotation.calibration, annotation.noise
+    gain, thermal = read_xml(calibration, CalibrationMissing), read_xml(noise, CalibrationMissing)
     try:
         ranged = thermal.findall("noiseRangeVectorList/noiseRangeVector")
         vectors = ranged or thermal.findall("noiseVectorList/noiseVector")
@@ -38,20 +41,20 @@ def read_sentinel1(calibration: Blob, noise: Blob, wanted: Calibration) -> Senti
             _lookup(gain.findall("calibrationVectorList/calibrationVector"), _GAINS[wanted], calibration),
             _lookup(vectors, "noiseRangeLut" if ranged else "noiseLut", noise),
             tuple(map(_block, thermal.findall("noiseAzimuthVectorList/noiseAzimuthVector"))),
+            denoised=_denoised(annotation.product),
         )
     except (ValueError, OverflowError):
         raise CalibrationMissing(f"The annotation {noise.name} or {calibration.name} is damaged.") from None
 
 
-def _parsed(blob: Blob) -> Element:
-    """The root of a small, plain document: no document type, so no entities."""
-    if blob.size > MAX_BYTES:
-        raise CalibrationMissing(f"{blob.name} has {blob.size} bytes; an annotation may have {MAX_BYTES}.")
-    try:
-        root: Element = fromstring(blob.read(0, blob.size), forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError):
-        raise CalibrationMissing(f"{blob.name} is no annotation of Sentinel-1.") from None
-    return root
+def _denoised(product: Blob) -> bool:
+    """Whether the thermal noise is gone from the pixels."""
+    said = read_xml(product, CalibrationMissing).findtext(
+        "imageAnnotation/processingInformation/thermalNoiseCorrectionPerformed"
+    )
+    if said not in _TRUTH:
+        raise CalibrationMissing(f"{product.name} does not say whether the noise has been removed.")
+    return _TRUTH[said]
 
 
 def _lookup(vectors: list[Element], field: str, blob: Blob) -> Lookup:

@@ -40,6 +40,19 @@ class Constant:
         return replace(power, pixels=power.pixels * np.float32(self.factor))
 
 
+@dataclass(frozen=True, slots=True)
+class Banded:
+    """One calibration for each band."""
+
+    bands: tuple[Calibrator, ...]
+
+    def calibrate(self, power: Raster) -> Raster:
+        """Each band by its own; raises as that does."""
+        planes = (replace(power, pixels=plane[np.newaxis]) for plane in power.pixels)
+        found = [band.calibrate(plane).pixels for band, plane in zip(self.bands, planes, strict=True)]
+        return replace(power, pixels=np.concatenate(found))
+
+
 def by_header(raster: Raster, wanted: Calibration) -> Constant:
     """The calibration that an image's own header describes.
 
@@ -62,9 +75,10 @@ def check_calibratable(raster: Raster) -> None:
     Raises:
         CalibrationMissing: the pixels are a picture, or decibels or power already.
     """
-    if raster.quantity not in {Quantity.AMPLITUDE, Quantity.COMPLEX}:
+    origin = raster.detected or raster.quantity
+    if origin not in {Quantity.AMPLITUDE, Quantity.COMPLEX}:
         raise CalibrationMissing(
-            f"The pixels are {raster.quantity.value}, not the digital numbers that a calibration is for.",
+            f"The pixels are {origin.value}, not the digital numbers that a calibration is for.",
             param="sar.calibration",
         )
 
@@ -107,12 +121,21 @@ class Block:
 class Sentinel1:
     """The tables of one measurement: ``gain`` A and the noise, which ``blocks`` multiply where there are some.
 
-    The coefficient is (|DN|² - noise) / A², at least a tenth of noise / A² (see docs/radiometry.md).
+    The coefficient is (|DN|² - noise) / A², at least a tenth of noise / A² (see docs/radiometry.md). Pixels that are
+    ``denoised`` lose no noise again.
     """
 
     gain: Lookup
     noise: Lookup
     blocks: tuple[Block, ...]
+    denoised: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """What the tables weigh."""
+        arrays = (each for table in (self.gain, self.noise) for each in (table.lines, *table.pixels, *table.values))
+        blocks = (each for block in self.blocks for each in (block.lines, block.values))
+        return sum(each.nbytes for each in (*arrays, *blocks))
 
     def calibrate(self, power: Raster) -> Raster:
         """Calibrate each cell by the tables at its centre.
@@ -129,7 +152,8 @@ class Sentinel1:
         gain, noise = self.gain.at(rows, cols), self.noise_at(rows, cols)
         if not (gain > 0).all():
             raise CalibrationMissing("The calibration table holds zeros.")
-        signal = np.maximum(power.pixels - noise, _FLOOR * noise) / np.square(gain)
+        signal = power.pixels if self.denoised else power.pixels - noise
+        signal = np.maximum(signal, _FLOOR * noise) / np.square(gain)
         return replace(power, pixels=np.where(power.valid, signal, 0).astype(np.float32))
 
     def noise_at(self, rows: Values, cols: Values) -> Values:

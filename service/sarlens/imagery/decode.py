@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
 from sarlens.errors import CalibrationMissing, NotGeoreferenced, UnsupportedImage
 from sarlens.imagery.bitmap import decode_bitmap
 from sarlens.imagery.blob import Blob, Limits
 from sarlens.imagery.georeference import Layout
+from sarlens.imagery.original import Original
 from sarlens.imagery.ranges import PAGE
 from sarlens.imagery.raster import Picture, Raster
 from sarlens.imagery.tiff import decode_tiff, lay_out_tiff, locate_tiff
 from sarlens.request import Render, Window
 
-__all__ = ["Blob", "Layout", "Limits", "decode", "lay_out", "locate"]
+__all__ = ["Blob", "Layout", "Limits", "decode", "decode_all", "lay_out", "locate"]
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -39,6 +45,35 @@ def decode(blob: Blob, render: Render, size: int, limits: Limits) -> Raster | Pi
     if head.startswith((_PNG, _JPEG)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return decode_bitmap(blob, head, render, side, limits)
     raise UnsupportedImage(f"{blob.name} is no PNG, JPEG, WebP or TIFF.")
+
+
+def decode_all(original: Original, render: Render, size: int, limits: Limits) -> Raster | Picture:
+    """The same of all files of an image, whose bands lie one above the other.
+
+    Raises:
+        UnsupportedImage: they are not measurements of the same size.
+        SarlensError: as ``decode``.
+    """
+    if all(each.band is None for each in original.measurements):
+        return decode(original.first, render, size, limits)
+    alone = render.model_copy(update={"bands": None})
+    rasters = [decode(each.blob, alone, size, limits) for each in original.measurements]
+    return stacked(original, [raster for raster in rasters if isinstance(raster, Raster)])
+
+
+def stacked(original: Original, rasters: Sequence[Raster]) -> Raster:
+    """The rasters of a product's measurements, one band each, as one raster; what all have measured is valid.
+
+    Raises:
+        UnsupportedImage: they do not fit together.
+    """
+    kinds = {(raster.shape, raster.window, raster.quantity, len(raster.bands)) for raster in rasters}
+    if len(rasters) != len(original.measurements) or len(kinds) != 1 or len(rasters[0].bands) != 1:
+        raise UnsupportedImage(f"The measurements of {original.name} are not images of one band and the same size.")
+    names = tuple(each.band or "" for each in original.measurements)
+    pixels = np.concatenate([raster.pixels for raster in rasters])
+    valid = np.logical_and.reduce([raster.valid for raster in rasters])
+    return replace(rasters[0], pixels=pixels, valid=valid, bands=names)
 
 
 def lay_out(blob: Blob, limits: Limits) -> Layout | None:

@@ -7,7 +7,7 @@ import json
 
 from sarlens.request import Render
 
-REVISION = 2
+REVISION = 3
 """Rises whenever the code draws another picture for the same ask, so that no cache shows the old one."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -16,24 +16,24 @@ from sarlens import tracing
 from sarlens.chat import Shown
 from sarlens.errors import (
     AccessDenied,
-    CalibrationMissing,
     ImageNotFound,
     NothingMeasured,
     SourceChanged,
     SourceUnavailable,
     Timeout,
 )
-from sarlens.imagery.annotation import read_sentinel1
 from sarlens.imagery.blob import Limits
 from sarlens.imagery.cache import ByteLRU, SingleFlight
-from sarlens.imagery.decode import Layout, decode, lay_out, locate
+from sarlens.imagery.calibration import Calibrator
+from sarlens.imagery.decode import Layout, decode_all, lay_out, locate
 from sarlens.imagery.finder import Finder, Found
 from sarlens.imagery.identity import image_id
+from sarlens.imagery.original import Original
 from sarlens.imagery.raster import Picture, Raster
 from sarlens.imagery.reel import Reel, Strip
 from sarlens.imagery.render import develop
-from sarlens.imagery.safe import annotation_places
 from sarlens.imagery.source import Blob, Sources
+from sarlens.imagery.tables import Tables
 from sarlens.metrics import Metrics
 from sarlens.request import Place, Render, Terms, Window
 from sarlens.stac import Acquisition
@@ -50,18 +50,16 @@ class Negative:
     """An image that has been found and not yet drawn: one version of it, and how it is to be rendered.
 
     ``size`` is the longest side that the model sees; ``public`` says that anybody may fetch the image. ``place`` is
-    where it is; where a STAC Item led to it, ``acquisition`` is what that says of it. ``annotation`` are the files
-    beside the image that calibrate it: of calibration and of noise, where they are wanted.
+    where it is; where a STAC Item led to it, ``acquisition`` is what that says of it.
     """
 
     id: str
-    blob: Blob
+    original: Original
     render: Render
     size: int
     public: bool
     place: str | bytes
     acquisition: Acquisition | None = None
-    annotation: tuple[Blob, Blob] | None = None
 
     @property
     def side(self) -> int:
@@ -85,7 +83,8 @@ class Pictures:
         self, sources: Sources, cache: ByteLRU[str, Picture], threads: Executor, limits: Limits, metrics: Metrics
     ) -> None:
         self._sources = sources
-        self._finder = Finder(self._open)
+        self._finder = Finder(self._open, threads)
+        self._tables = Tables(threads)
         self._cache = cache
         self._threads = threads
         self._limits = limits
@@ -105,37 +104,18 @@ class Pictures:
         """
         with self._metrics.stage("fetch") as span:
             found = await self._finder.find(place, render or Render(), terms)
-            blob, render = found.blob, found.render
-            span.set({"sarlens.image": blob.name})
-            if version is not None and blob.version != version:
-                raise SourceChanged(f"{blob.name} is another version now than the one that was asked about.")
-            annotation = await self._annotation(found.place, render)
+            original, render = found.original, found.render
+            span.set({"sarlens.image": original.name})
+            if version is not None and original.version != version:
+                raise SourceChanged(f"{original.name} is another version now than the one that was asked about.")
         if render.on_map:
-            with self._noting(blob.name):
-                render = render.at(await self._in_thread(locate, blob, render, self._limits))
-        beside = annotation or ()
-        for each in (*found.opened, *beside):
+            with self._noting(original.name):
+                render = render.at(await self._in_thread(locate, original.first, render, self._limits))
+        for each in found.opened:
             self._count(each, 0)
-        name = image_id("\n".join(each.version for each in (blob, *beside)), render, size)
+        name = image_id("\n".join(each.version for each in original.blobs), render, size)
         public = self._sources.public(found.place)
-        return Negative(name, blob, render, size, public, found.place, found.acquisition, annotation)
-
-    async def _annotation(self, place: str | bytes, render: Render) -> tuple[Blob, Blob] | None:
-        """The annotation of calibration and noise beside an image, where it is wanted and the image has a place for it.
-
-        Raises:
-            CalibrationMissing: it is not there.
-            SarlensError: it cannot be had.
-        """
-        wanted = render.calibration != "none" and isinstance(place, str)
-        places = annotation_places(str(place)) if wanted else None
-        return places and (await self._first(places[0]), await self._first(places[1]))
-
-    async def _first(self, urls: tuple[str, ...]) -> Blob:
-        for url in urls:
-            with suppress(ImageNotFound):
-                return await self._open(url)
-        raise CalibrationMissing(f"The annotation {urls[0]} is not there, so the image cannot be calibrated.")
+        return Negative(name, original, render, size, public, found.place, found.acquisition)
 
     async def draw(self, negative: Negative) -> Picture:
         """The picture of an image that has been found.
@@ -147,7 +127,7 @@ class Pictures:
         self._metrics.cache.labels("miss" if picture is None else "hit").inc()
         if picture is not None:
             return picture
-        blobs = (negative.blob, *(negative.annotation or ()))
+        blobs = negative.original.blobs
         moved = [blob.bytes_moved for blob in blobs]
         try:
             return await self._flights.run(negative.id, lambda: self._make(negative))
@@ -158,12 +138,14 @@ class Pictures:
     @asynccontextmanager
     async def reel(self, negative: Negative) -> AsyncIterator[Reel]:
         """The image of a negative, open for ``draw_together``; raises as ``draw`` does."""
-        async with Reel.of(negative.blob, negative.render, negative.side, self._limits) as reel:
-            moved = negative.blob.bytes_moved
+        blobs = negative.original.blobs
+        async with Reel.of(negative.original, negative.render, negative.side, self._limits) as reel:
+            moved = [blob.bytes_moved for blob in blobs]
             try:
                 yield reel
             finally:
-                self._count(negative.blob, moved)
+                for blob, before in zip(blobs, moved, strict=True):
+                    self._count(blob, before)
 
     async def draw_together(self, reel: Reel, negatives: Sequence[Negative]) -> set[str]:
         """Draw windows of one strip of an image, and keep their pictures for who asks next.
@@ -177,30 +159,33 @@ class Pictures:
         missing = [negative for negative in negatives if self._cache.get(negative.id) is None]
         if not missing:
             return set()
-        with self._metrics.stage("decode"), self._noting(missing[0].blob.name):
+        with self._metrics.stage("decode"), self._noting(missing[0].original.name):
             strip = await reel.read([Window(*negative.render.window or ()) for negative in missing])
-        drawn = (self._in_thread(self._cut, strip, negative) for negative in missing)
+        calibrator = await self._calibrator(missing[0])
+        drawn = (self._in_thread(self._cut, strip, negative, calibrator) for negative in missing)
         pictures = dict(zip(missing, await asyncio.gather(*drawn), strict=True))
         for negative, picture in pictures.items():
             if picture is not None:
                 self._cache.put(negative.id, picture)
         return {negative.id for negative, picture in pictures.items() if picture is None}
 
-    def _cut(self, strip: Strip, negative: Negative) -> Picture | None:
+    async def _calibrator(self, negative: Negative) -> Calibrator | None:
+        with self._noting(negative.original.name):
+            return await self._tables.of(negative.original, negative.render.calibration)
+
+    def _cut(self, strip: Strip, negative: Negative, calibrator: Calibrator | None) -> Picture | None:
         """The picture of one window of a strip; None where nothing was measured. Runs in a thread."""
         raster = strip.raster(Window(*negative.render.window or ()))
         if not raster.valid.any():
             return None
         try:
-            return self._render(raster, negative)
+            return self._render(raster, negative, calibrator)
         except NothingMeasured:
             return None
 
-    def _render(self, raster: Raster, negative: Negative) -> Picture:
-        render, annotation = negative.render, negative.annotation
-        calibrator = read_sentinel1(*annotation, render.calibration) if annotation else None
+    def _render(self, raster: Raster, negative: Negative, calibrator: Calibrator | None) -> Picture:
         with self._metrics.stage("render"):
-            return develop(raster, render, negative.size, calibrator)
+            return develop(raster, negative.render, negative.size, calibrator)
 
     async def lay_out(self, place: Place, render: Render, terms: Terms) -> tuple[Found, Layout | None]:
         """An image, how large it is and where it lies; None where it is no TIFF.
@@ -209,8 +194,8 @@ class Pictures:
             SarlensError: the image cannot be had, or its header not be read.
         """
         found = await self._finder.find(place, render, terms)
-        with self._noting(found.blob.name):
-            return found, await self._in_thread(lay_out, found.blob, self._limits)
+        with self._noting(found.original.name):
+            return found, await self._in_thread(lay_out, found.original.first, self._limits)
 
     async def show(self, place: Place, render: Render | None, size: int, terms: Terms) -> Shown:
         """The picture of an image, found and drawn; raises as both do."""
@@ -237,8 +222,9 @@ class Pictures:
         self._metrics.fetched_bytes.labels(_scheme(blob.name)).inc(blob.bytes_moved - before)
 
     async def _make(self, negative: Negative) -> Picture:
-        with self._noting(negative.blob.name):
-            picture = await self._in_thread(self._develop, perf_counter(), negative)
+        calibrator = await self._calibrator(negative)
+        with self._noting(negative.original.name):
+            picture = await self._in_thread(self._develop, perf_counter(), negative, calibrator)
         self._cache.put(negative.id, picture)
         return picture
 
@@ -247,22 +233,23 @@ class Pictures:
         run = partial(copy_context().run, work, *given, **named)
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
-    def _develop(self, asked: float, negative: Negative) -> Picture:
-        """Runs in a thread; what the blob fetches while it is decoded is counted as fetching."""
-        blob, render, size = negative.blob, negative.render, negative.size
+    def _develop(self, asked: float, negative: Negative, calibrator: Calibrator | None) -> Picture:
+        """Runs in a thread; what is fetched while the image is decoded is counted as fetching."""
+        original = negative.original
         stages = self._metrics.stages
         begun = perf_counter()
         stages.labels("queue").observe(begun - asked)
         tracing.here().child("queue", begun=asked).end()
         with tracing.span("decode") as span:
-            raster = decode(blob, render, size, self._limits)
-            span.set({"sarlens.fetch_seconds": blob.seconds})
+            raster = decode_all(original, negative.render, negative.size, self._limits)
+            fetching = sum(each.blob.seconds for each in original.measurements)
+            span.set({"sarlens.fetch_seconds": fetching})
         decoded = perf_counter()
-        stages.labels("fetch").observe(blob.seconds)
-        stages.labels("decode").observe(decoded - begun - blob.seconds)
+        stages.labels("fetch").observe(fetching)
+        stages.labels("decode").observe(decoded - begun - fetching)
         if isinstance(raster, Picture):
             return raster
-        return self._render(raster, negative)
+        return self._render(raster, negative, calibrator)
 
 
 def _scheme(name: str) -> str:

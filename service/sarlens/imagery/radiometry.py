@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarlens.imagery.raster import Quantity, Raster
+from sarlens.request import Looks
 
 _DECIBEL_LIMIT = 200.0
 _FILL_SIDE = 5
@@ -29,7 +30,8 @@ def detect(raster: Raster) -> Raster:
         valid &= ~_fill((power == 0).all(axis=0))
     if not valid.all():
         power = np.where(valid, power, np.float32(0))
-    return replace(raster, pixels=power, valid=valid, quantity=Quantity.INTENSITY)
+    origin = raster.detected or raster.quantity
+    return replace(raster, pixels=power, valid=valid, quantity=Quantity.INTENSITY, detected=origin)
 
 
 def _power(pixels: NDArray[Any], quantity: Quantity) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -69,35 +71,45 @@ def looks_across(shape: tuple[int, int], size: int) -> int:
     return max(1, round(max(shape) / (2 * size)))
 
 
-def multilook(raster: Raster, looks: int) -> Raster:
-    """The mean over ``looks`` x ``looks`` pixels, of those that were measured.
+def multilook(raster: Raster, looks: Looks) -> Raster:
+    """The mean over looks, of the pixels that were measured.
 
     Takes INTENSITY, as ``detect`` gives it, or a PICTURE; cells at the right and the lower edge may hold fewer pixels.
     """
-    if looks == 1:
+    if looks == (1, 1):
         return raster
     masked = not raster.valid.all()
     sums = _block_sums(np.where(raster.valid, raster.pixels, 0) if masked else raster.pixels, looks)
     if masked:
         counts = _block_sums(raster.valid[np.newaxis], looks)[0]
     else:
-        rows, cols = (np.minimum(looks, side - np.arange(0, side, looks, dtype=np.float32)) for side in raster.shape)
+        rows, cols = (
+            np.minimum(length, side - np.arange(0, side, length, dtype=np.float32))
+            for side, length in zip(raster.shape, (looks.down, looks.across), strict=True)
+        )
         counts = np.outer(rows, cols)
     sums /= np.maximum(counts, 1)
     pixels = np.rint(sums).astype(np.uint8) if raster.quantity is Quantity.PICTURE else sums
     return replace(raster, pixels=pixels, valid=counts > 0)
 
 
-def _block_sums(planes: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Sums over blocks of ``side`` x ``side`` pixels of (band, row, col), by adding strided views."""
+def averaged(raster: Raster, looks: Looks | None) -> Raster:
+    """The power of a measurement, averaged over the looks that are asked for; a PICTURE stays as it is."""
+    if looks is None or raster.quantity is Quantity.PICTURE:
+        return raster
+    return multilook(detect(raster), looks)
+
+
+def _block_sums(planes: NDArray[Any], looks: Looks) -> NDArray[np.float32]:
+    """Sums over blocks of (band, row, col), by adding strided views."""
     bands, rows, cols = planes.shape
-    tall = np.zeros((bands, -(-rows // side), cols), dtype=np.float32)
-    for start in range(side):
-        part = planes[:, start::side]
+    tall = np.zeros((bands, -(-rows // looks.down), cols), dtype=np.float32)
+    for start in range(looks.down):
+        part = planes[:, start :: looks.down]
         tall[:, : part.shape[1]] += part
-    sums = np.zeros((bands, tall.shape[1], -(-cols // side)), dtype=np.float32)
-    for start in range(side):
-        part = tall[:, :, start::side]
+    sums = np.zeros((bands, tall.shape[1], -(-cols // looks.across)), dtype=np.float32)
+    for start in range(looks.across):
+        part = tall[:, :, start :: looks.across]
         sums[:, :, : part.shape[2]] += part
     return sums
 

@@ -35,7 +35,7 @@ class Raster:
     ``pixels`` has shape (band, row, col). ``valid`` has shape (row, col) and is True where something was measured
     in every band: False marks nodata, NaN and infinities. ``window`` is the part of the full resolution that the
     pixels cover; they may be fewer than it has when an overview was read. ``factors`` are those of the file's header
-    from squares of digital numbers to backscatter coefficients.
+    from squares of digital numbers to backscatter coefficients. ``detected`` is what INTENSITY was before detection.
     """
 
     pixels: NDArray[Any]
@@ -44,6 +44,7 @@ class Raster:
     quantity: Quantity
     window: Window
     factors: Mapping[Calibration, float] = field(default_factory=dict)
+    detected: Quantity | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

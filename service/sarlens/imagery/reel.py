@@ -7,20 +7,23 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarlens.imagery.blob import Blob, Limits
+from sarlens.errors import UnsupportedImage
+from sarlens.imagery.blob import Limits
+from sarlens.imagery.original import Original
 from sarlens.imagery.quantity import recognise
+from sarlens.imagery.radiometry import averaged
 from sarlens.imagery.ranges import PAGE, Ranges
 from sarlens.imagery.raster import Raster
 from sarlens.imagery.scene import Scene
 from sarlens.imagery.strips import AT_ONCE
-from sarlens.imagery.tiff import allow, check, chosen, opened
+from sarlens.imagery.tiff import allow, check, chosen, looks_of, opened
 from sarlens.imagery.window import window_in
-from sarlens.request import Calibration, Render, Scale, Window
+from sarlens.request import Calibration, Looks, Render, Scale, Window
 
 _STRIP_BYTES = 64 * 2**20
 
@@ -35,6 +38,7 @@ class Strip:
     labels: tuple[str, ...]
     stored: np.dtype[Any]
     scale: Scale
+    looks: Looks | None
     factors: Mapping[Calibration, float]
 
     def raster(self, window: Window) -> Raster:
@@ -43,24 +47,29 @@ class Strip:
         cols = slice(window.col - self.window.col, window.col - self.window.col + window.width)
         pixels, valid = self.pixels[:, rows, cols], self.valid[rows, cols]
         quantity = recognise(pixels, valid, self.stored, self.scale)
-        return Raster(pixels, valid, self.labels, quantity, window, self.factors)
+        return averaged(Raster(pixels, valid, self.labels, quantity, window, self.factors), self.looks)
+
+
+class _Open(NamedTuple):
+    """A file of an image that stands open, and the bands of it that are read."""
+
+    ranges: Ranges
+    scene: Scene
+    bands: tuple[int, ...]
 
 
 class Reel:
     """An image that stays open in a thread of its own; GDAL lets no two threads read one opening."""
 
-    def __init__(self, blob: Blob, render: Render, side: int, limits: Limits) -> None:
-        self.blob = blob
+    def __init__(self, original: Original, render: Render, side: int, limits: Limits) -> None:
+        self._original = original
         self._render = render
         self._side = side
         self._limits = limits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reel")
         self._stack = ExitStack()
-        self._ranges: Ranges
-        self._scene: Scene
-        self._bands: tuple[int, ...]
-        self._labels: tuple[str, ...]
-        self._factors: Mapping[Calibration, float]
+        self._files: list[_Open] = []
+        self._labels: tuple[str, ...] = ()
 
     async def strips(self, windows: Sequence[Window]) -> list[list[Window]]:
         """Windows that are read together: those of a row, next to each other and not too many.
@@ -72,7 +81,7 @@ class Reel:
     def _strips(self, windows: Sequence[Window]) -> list[list[Window]]:
         strips: list[list[Window]] = []
         for window in windows:
-            if window.pixels > AT_ONCE or self._scene.level(window, self._side) is not None:
+            if window.pixels > AT_ONCE or (self._looks is None and self._scene.level(window, self._side) is not None):
                 continue
             if strips and strips[-1][0].row == window.row and self._weight([*strips[-1], window]) <= _STRIP_BYTES:
                 strips[-1].append(window)
@@ -81,7 +90,7 @@ class Reel:
         return strips
 
     def _weight(self, windows: Sequence[Window]) -> int:
-        return around(windows).pixels * len(self._bands) * self._scene.stored.itemsize
+        return around(windows).pixels * len(self._labels) * self._scene.stored.itemsize
 
     async def read(self, windows: Sequence[Window]) -> Strip:
         """The pixels of some windows of a row.
@@ -91,34 +100,51 @@ class Reel:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, around(windows))
 
+    @property
+    def _scene(self) -> Scene:
+        """The file that stands for all."""
+        return self._files[0].scene
+
+    @property
+    def _looks(self) -> Looks | None:
+        return looks_of(self._scene, self._render)
+
     def _open(self) -> None:
-        head = self.blob.read(0, min(PAGE, self.blob.size))
-        self._ranges = Ranges(self.blob, head, self._limits.header_bytes)
-        self._scene = self._stack.enter_context(opened(self._ranges))
-        check(self._scene, self.blob, self._limits)
-        self._bands = chosen(self._scene, self._render)
-        self._labels = tuple(map(self._scene.bands.label, self._bands))
-        self._factors = self._scene.factors
+        for each in self._original.measurements:
+            blob = each.blob
+            ranges = Ranges(blob, blob.read(0, min(PAGE, blob.size)), self._limits.header_bytes)
+            scene = self._stack.enter_context(opened(ranges))
+            check(scene, blob, self._limits)
+            bands = chosen(scene, self._render) if each.band is None else (0,)
+            self._files.append(_Open(ranges, scene, bands))
+            self._labels += tuple(map(scene.bands.label, bands)) if each.band is None else (each.band,)
+        if len({(file.scene.width, file.scene.height, file.scene.stored) for file in self._files}) > 1:
+            raise UnsupportedImage(f"The measurements of {self._original.name} are not images of the same size.")
 
     def _read(self, window: Window) -> Strip:
-        window_in(self._scene.width, self._scene.height, window)
-        allow(self._ranges, self._scene, len(self._bands), window, self._limits)
-        try:
-            pixels, valid = self._scene.read(self._bands, window)
-        finally:
-            self._ranges.check()
+        read = [self._read_file(file, window) for file in self._files]
+        pixels = read[0][0] if len(read) == 1 else np.concatenate([pixels for pixels, _ in read])
+        valid = np.logical_and.reduce([valid for _, valid in read])
         scene, scale = self._scene, self._render.scale
-        return Strip(window, pixels, valid, self._labels, scene.stored, scale, self._factors)
+        return Strip(window, pixels, valid, self._labels, scene.stored, scale, self._looks, scene.factors)
+
+    def _read_file(self, file: _Open, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        window_in(file.scene.width, file.scene.height, window)
+        allow(file.ranges, file.scene, len(file.bands), window, self._limits)
+        try:
+            return file.scene.read(file.bands, window)
+        finally:
+            file.ranges.check()
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, blob: Blob, render: Render, side: int, limits: Limits) -> AsyncIterator[Reel]:
+    async def of(cls, original: Original, render: Render, side: int, limits: Limits) -> AsyncIterator[Reel]:
         """A TIFF, open for as long as the context lasts.
 
         Raises:
             SarlensError: as ``decode``.
         """
-        reel, loop = cls(blob, render, side, limits), asyncio.get_running_loop()
+        reel, loop = cls(original, render, side, limits), asyncio.get_running_loop()
         try:
             await loop.run_in_executor(reel._thread, reel._open)
             yield reel

@@ -12,7 +12,7 @@ from sarlens.imagery.radiometry import decibels, detect, looks_across, multilook
 from sarlens.imagery.raster import Picture, Quantity, Raster
 from sarlens.imagery.speckle import despeckle
 from sarlens.imagery.stretch import composite, stretch
-from sarlens.request import Render
+from sarlens.request import Looks, Render
 
 _FAST = 1
 
@@ -35,7 +35,8 @@ def develop(raster: Raster, render: Render, size: int, calibrator: Calibrator | 
         check_calibratable(raster)
     if raster.quantity is Quantity.PICTURE:
         return encode(reduce(composite(raster), side))
-    power = multilook(detect(raster), looks_across(raster.shape, side))
+    looks = looks_across(raster.shape, side)
+    power = multilook(detect(raster), Looks(looks, looks))
     if calibrator is not None:
         power = calibrator.calibrate(power)
     calm = despeckle(power, render.speckle_filter)

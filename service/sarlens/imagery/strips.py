@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from math import ceil
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sarlens.imagery.quantity import recognise
-from sarlens.imagery.radiometry import detect, multilook
+from sarlens.imagery.radiometry import averaged, detect, looks_across, multilook
 from sarlens.imagery.raster import Quantity, Raster
-from sarlens.imagery.scene import Scene
-from sarlens.request import Scale, Window
+from sarlens.request import Looks, Scale, Window
 
 AT_ONCE = 4 * 2**20
 """Pixels of one band that are held at full resolution."""
 
 
-def read_window(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scale: Scale) -> Raster:
-    """The window as a Raster of nameless bands; a large one as the mean power over looks, so that memory stays bounded.
+class Readable(Protocol):
+    """An open image: the type of number in it, rows and columns of its blocks, and its pixels."""
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The type of number that is read."""
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of what is read at a time."""
+
+    def read(self, bands: tuple[int, ...], cells: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Pixels (band, row, col) and where (row, col) all of them are measured."""
+
+
+def read_window(
+    scene: Readable, bands: tuple[int, ...], cells: Window, side: int, looks: Looks | None, scale: Scale
+) -> Raster:
+    """The window as a Raster of nameless bands, averaged over the ``looks`` that are asked for.
+
+    A large one is averaged further, to about twice the ``side`` of the picture, so that memory stays bounded.
 
     Raises:
         BadRequest: it is not clear what the pixels measure.
     """
-    if cells.pixels <= AT_ONCE or looks == 1:
+    together = _together(cells, side, looks)
+    if cells.pixels <= AT_ONCE or together == (1, 1):
         pixels, valid = scene.read(bands, cells)
-        return Raster(pixels, valid, (), recognise(pixels, valid, scene.stored, scale), cells)
-    strips = list(_looks(scene, bands, cells, looks, scale))
+        return averaged(Raster(pixels, valid, (), recognise(pixels, valid, scene.stored, scale), cells), looks)
+    strips = list(_looks(scene, bands, cells, together, scale))
     pixels = np.concatenate([strip.pixels for strip in strips], axis=1)
     valid = np.concatenate([strip.valid for strip in strips])
-    return Raster(pixels, valid, (), strips[0].quantity, cells)
+    return replace(strips[-1], pixels=pixels, valid=valid, window=cells)
 
 
-def _looks(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scale: Scale) -> Iterator[Raster]:
+def _together(cells: Window, side: int, looks: Looks | None) -> Looks:
+    """The looks that are asked for, times those that the size of the picture allows on top."""
+    across, down = looks or (1, 1)
+    more = looks_across((ceil(cells.height / down), ceil(cells.width / across)), side)
+    return Looks(across * more, down * more)
+
+
+def _looks(scene: Readable, bands: tuple[int, ...], cells: Window, looks: Looks, scale: Scale) -> Iterator[Raster]:
     """The mean over looks, strip by strip; what the first strip with measured pixels is, all are.
 
     Strips end where blocks do, so that no block is fetched and unpacked twice; rows that make no whole look wait for
@@ -46,7 +74,7 @@ def _looks(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scal
         if rest is not None:
             pixels, valid = np.concatenate([rest[0], pixels], axis=1), np.concatenate([rest[1], valid])
         last = strip.row + strip.height == cells.row + cells.height
-        ready = len(valid) if last else len(valid) // looks * looks
+        ready = len(valid) if last else len(valid) // looks.down * looks.down
         meant = quantity or recognise(pixels[:, :ready], valid[:ready], scene.stored, scale)
         quantity = quantity or (meant if valid[:ready].any() else None)
         raster = Raster(pixels[:, :ready], valid[:ready], (), meant, strip)
@@ -54,7 +82,7 @@ def _looks(scene: Scene, bands: tuple[int, ...], cells: Window, looks: int, scal
         rest = pixels[:, ready:], valid[ready:]
 
 
-def _strips(scene: Scene, cells: Window) -> Iterator[Window]:
+def _strips(scene: Readable, cells: Window) -> Iterator[Window]:
     """A window in strips of whole rows of blocks."""
     block = scene.block[0]
     step = max(1, AT_ONCE // cells.width // block) * block

@@ -18,13 +18,12 @@ from sarlens.errors import NotGeoreferenced, SarlensError, TooLarge, Unsupported
 from sarlens.imagery.blob import Blob, Limits
 from sarlens.imagery.georeference import Georeference, Layout
 from sarlens.imagery.place import window_of
-from sarlens.imagery.radiometry import looks_across
 from sarlens.imagery.ranges import Ranges
 from sarlens.imagery.raster import Raster
 from sarlens.imagery.scene import Scene
 from sarlens.imagery.strips import read_window
 from sarlens.imagery.window import window_in
-from sarlens.request import Render, Window
+from sarlens.request import Looks, Render, Window
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
@@ -55,7 +54,8 @@ def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limi
         window = window_in(scene.width, scene.height, render.window)
         bands = chosen(scene, render)
         labels = tuple(map(scene.bands.label, bands))
-        level, full = scene.level(window, side), scene.kind
+        looks = looks_of(scene, render)
+        level, full = None if looks else scene.level(window, side), scene.kind
         width, height, known = scene.width, scene.height, scene.factors
     with opened(ranges, **({} if level is None else {"OVERVIEW_LEVEL": level})) as scene:
         check(scene, blob, limits)
@@ -63,8 +63,7 @@ def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limi
             raise UnsupportedImage(f"{blob.name} is a damaged TIFF: its overviews are not of the image.")
         cells = _scaled(window, scene.width / width, scene.height / height)
         allow(ranges, scene, len(bands), cells, limits)
-        looks = looks_across((cells.height, cells.width), side)
-        raster = read_window(scene, bands, cells, looks, render.scale)
+        raster = read_window(scene, bands, cells, side, looks, render.scale)
     return replace(raster, bands=labels, window=window, factors=known)
 
 
@@ -137,8 +136,16 @@ def chosen(scene: Scene, render: Render) -> tuple[int, ...]:
     """The bands asked for, or those that show the image best."""
     if render.bands is not None:
         return scene.bands.pick(render.bands)
-    picture = scene.stored == "uint8" and render.scale == "auto"
-    return scene.colours if picture else (scene.bands.default(),)
+    return scene.colours if _shows_picture(scene, render) else (scene.bands.default(),)
+
+
+def looks_of(scene: Scene, render: Render) -> Looks | None:
+    """The looks asked for, where there is power to average; they count pixels of the full resolution."""
+    return Looks(*render.looks) if render.looks and not _shows_picture(scene, render) else None
+
+
+def _shows_picture(scene: Scene, render: Render) -> bool:
+    return bool(scene.stored == "uint8" and render.scale == "auto")
 
 
 def _scaled(window: Window, across: float, down: float) -> Window:

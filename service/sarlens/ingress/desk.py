@@ -22,6 +22,7 @@ from sarlens.ingress.statistics import Statistics
 from sarlens.ingress.tally import Tally
 from sarlens.ingress.tensors import Outputs, outputs_of
 from sarlens.metrics import Metrics
+from sarlens.request import View
 from sarlens.tasks import PATH, ask_all, examine, question_task, said
 from sarlens.workers.client import Reply
 
@@ -75,7 +76,7 @@ class Desk:
             SarlensError: one of them failed.
         """
         model = self.pool.resolve(model or None)
-        await self._admit(model, inquiries, caller)
+        await self._admit(model, inquiries, options, caller)
         tasks = [
             asyncio.create_task(
                 self._answer(model, inquiry, options, caller._replace(request_id=f"{caller.request_id}-{index}"))
@@ -97,7 +98,7 @@ class Desk:
             SarlensError: it failed.
         """
         model = self.pool.resolve(model or None)
-        await self._admit(model, [inquiry], caller)
+        await self._admit(model, [inquiry], options, caller)
         with self._statistics.request(model, 1):
             if inquiry.kind == "question":
                 yield await self._answer(model, inquiry, options, caller)
@@ -124,10 +125,10 @@ class Desk:
             tally.observe(self._metrics, self.pool)
             await self._door.charge(caller.key, tally.tokens)
 
-    async def _admit(self, model: str, inquiries: Sequence[Inquiry], caller: Caller) -> None:
+    async def _admit(self, model: str, inquiries: Sequence[Inquiry], options: Options, caller: Caller) -> None:
         # Images inside messages are looked at when these are read.
-        places = [inquiry.image for inquiry in inquiries if inquiry.image is not None and inquiry.kind == "question"]
-        await self._door.admit(caller.key, model, places, len(inquiries))
+        images = [inquiry.image for inquiry in inquiries if inquiry.image is not None and inquiry.kind == "question"]
+        await self._door.admit(caller.key, model, [View(image, options.render) for image in images], len(inquiries))
 
     async def _answer(self, model: str, inquiry: Inquiry, options: Options, caller: Caller) -> Outputs:
         if inquiry.kind == "question":
@@ -150,7 +151,7 @@ class Desk:
 
     def _chat(self, model: str, inquiry: Inquiry, options: Options, caller: Caller, *, stream: bool) -> Ask:
         document, images = chat_of(inquiry, model, options, stream=stream, max_images=self._max_images)
-        self._door.look(caller.key, [ref.place for ref in images])
+        self._door.look(caller.key, [ref.view for ref in images])
         # With images the body is composed on the way.
         body = b"" if images else orjson.dumps(document)
         return Ask(PATH, body, document, model, stream, images, caller.request_id, caller.terms)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sarlens.admission.keys import Key, KeyFile
 from sarlens.admission.quota import Quotas
 from sarlens.errors import NotAllowed, Unauthenticated
-from sarlens.imagery.address import plain_address
-from sarlens.request import Place
-from sarlens.stac import Item
+from sarlens.imagery.address import addresses
+from sarlens.request import View
 
 _BEARER = b"bearer "
 
@@ -46,7 +45,7 @@ class Door:
             raise Unauthenticated("The API key that asked for this job is no longer known here.")
         return key
 
-    async def admit(self, key: Key | None, model: str, places: Sequence[Place], requests: int = 1) -> None:
+    async def admit(self, key: Key | None, model: str, views: Iterable[View], requests: int = 1) -> None:
         """Let requests in, before any image is fetched.
 
         Raises:
@@ -58,17 +57,19 @@ class Door:
             return
         if not key.may_ask(model):
             raise NotAllowed(f"This API key does not open the model {model[:100]!r}.", param="model")
-        self.look(key, places)
+        self.look(key, views)
         await self._quotas.take(key, requests)
 
-    async def see(self, key: Key | None, url: str) -> None:
+    async def see(self, key: Key | None, view: View) -> None:
         """Let a request in that asks for a picture alone; raises as ``admit`` does."""
         if key is not None:
-            self.look(key, [url])
+            self.look(key, [view])
             await self._quotas.take(key, 1)
 
-    def look(self, key: Key | None, places: Sequence[Place]) -> None:
-        """Refuse images that a key does not open. Of a STAC Item that is when its asset is chosen.
+    def look(self, key: Key | None, views: Iterable[View]) -> None:
+        """Refuse images that a key does not open, with all that is read for them: annotation, a whole product.
+
+        Of a STAC Item that is done when its asset is chosen.
 
         Raises:
             NotAllowed: one of them.
@@ -76,7 +77,7 @@ class Door:
         """
         if key is None or key.images is None:
             return
-        if not all(isinstance(place, Item) or key.may_see(plain_address(place)) for place in places):
+        if not all(key.may_see(address) for view in views for address in addresses(view)):
             raise NotAllowed("This API key does not open an image of the request.", param="image_url")
 
     async def charge(self, key: Key | None, tokens: int) -> None:

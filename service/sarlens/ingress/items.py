@@ -16,6 +16,7 @@ from sarlens.ingress.door import Door
 from sarlens.ingress.replies import error_object
 from sarlens.ingress.tally import Tally
 from sarlens.metrics import Metrics
+from sarlens.request import View, radiometry
 from sarlens.tasks import Outcome, Subject, Task, ask_all, examine, in_context
 
 Item = dict[str, Any]
@@ -36,7 +37,7 @@ class Items:
             SarlensError: the model or the image cannot be had; from the items: all tasks failed with it.
         """
         model = self._inference.pool.resolve(asked.model)
-        await self._door.admit(caller.key, model, [asked.place], len(asked.tasks))
+        await self._door.admit(caller.key, model, [View(asked.place, asked.render)], len(asked.tasks))
         subject = await examine(self._inference, asked.model, asked.place, asked.render, caller.terms)
         if asked.context:
             asked = asked._replace(tasks=in_context(asked.tasks, subject.acquisition))
@@ -67,9 +68,8 @@ def _item(outcome: Outcome, task: Task, subject: Subject, request_id: str) -> It
     drawn = dict(subject.parameters)
     item: Item = {"index": outcome.index, "id": task.id, "question": task.question}
     item |= {"application": task.application, "model": subject.model}
-    calibration = drawn["calibration"]
     item["image"] = {"id": subject.id, "window": drawn.pop("window"), "render": drawn}
-    item["image"]["radiometry"] = "relative" if calibration == "none" else calibration
+    item["image"]["radiometry"] = radiometry(drawn["calibration"])
     if subject.acquisition is not None:
         item["image"]["acquisition"] = subject.acquisition.document
     item["timings"] = {"total_ms": 0.0, "picture_ms": _milliseconds(subject.seconds)}

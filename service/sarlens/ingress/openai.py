@@ -50,7 +50,7 @@ class Completions:
             ask = parse_ask(scope["path"], body, request_id, max_images=self._max_images, terms=terms)
             if key is not None:
                 model = self._inference.pool.resolve(ask.model)
-                await self._door.admit(key, model, [ref.place for ref in ask.images])
+                await self._door.admit(key, model, [ref.view for ref in ask.images])
             tally = Tally(arrived)
             try:
                 with leaving_cancels(receive):

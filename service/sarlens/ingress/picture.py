@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sarlens.chat import parse_render, sar_from_text
 from sarlens.inference import Inference
 from sarlens.ingress.door import Door
-from sarlens.request import Calibration, Filter, Preset, Scale
+from sarlens.request import Calibration, Filter, Preset, Render, Scale, View, radiometry
 
 
 def picture_router(inference: Inference, door: Door) -> APIRouter:
@@ -27,23 +27,26 @@ def picture_router(inference: Inference, door: Door) -> APIRouter:
         polygon: Annotated[str | None, Query(description="A GeoJSON Polygon in longitude and latitude")] = None,
         asset: Annotated[str | None, Query(description="Key of an asset, where the image is a STAC Item")] = None,
         bands: Annotated[str | None, Query(description="Names or numbers, such as VV or 1,2")] = None,
+        swath: Annotated[str | None, Query(description="A swath of a product, such as IW1")] = None,
         preset: Preset | None = None,
         filter: Filter | None = None,  # noqa: A002  the name of the field in ``sar``
         scale: Scale | None = None,
         calibration: Calibration | None = None,
+        looks: Annotated[str | None, Query(description="Pixels averaged along a row and a column, such as 4,1")] = None,
         stretch: Annotated[str | None, Query(description="Two percentiles, such as 2,98")] = None,
         size: Annotated[str | None, Query(description="Longest side in pixels")] = None,
     ) -> Response:
         """An image of a bucket or a web server, rendered as a model sees it; fields as in the ``sar`` object."""
         fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration}
-        fields |= {"scale": scale, "stretch": stretch, "size": size}
+        fields |= {"scale": scale, "stretch": stretch, "size": size, "swath": swath, "looks": looks}
         sar = sar_from_text({name: text for name, text in fields.items() if text is not None})
         caller = request.scope["sarlens.caller"]
-        await door.see(caller.key, url)
-        render, side = parse_render(sar, "sar"), inference.picture_size(model)
+        render, side = parse_render(sar, "sar") or Render(), inference.picture_size(model)
+        await door.see(caller.key, View(url, render))
         shown = await inference.pictures.show(url, render, side, caller.terms)
         headers = {"ETag": f'"{shown.id}"', "Cache-Control": "no-cache"}
+        headers["Sarlens-Radiometry"] = radiometry(render.calibration)
         return Response(shown.data, media_type=shown.media_type, headers=headers)
 
     return router

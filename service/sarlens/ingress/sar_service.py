@@ -78,24 +78,32 @@ def _with_bytes(asked: Assignment, image: pb.Image) -> Assignment:
 
 def _render(given: pb.Render) -> dict[str, Any]:
     """The ``sar`` object that says the same."""
-    sar = _given(given, "size", "asset")
+    sar = _given(given, "size", "asset", "swath") | _part(given)
     for name in ("preset", "filter", "scale", "calibration"):
         sar |= _chosen(given, name)
-    if given.HasField("window"):
-        window = given.window
-        sar["window"] = [window.col, window.row, window.width, window.height]
-    if given.HasField("bbox"):
-        box = given.bbox
-        sar["bbox"] = [box.west, box.south, box.east, box.north]
-        if box.HasField("crs"):
-            sar["bbox_crs"] = box.crs
-    if given.HasField("polygon"):
-        sar |= sar_from_text({"polygon": given.polygon})
+    if given.HasField("looks"):
+        sar["looks"] = [given.looks.across, given.looks.down]
     if given.HasField("stretch"):
         sar["stretch"] = [given.stretch.low, given.stretch.high]
     if given.bands:
         sar["bands"] = [band.name if band.HasField("name") else band.number for band in given.bands]
     return sar
+
+
+def _part(given: pb.Render) -> dict[str, Any]:
+    """The part of the image that is shown."""
+    part: dict[str, Any] = {}
+    if given.HasField("window"):
+        window = given.window
+        part["window"] = [window.col, window.row, window.width, window.height]
+    if given.HasField("bbox"):
+        box = given.bbox
+        part["bbox"] = [box.west, box.south, box.east, box.north]
+        if box.HasField("crs"):
+            part["bbox_crs"] = box.crs
+    if given.HasField("polygon"):
+        part |= sar_from_text({"polygon": given.polygon})
+    return part
 
 
 def _given(message: Any, *names: str) -> dict[str, Any]:
@@ -125,6 +133,7 @@ def _answer(item: Item) -> pb.Answer:
         application=pb.Application.Value(f"APPLICATION_{item['application'].upper()}"),
         model=item["model"],
         image_id=item["image"]["id"],
+        radiometry=item["image"]["radiometry"],
     )
     if "acquisition" in item["image"]:
         answer.acquisition.MergeFrom(pb.Acquisition(**item["image"]["acquisition"]))

@@ -25,6 +25,7 @@ from sarlens.ingress.results import (
     status_of,
     waited,
 )
+from sarlens.request import View
 from sarlens.survey.commission import Output
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.job import Job
@@ -66,7 +67,8 @@ class Surveys:
             body = parse_body(SurveyBody, await read_body(request.scope, request.receive, self._body_bytes, holding))
         check_questions(len(body.questions), self._max_questions)
         commission = body.commission
-        self._door.look(caller.key, [place for place in (commission.url, commission.output) if place])
+        output = [View(commission.output)] if commission.output else []
+        self._door.look(caller.key, [View(commission.url, commission.render), *output])
         job = await self._office.submit(commission, "survey", owner_of(caller))
         if prefers_async(request):
             headers = {"Location": f"{SURVEYS}/{job.id}", "Preference-Applied": "respond-async"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sarlens.ingress.door import Door
 from sarlens.ingress.tally import Tally
 from sarlens.metrics import Metrics
-from sarlens.request import Terms
+from sarlens.request import Terms, View
 from sarlens.tasks import Finding
 from sarlens.workers.pool import Pool
 
@@ -23,14 +23,14 @@ class DoorTill:
         key = self._door.key_named(owner)
         return Terms(key.name, key.priority + 1, may_see=key.may_see) if key else Terms("", 1)
 
-    async def admit(self, owner: str, model: str, place: str, requests: int) -> Terms:
+    async def admit(self, owner: str, model: str, view: View, requests: int) -> Terms:
         """The terms on which requests of an owner are served now.
 
         Raises:
             QuotaExceeded: not yet.
             Unauthenticated, NotAllowed: the owner's key is gone, or opens this no longer.
         """
-        await self._door.admit(self._door.key_named(owner), model, [place], requests)
+        await self._door.admit(self._door.key_named(owner), model, [view], requests)
         return self.terms(owner)
 
     async def charge(self, owner: str, model: str, finding: Finding) -> None:

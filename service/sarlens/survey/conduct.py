@@ -27,7 +27,7 @@ from sarlens.errors import (
 from sarlens.imagery.reel import Reel
 from sarlens.inference import Inference
 from sarlens.metrics import Metrics
-from sarlens.request import ANYBODY, Terms
+from sarlens.request import ANYBODY, Terms, View
 from sarlens.survey.commission import Commission
 from sarlens.survey.features import feature_of
 from sarlens.survey.job import Job, Status
@@ -52,7 +52,7 @@ class Till(Protocol):
     def terms(self, owner: str) -> Terms:
         """The terms on which an owner is served; raises Unauthenticated where the owner's key is gone."""
 
-    async def admit(self, owner: str, model: str, place: str, requests: int) -> Terms:
+    async def admit(self, owner: str, model: str, view: View, requests: int) -> Terms:
         """The terms on which requests are served now.
 
         Raises:
@@ -103,7 +103,7 @@ class Conductor:
         tiles = await asyncio.to_thread(tiles_of, layout, commission, self._pace.tiles)
         size = self._inference.picture_size(model)
         place = layout.place if layout else None
-        name, version = found.blob.name, found.blob.version
+        name, version = found.original.name, found.original.version
         plan = Plan(name, version, model, size, place, commission.render.whole, tiles, commission)
         plan.check()
         return plan
@@ -256,7 +256,8 @@ class _Survey:
         subject = Subject(plan.model, "", {}, plan.url, plan.at(tile), 0.0, plan.version)
         results: dict[int, Result] = {}
         try:
-            terms = await self._till.admit(owner, plan.model, plan.url, len(tasks))
+            view = View(plan.url, plan.render)
+            terms = await self._till.admit(owner, plan.model, view, len(tasks))
             outcomes = ask_all(
                 self._inference,
                 subject,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sarlens.errors import SarlensError
+from sarlens.request import radiometry
 from sarlens.survey.boxes import on_map
 from sarlens.survey.plan import Plan
 from sarlens.survey.store import Bounds, Feature
@@ -42,6 +43,7 @@ def feature_of(
     if plan.commission.acquisition is not None:
         properties |= plan.commission.acquisition.columns
     properties |= {"image": plan.name, "image_version": plan.version, "survey": job}
+    properties["radiometry"] = radiometry(plan.render.calibration)
     feature = {"type": "Feature", "id": f"{job}.{tile}.{number}", "geometry": geometry, "properties": properties}
     return feature, bounds
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from math import ceil
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from sarlens.imagery.place import holes_of, parts_of, window_of
 from sarlens.imagery.rings import Ring, area, clip
 from sarlens.imagery.window import window_in
 from sarlens.request import Render, Window
-from sarlens.survey.boxes import box_of, rewritten
+from sarlens.survey.boxes import Shrink, box_of, rewritten
 from sarlens.survey.commission import Commission
 from sarlens.survey.grid import Grid
 from sarlens.tasks import Task
@@ -52,10 +53,15 @@ class Plan:
         window = self.tiles[tile]
         return self.render if window is None else self.render.at(window)
 
-    def shrink(self, tile: int) -> float:
-        """Pixels of a tile's picture to one of the image, along either axis."""
+    def shrink(self, tile: int) -> Shrink:
+        """Pixels of a tile's picture to one of the image; where there are looks, those are pixels before that."""
         window = self.tiles[tile]
-        return 1.0 if window is None else min(1.0, (self.render.size or self.size) / max(window.width, window.height))
+        if window is None:
+            return Shrink(1.0, 1.0)
+        across, down = self.render.looks or (1, 1)
+        longest = max(ceil(window.width / across), ceil(window.height / down))
+        shrink = min(1.0, (self.render.size or self.size) / longest)
+        return Shrink(shrink / across, shrink / down)
 
     def tasks(self, tile: int) -> list[tuple[int, Task]]:
         """What is asked about a tile, by its number in the commission.

@@ -90,7 +90,7 @@ class Image(_message.Message):
     def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
 
 class Render(_message.Message):
-    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset")
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +102,8 @@ class Render(_message.Message):
     POLYGON_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     ASSET_FIELD_NUMBER: _ClassVar[int]
+    LOOKS_FIELD_NUMBER: _ClassVar[int]
+    SWATH_FIELD_NUMBER: _ClassVar[int]
     window: Window
     bands: _containers.RepeatedCompositeFieldContainer[Band]
     preset: Preset
@@ -113,7 +115,17 @@ class Render(_message.Message):
     polygon: str
     calibration: Calibration
     asset: str
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ...) -> None: ...
+    looks: Looks
+    swath: str
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ...) -> None: ...
+
+class Looks(_message.Message):
+    __slots__ = ("across", "down")
+    ACROSS_FIELD_NUMBER: _ClassVar[int]
+    DOWN_FIELD_NUMBER: _ClassVar[int]
+    across: int
+    down: int
+    def __init__(self, across: _Optional[int] = ..., down: _Optional[int] = ...) -> None: ...
 
 class BoundingBox(_message.Message):
     __slots__ = ("west", "south", "east", "north", "crs")
@@ -210,7 +222,7 @@ class CaptionResponse(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("index", "id", "question", "application", "model", "image_id", "finding", "error", "acquisition")
+    __slots__ = ("index", "id", "question", "application", "model", "image_id", "finding", "error", "acquisition", "radiometry")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +232,7 @@ class Answer(_message.Message):
     FINDING_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     ACQUISITION_FIELD_NUMBER: _ClassVar[int]
+    RADIOMETRY_FIELD_NUMBER: _ClassVar[int]
     index: int
     id: str
     question: str
@@ -229,7 +242,8 @@ class Answer(_message.Message):
     finding: Finding
     error: Error
     acquisition: Acquisition
-    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., model: _Optional[str] = ..., image_id: _Optional[str] = ..., finding: _Optional[_Union[Finding, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., acquisition: _Optional[_Union[Acquisition, _Mapping]] = ...) -> None: ...
+    radiometry: str
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., model: _Optional[str] = ..., image_id: _Optional[str] = ..., finding: _Optional[_Union[Finding, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., acquisition: _Optional[_Union[Acquisition, _Mapping]] = ..., radiometry: _Optional[str] = ...) -> None: ...
 
 class Acquisition(_message.Message):
     __slots__ = ("item", "asset", "datetime", "start_datetime", "end_datetime", "platform", "constellation", "instrument_mode", "frequency_band", "polarizations", "product_type", "orbit_state", "relative_orbit", "pixel_spacing_range", "pixel_spacing_azimuth")

@@ -1,0 +1,165 @@
+"""Sentinel-1 products in a bucket, over HTTP: pictures, typed answers, surveys, and who may read what."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sarlens.admission.keys import new_key
+from sarlens.settings import KeysSettings, S3Settings, Settings, WorkerSettings
+from stack.fake_worker import FakeWorker
+from stack.gateway import gateway
+from stack.s3 import S3Server
+from stack.safe import small_product
+
+NAME = "S1A_IW_GRDH_1SDV_20210119T031653_COG.SAFE"
+SAFE = f"s3://scenes/{NAME}"
+
+
+@pytest.fixture(scope="module")
+def product(s3: S3Server) -> dict[str, bytes]:
+    """A product of two polarisations in the bucket, by the paths of its files."""
+    images = {
+        f"iw-grd-{band}": np.random.default_rng(at).integers(100, 999, (300, 400)).astype(np.uint16)
+        for at, band in enumerate(("vh", "vv"))
+    }
+    files = small_product(images, cog=True)
+    for path, data in files.items():
+        s3.client().put_object(Bucket="scenes", Key=f"{NAME}/{path}", Body=data)
+    return files
+
+
+@pytest.fixture
+def settings(s3: S3Server, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A gateway before the fake worker and the real store."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings(worker=WorkerSettings(urls=(worker.url,)), s3=S3Settings(endpoint=s3.endpoint))
+
+
+@pytest.fixture
+async def base(settings: Settings) -> AsyncIterator[str]:
+    """The gateway's address."""
+    async with gateway(settings) as url:
+        yield url
+
+
+async def call(where: str, body: Any = None, key: str | None = None, **query: str) -> tuple[int, bytes, Any]:
+    """Status, body and headers of an answer."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.request("GET" if body is None else "POST", where, json=body, params=query) as got,
+    ):
+        return got.status, await got.read(), got.headers
+
+
+def channels(png: bytes) -> NDArray[np.uint8]:
+    """Red, green and blue of a picture (channel, row, col)."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).transpose(2, 0, 1)
+
+
+async def test_polarisations_of_a_product_are_pictures(base: str, product: dict[str, bytes]) -> None:
+    """VV, VH and their composite; its red and green are what each is alone, and its blue is their ratio."""
+    common = {"url": SAFE, "filter": "none", "calibration": "sigma0"}
+    seen = {}
+    for bands in ("VV", "VH", "VV,VH", "VV,VH,VV"):
+        status, png, headers = await call(f"{base}/v1/sar/picture", **common, bands=bands)
+        assert status == 200, png
+        assert headers["Sarlens-Radiometry"] == "sigma0"
+        seen[bands] = channels(png)
+    red, green, blue = seen["VV,VH"]
+    np.testing.assert_array_equal(red, seen["VV"][0])
+    np.testing.assert_array_equal(green, seen["VH"][0])
+    assert abs(np.corrcoef(blue.ravel(), red.astype(float).ravel() - green.ravel())[0, 1]) > 0.9
+    np.testing.assert_array_equal(seen["VV,VH,VV"][2], seen["VV"][0])
+
+
+async def test_looks_shape_the_picture(base: str, product: dict[str, bytes]) -> None:
+    """Four looks along a row make the picture four times narrower, and another picture; nonsense is refused."""
+    _, _, plain = await call(f"{base}/v1/sar/picture", url=SAFE)
+    status, png, headers = await call(f"{base}/v1/sar/picture", url=SAFE, looks="4,1", bands="VH", size="300")
+    assert (status, channels(png).shape, headers["Sarlens-Radiometry"]) == (200, (3, 300, 100), "relative")
+    assert headers["ETag"] != plain["ETag"]
+    for looks in ("0,1", "4", "x,y", "65,1"):
+        assert (await call(f"{base}/v1/sar/picture", url=SAFE, looks=looks))[0] == 400
+
+
+async def test_what_a_product_does_not_hold_is_a_clear_400(base: str, product: dict[str, bytes]) -> None:
+    """Another polarisation or swath is refused with a list of what there is."""
+    for query, said in (({"bands": "HH"}, "VV, VH"), ({"swath": "IW2"}, "IW")):
+        status, answer, _ = await call(f"{base}/v1/sar/picture", url=SAFE, **query)
+        assert status == 400
+        assert said in json.loads(answer)["error"]["message"]
+    assert (await call(f"{base}/v1/sar/picture", url="s3://scenes/none.SAFE"))[0] == 404
+
+
+async def test_answers_say_what_brightness_stands_for(base: str, product: dict[str, bytes]) -> None:
+    """Typed answers carry the coefficient, or that the picture is relative."""
+    for sar, said in (({"calibration": "gamma0"}, "gamma0"), ({}, "relative")):
+        body = {"image": {"url": f"{SAFE}/", "sar": sar | {"bands": ["VV", "VH"]}}, "questions": ["Ships?"]}
+        status, answer, _ = await call(f"{base}/v1/sar/vqa", body)
+        assert status == 200, answer
+        assert json.loads(answer)["data"][0]["image"]["radiometry"] == said
+
+
+async def test_a_product_is_surveyed(base: str, product: dict[str, bytes], worker: FakeWorker) -> None:
+    """Tiles of a composite, calibrated and averaged over looks, are those that others see; features say so."""
+    sar = {"bands": ["VV", "VH"], "calibration": "beta0", "looks": [2, 1]}
+    body = {"image": {"url": SAFE, "sar": sar}, "questions": ["How many ships are in the image?"], "tile": 128}
+    status, answer, _ = await call(f"{base}/v1/sar/surveys", body)
+    assert status == 200, answer
+    features = json.loads(answer)["features"]
+    assert {each["properties"]["radiometry"] for each in features} == {"beta0"}
+    assert {each["properties"]["image"] for each in features} == {f"{SAFE}/"}
+    assert len(features) == 12
+    sent = {part["uuid"] for asked in worker.requests for part in asked["messages"][0]["content"] if "uuid" in part}
+    query = {"bands": "VV,VH", "calibration": "beta0", "looks": "2,1", "window": "128,128,128,128"}
+    _, png, headers = await call(f"{base}/v1/sar/picture", url=SAFE, **query)
+    assert channels(png).shape == (3, 128, 64)
+    assert headers["ETag"].strip('"') in sent
+
+
+async def test_a_key_opens_all_that_is_read_or_nothing(
+    settings: Settings, product: dict[str, bytes], tmp_path: Path
+) -> None:
+    """A key for one measurement shows it as it is; its annotation and the product need keys that open these."""
+    file = next(f"{SAFE}/{path}" for path in product if "measurement" in path)
+    opened = {"file": [file], "pixels": [f"{SAFE}/measurement"], "all": [SAFE], "slash": [f"{SAFE}/"]}
+    issued = {name: new_key() for name in opened}
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps([{"name": n, "sha256": issued[n][1], "images": opened[n]} for n in opened]))
+    locked = settings.model_copy(update={"keys": KeysSettings(file=path)})
+    async with gateway(locked) as base:
+        for name, (secret, _) in issued.items():
+            whole = name in {"all", "slash"}
+            for query, allowed in (
+                ({"url": file}, True),
+                ({"url": file, "calibration": "sigma0"}, whole),
+                ({"url": SAFE}, whole),
+                ({"url": f"{SAFE}/manifest.safe"}, whole),
+                ({"url": f"{SAFE}/../other.SAFE"}, False),
+            ):
+                status, answer, _ = await call(f"{base}/v1/sar/picture", key=secret, **query)
+                assert (status == 200) == allowed, (name, query, answer)
+            sar = {"calibration": "sigma0"}
+            content = [
+                {"type": "image_url", "image_url": {"url": file, "sar": sar}},
+                {"type": "text", "text": "Ships?"},
+            ]
+            for route, body in (
+                ("/v1/sar/vqa", {"image": {"url": file, "sar": sar}, "questions": ["Ships?"]}),
+                ("/v1/chat/completions", {"messages": [{"role": "user", "content": content}]}),
+                ("/v1/sar/surveys", {"image": {"url": file, "sar": sar}, "questions": ["Ships?"]}),
+            ):
+                status, answer, _ = await call(f"{base}{route}", body, secret)
+                assert status == (200 if whole else 403), (name, route, answer)

@@ -20,6 +20,7 @@ from stack.fake_worker import FakeWorker
 from stack.gateway import gateway
 from stack.s3 import S3Server
 from stack.safe import small_product
+from stack.sicd import LAT, LON, sicd
 
 NAME = "S1A_IW_GRDH_1SDV_20210119T031653_COG.SAFE"
 SAFE = f"s3://scenes/{NAME}"
@@ -127,6 +128,24 @@ async def test_a_product_is_surveyed(base: str, product: dict[str, bytes], worke
     _, png, headers = await call(f"{base}/v1/sar/picture", url=SAFE, **query)
     assert channels(png).shape == (3, 128, 64)
     assert headers["ETag"].strip('"') in sent
+
+
+async def test_a_sicd_in_a_bucket_is_a_picture(base: str, s3: S3Server) -> None:
+    """A window of a NITF by its place on the map, calibrated by its polynomial, read by ranges."""
+    random = np.random.default_rng(0)
+    samples = random.normal(size=(300, 400)) + 1j * random.normal(size=(300, 400))
+    data = sicd(samples, factors={"sigma0": np.array([[1e-4]])})
+    s3.client().put_object(Bucket="scenes", Key="umbra.nitf", Body=data)
+    query = {"url": "s3://scenes/umbra.nitf", "calibration": "sigma0"}
+    status, png, headers = await call(f"{base}/v1/sar/picture", **query, window="100,50,200,100")
+    assert (status, headers["Sarlens-Radiometry"], channels(png).shape[1:]) == (200, "sigma0", (100, 200)), png
+    by_pixel, bbox = headers["ETag"], f"{LON - 1e-4},{LAT - 1e-4},{LON + 1e-4},{LAT + 1e-4}"
+    status, png, headers = await call(f"{base}/v1/sar/picture", **query, bbox=bbox)
+    assert (status, headers["ETag"] != by_pixel) == (200, True), png
+    status, answer, _ = await call(
+        f"{base}/v1/sar/surveys", {"image": query["url"], "questions": ["Ships?"], "tile": 128}
+    )
+    assert (status, len(json.loads(answer)["features"])) == (200, 12), answer
 
 
 async def test_a_key_opens_all_that_is_read_or_nothing(

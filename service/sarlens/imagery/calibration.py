@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sarlens.errors import CalibrationMissing
 from sarlens.imagery.raster import Quantity, Raster
+from sarlens.imagery.surface import Surface
 from sarlens.request import Calibration
 
 Values = NDArray[np.float64]
@@ -53,7 +54,27 @@ class Banded:
         return replace(power, pixels=np.concatenate(found))
 
 
-def by_header(raster: Raster, wanted: Calibration) -> Constant:
+@dataclass(frozen=True, slots=True)
+class Varying:
+    """A factor from power to the coefficient that changes over the image."""
+
+    factor: Surface
+
+    def calibrate(self, power: Raster) -> Raster:
+        """Power times the factor at the centre of each cell.
+
+        Raises:
+            CalibrationMissing: the factor is not above zero there.
+        """
+        window = power.window
+        rows = _centres(window.row, window.height, power.shape[0])
+        factor = self.factor.at(rows, _centres(window.col, window.width, power.shape[1]))
+        if not (np.isfinite(factor) & (factor > 0)).all():
+            raise CalibrationMissing("The scale factor of the image is not above zero everywhere in the window.")
+        return replace(power, pixels=(power.pixels * factor).astype(np.float32))
+
+
+def by_header(raster: Raster, wanted: Calibration) -> Calibrator:
     """The calibration that an image's own header describes.
 
     Raises:
@@ -66,7 +87,8 @@ def by_header(raster: Raster, wanted: Calibration) -> Constant:
             'Sentinel-1 product in SAFE layout. Without a calibration ("none") it is shown as relative power.',
             param="sar.calibration",
         )
-    return Constant(raster.factors[wanted])
+    factor = raster.factors[wanted]
+    return Varying(factor) if isinstance(factor, Surface) else Constant(factor)
 
 
 def check_calibratable(raster: Raster) -> None:

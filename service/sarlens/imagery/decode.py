@@ -14,12 +14,13 @@ from sarlens.imagery.georeference import Layout
 from sarlens.imagery.original import Original
 from sarlens.imagery.ranges import PAGE
 from sarlens.imagery.raster import Picture, Raster
-from sarlens.imagery.tiff import decode_tiff, lay_out_tiff, locate_tiff
+from sarlens.imagery.sicd import decode_sicd, lay_out_sicd, locate_sicd
+from sarlens.imagery.tiff import TIFF, decode_tiff, lay_out_tiff, locate_tiff
 from sarlens.request import Render, Window
 
 __all__ = ["Blob", "Layout", "Limits", "decode", "decode_all", "lay_out", "locate"]
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NITF = (b"NITF", b"NSIF")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
@@ -31,20 +32,22 @@ def decode(blob: Blob, render: Render, size: int, limits: Limits) -> Raster | Pi
     or the mean power over looks, so that what stays in memory depends on the picture and not on the window.
 
     Raises:
-        UnsupportedImage: the bytes are no PNG, JPEG, WebP or TIFF that is read here, or damaged.
+        UnsupportedImage: the bytes are no PNG, JPEG, WebP, TIFF or SICD that is read here, or damaged.
         TooLarge: the image or the window is over a limit.
         WindowOutside, BandMissing, CalibrationMissing, BadRequest: ``render`` does not fit the image.
         SarlensError: whatever reading the blob raises.
     """
     head = blob.read(0, min(PAGE, blob.size))
     side = render.size or size
-    if head.startswith(_TIFF):
+    if head.startswith(TIFF):
         return decode_tiff(blob, head, render, side, limits)
+    if head.startswith(_NITF):
+        return decode_sicd(blob, render, side, limits)
     if render.calibration != "none":
-        raise CalibrationMissing(f"{blob.name} is no TIFF, and what it shows cannot be calibrated.")
+        raise CalibrationMissing(f"{blob.name} is no measurement, and what it shows cannot be calibrated.")
     if head.startswith((_PNG, _JPEG)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return decode_bitmap(blob, head, render, side, limits)
-    raise UnsupportedImage(f"{blob.name} is no PNG, JPEG, WebP or TIFF.")
+    raise UnsupportedImage(f"{blob.name} is no PNG, JPEG, WebP, TIFF or SICD.")
 
 
 def decode_all(original: Original, render: Render, size: int, limits: Limits) -> Raster | Picture:
@@ -77,25 +80,29 @@ def stacked(original: Original, rasters: Sequence[Raster]) -> Raster:
 
 
 def lay_out(blob: Blob, limits: Limits) -> Layout | None:
-    """How large an image is and where it lies, from its header; None where it is no TIFF.
+    """How large an image is and where it lies, from its header; None where it is neither TIFF nor SICD.
 
     Raises:
         UnsupportedImage, TooLarge, SarlensError: as ``decode``.
     """
     head = blob.read(0, min(PAGE, blob.size))
-    return lay_out_tiff(blob, head, limits) if head.startswith(_TIFF) else None
+    if head.startswith(_NITF):
+        return lay_out_sicd(blob, limits)
+    return lay_out_tiff(blob, head, limits) if head.startswith(TIFF) else None
 
 
 def locate(blob: Blob, render: Render, limits: Limits) -> Window:
     """The window of an image that covers the bbox or polygon of ``render``; reads the header alone.
 
     Raises:
-        NotGeoreferenced: the image does not say where it lies; only a TIFF can.
+        NotGeoreferenced: the image does not say where it lies; only a TIFF and a SICD can.
         WindowOutside: the place lies outside the image.
         BadRequest: the place or its CRS cannot be understood.
         UnsupportedImage, TooLarge, SarlensError: as ``decode``.
     """
     head = blob.read(0, min(PAGE, blob.size))
-    if not head.startswith(_TIFF):
+    if head.startswith(_NITF):
+        return locate_sicd(blob, render, limits)
+    if not head.startswith(TIFF):
         raise NotGeoreferenced(f'{blob.name} is no TIFF and does not say where it lies. Ask for a "window" in pixels.')
     return locate_tiff(blob, head, render, limits)

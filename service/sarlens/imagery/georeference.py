@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine, AffineTransformer, GCPTransformer
@@ -70,6 +71,19 @@ class Georeference:
             )
         if not found.sound:
             raise NotGeoreferenced(f"{name} has a georeference that contradicts itself.")
+        return found
+
+    @classmethod
+    def of_points(cls, width: int, height: int, pixels: Values, lonlat: Values) -> Georeference:
+        """An image of which some places are known: ``pixels`` (place, row and col), ``lonlat`` (place, lon and lat).
+
+        Raises:
+            NotGeoreferenced: they contradict each other.
+        """
+        gcps = (GroundControlPoint(*at, *there) for at, there in zip(pixels, lonlat, strict=True))
+        found = cls(width, height, WGS84, None, tuple(gcps))
+        if not found.sound:
+            raise NotGeoreferenced("The ground control points of the image contradict each other.")
         return found
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sarlens.imagery.surface import Surface
 from sarlens.request import Calibration, Window
 
 
@@ -43,7 +44,7 @@ class Raster:
     bands: tuple[str, ...]
     quantity: Quantity
     window: Window
-    factors: Mapping[Calibration, float] = field(default_factory=dict)
+    factors: Mapping[Calibration, float | Surface] = field(default_factory=dict)
     detected: Quantity | None = None
 
     @property

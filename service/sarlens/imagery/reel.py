@@ -21,7 +21,8 @@ from sarlens.imagery.ranges import PAGE, Ranges
 from sarlens.imagery.raster import Raster
 from sarlens.imagery.scene import Scene
 from sarlens.imagery.strips import AT_ONCE
-from sarlens.imagery.tiff import allow, check, chosen, looks_of, opened
+from sarlens.imagery.surface import Surface
+from sarlens.imagery.tiff import TIFF, allow, check, chosen, looks_of, opened
 from sarlens.imagery.window import window_in
 from sarlens.request import Calibration, Looks, Render, Scale, Window
 
@@ -39,7 +40,7 @@ class Strip:
     stored: np.dtype[Any]
     scale: Scale
     looks: Looks | None
-    factors: Mapping[Calibration, float]
+    factors: Mapping[Calibration, float | Surface]
 
     def raster(self, window: Window) -> Raster:
         """A window in it, exactly as ``decode`` reads that window alone."""
@@ -74,14 +75,19 @@ class Reel:
     async def strips(self, windows: Sequence[Window]) -> list[list[Window]]:
         """Windows that are read together: those of a row, next to each other and not too many.
 
-        Large ones are not among them: each is better read alone, by way of overviews or looks.
+        Large ones are not among them: each is better read alone, by way of overviews or looks. Nor are any where the
+        image is no TIFF.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._strips, windows)
 
     def _strips(self, windows: Sequence[Window]) -> list[list[Window]]:
         strips: list[list[Window]] = []
         for window in windows:
-            if window.pixels > AT_ONCE or (self._looks is None and self._scene.level(window, self._side) is not None):
+            if (
+                not self._files
+                or window.pixels > AT_ONCE
+                or (self._looks is None and self._scene.level(window, self._side) is not None)
+            ):
                 continue
             if strips and strips[-1][0].row == window.row and self._weight([*strips[-1], window]) <= _STRIP_BYTES:
                 strips[-1].append(window)
@@ -112,7 +118,10 @@ class Reel:
     def _open(self) -> None:
         for each in self._original.measurements:
             blob = each.blob
-            ranges = Ranges(blob, blob.read(0, min(PAGE, blob.size)), self._limits.header_bytes)
+            head = blob.read(0, min(PAGE, blob.size))
+            if not head.startswith(TIFF):
+                return
+            ranges = Ranges(blob, head, self._limits.header_bytes)
             scene = self._stack.enter_context(opened(ranges))
             check(scene, blob, self._limits)
             bands = chosen(scene, self._render) if each.band is None else (0,)

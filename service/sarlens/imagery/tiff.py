@@ -27,6 +27,9 @@ from sarlens.request import Looks, Render, Window
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""What a TIFF or BigTIFF begins with."""
+
 _FOLLOWERS = "VRT DERIVED GTI STACIT STACTA HTTP WMS WMTS WCS PLMOSAIC EEDAI DAAS"
 _GDAL = {
     "GDAL_SKIP": _FOLLOWERS.replace(" ", ","),

@@ -194,3 +194,12 @@ def test_a_real_grd_comes_back_to_its_pixel() -> None:
     affine = np.array(from_gcps(points) @ at) - ground
     metres = np.hypot(affine[0] * np.cos(np.radians(ground[1])), affine[1]) * 111_320
     assert metres.max() > 400
+
+
+def test_nobody_is_asked_for_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Placing a window on the map is arithmetic: no AWS session is made for it, whatever the environment says."""
+    place = placed(crs="EPSG:32631", transform=from_origin(500_000, 5_700_000, 10, 10))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr("rasterio.session.AWSSession.__init__", lambda *_, **__: pytest.fail("AWS is asked"))
+    assert place.footprint(WHOLE)["type"] == "Polygon"

@@ -11,11 +11,13 @@ from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
+from rasterio.session import DummySession
 from rasterio.transform import Affine, AffineTransformer, GCPTransformer
 from rasterio.warp import transform as warp
 
@@ -102,7 +104,7 @@ class Georeference:
         with _ours():
             x, y = self._transformer.xy(rows, cols, offset="ul")
             if not self._in_degrees:
-                x, y = _warped(self.crs, WGS84, x, y)
+                x, y = warped(self.crs, WGS84, x, y)
         return (np.asarray(x, float) + 180) % 360 - 180, np.asarray(y, float)
 
     def pixels(self, lon: Values, lat: Values) -> tuple[Values, Values]:
@@ -116,7 +118,7 @@ class Georeference:
             if self._in_degrees:
                 x = self._middle + (x - self._middle + 180) % 360 - 180
             else:
-                x, y = _warped(WGS84, self.crs, x, y)
+                x, y = warped(WGS84, self.crs, x, y)
             rows, cols = self._transformer.rowcol(x, y, op=_as_it_is)
         return np.asarray(cols, float), np.asarray(rows, float)
 
@@ -219,6 +221,13 @@ def _as_it_is(values: Any) -> Any:
     return values
 
 
-def _warped(source: CRS, target: CRS, x: Any, y: Any) -> tuple[Any, Any]:
-    moved = warp(source, target, np.asarray(x, float), np.asarray(y, float))
+def warped(source: CRS, target: CRS, x: Any, y: Any) -> tuple[Any, Any]:
+    """Coordinates in another CRS, easting or longitude first in both; not finite where there are none.
+
+    Raises:
+        RasterioError, CPLE_BaseError, ValueError: PROJ fails on them.
+    """
+    # Left alone, rasterio asks boto3 for credentials at every call: 18 ms of CPU.
+    with rasterio.Env(session=DummySession()):
+        moved = warp(source, target, np.asarray(x, float), np.asarray(y, float))
     return np.asarray(moved[0], float), np.asarray(moved[1], float)

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
-from rasterio.warp import transform as warp
 
 from sarlens.errors import BadRequest, WindowOutside
-from sarlens.imagery.georeference import WGS84, Georeference
+from sarlens.imagery.georeference import WGS84, Georeference, warped
 from sarlens.imagery.rings import Ring, area, clip, crosses_itself, densified
 from sarlens.request import Render, Window
 
@@ -128,7 +127,7 @@ def _bbox(render: Render) -> Ring:
         return corners
     edges = densified(corners, np.array([east - west, north - south]) / _STEPS)
     try:
-        lon, lat = (np.asarray(each) for each in warp(crs, WGS84, edges[:, 0], edges[:, 1]))
+        lon, lat = warped(crs, WGS84, edges[:, 0], edges[:, 1])
     except (RasterioError, CPLE_BaseError, ValueError):
         lon = lat = np.array([np.nan])
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sarlens.errors import SarlensError
+from sarlens.imagery.rings import geometry
 from sarlens.request import radiometry
 from sarlens.survey.boxes import on_map
 from sarlens.survey.plan import Plan
@@ -24,10 +25,10 @@ def feature_of(
     Its geometry is the tile's footprint in CRS84, None where nobody knows where the image lies. Properties are flat.
     """
     window = plan.tiles[tile]
-    geometry, bounds = None, None
+    shape, bounds = None, None
     if plan.place is not None and window is not None:
         outline = plan.place.boundary(window)
-        geometry, bounds = plan.place.footprint(window), _envelope(outline)
+        shape, bounds = geometry(outline), _envelope(outline)
     properties: dict[str, Any] = {"tile": tile}
     properties |= dict(zip(("col", "row", "width", "height"), window or (None,) * 4, strict=True))
     properties |= {"question": task.question, "application": task.application, **_answer(task, result)}
@@ -44,7 +45,7 @@ def feature_of(
         properties |= plan.commission.acquisition.columns
     properties |= {"image": plan.name, "image_version": plan.version, "survey": job}
     properties["radiometry"] = radiometry(plan.render.calibration)
-    feature = {"type": "Feature", "id": f"{job}.{tile}.{number}", "geometry": geometry, "properties": properties}
+    feature = {"type": "Feature", "id": f"{job}.{tile}.{number}", "geometry": shape, "properties": properties}
     return feature, bounds
 
 

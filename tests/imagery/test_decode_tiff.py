@@ -17,6 +17,7 @@ from rasterio.io import MemoryFile
 from imagery.blobs import TILED, BytesBlob, geotiff, raster_of, speckled
 from sarlens.errors import BadRequest, BandMissing, SourceChanged, TooLarge, WindowOutside
 from sarlens.imagery.decode import Limits, decode
+from sarlens.imagery.ranges import PAGE, Ranges
 from sarlens.imagery.raster import Quantity, Raster
 from sarlens.request import Render
 
@@ -342,3 +343,15 @@ def test_pixels_agree_with_rasterio() -> None:
                 expected = dataset.read([3, 1], window=rasterio.windows.Window(250, 100, 300, 200))
             raster = raster_of(data, bands=(3, 1), window=(250, 100, 300, 200))
             np.testing.assert_array_equal(raster.pixels, expected)
+
+
+def test_reading_on_and_on_keeps_little() -> None:
+    """However much GDAL reads of a file byte by byte, no more than some 16 MB of it stay in memory."""
+    blob = BytesBlob(bytes(48 * 2**20))
+    cursor = Ranges(blob, blob.data[:PAGE], allowance=2**30).open(Ranges.name)
+    tracemalloc.start()
+    while cursor.read(300_000):
+        pass
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 18 * 2**20

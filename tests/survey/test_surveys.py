@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
+from rasterio.io import MemoryFile
+from rasterio.transform import Affine
 from rasterio.warp import transform
 
 from sarlens.settings import LimitSettings, S3Settings, Settings, SurveySettings, WorkerSettings
@@ -17,6 +19,7 @@ from stack.fake_worker import FakeWorker
 from stack.gateway import gateway
 from stack.s3 import S3Server
 from stack.scenes import AFFINE, UTM, bright_spots, geotiff, sea
+from stack.wire import wire
 
 SURVEYS = "/v1/sar/surveys"
 SCENE = "s3://scenes/survey.tif"
@@ -156,6 +159,23 @@ async def test_a_polygon_is_surveyed_alone(base: str, scene: str) -> None:
     assert found["survey"]["tiles"] == 6 * 4 - 4
 
 
+async def test_a_scene_across_the_antimeridian_is_surveyed(base: str, s3: S3Server) -> None:
+    """Tiles on both sides of 180 degrees are found by a bbox whose west is greater than its east; the footprint of one
+    that lies across is in two parts, and all are where a map has them."""
+    degrees = Affine(0.001, 0, 179.5, 0, -0.001, 10)
+    data = geotiff(sea(1024, 512, SHIPS[:2]), crs="EPSG:4326", transform=degrees)
+    s3.client().put_object(Bucket="scenes", Key="dateline.tif", Body=data)
+    asked = body("s3://scenes/dateline.tif", sar={"bbox": [179.9, 9.6, -179.95, 9.9]})
+    status, found, _ = await call("POST", base + SURVEYS, asked)
+    assert status == 200, found
+    shapes = {(each["properties"]["col"], each["properties"]["row"]): each["geometry"] for each in found["features"]}
+    assert shapes.keys() == {(256, 0), (512, 0), (256, 256), (512, 256)}
+    assert shapes[512, 0]["type"] == "Polygon"
+    rings = [np.array(part[0]) for part in shapes[256, 0]["coordinates"]]
+    spans = sorted((float(ring[:, 0].min()), float(ring[:, 0].max())) for ring in rings)
+    np.testing.assert_allclose(spans, [(-180, -179.988), (179.756, 180)], atol=1e-9)
+
+
 async def test_blocks_are_fetched_once(base: str, s3: S3Server, worker: FakeWorker) -> None:
     """A survey with overlap moves hardly more bytes than the scene has."""
     data = geotiff(sea(2048, 2048, SHIPS, seed=3))
@@ -212,18 +232,33 @@ async def test_dismissing_stops_the_work(base: str, scene: str, worker: FakeWork
     asked = len(worker.bodies)
     assert asked < 300
     await asyncio.sleep(0.7)
-    assert len(worker.bodies) == asked
+    assert (len(worker.bodies), worker.running) == (asked, 0)
     await call("DELETE", f"{base}{SURVEYS}/{told['id']}")
     status, refused, _ = await call("GET", f"{base}{SURVEYS}/{told['id']}")
     assert (status, refused["error"]["code"]) == (404, "job_not_found")
 
 
+async def test_another_gateway_can_dismiss(settings: Settings, scene: str, worker: FakeWorker) -> None:
+    """A survey that one gateway works on is stopped by a DELETE to another one on the same database, within seconds."""
+    worker.pause_s = 0.25
+    async with gateway(settings) as one, gateway(settings) as other:
+        _, told, _ = await call("POST", one + SURVEYS, body(scene, tile=64), ASYNC)
+        await asyncio.sleep(0.3)
+        await call("DELETE", f"{other}{SURVEYS}/{told['id']}")
+        await asyncio.sleep(2.8)
+        asked = len(worker.bodies)
+        await asyncio.sleep(1.2)
+        assert 0 < len(worker.bodies) == asked < 432
+
+
 async def test_a_caller_who_leaves_ends_the_survey(base: str, scene: str, worker: FakeWorker) -> None:
     """Who waits for a survey and goes away is not asked for any more."""
     worker.pause_s = 0.1
-    with pytest.raises(TimeoutError):
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(0.5)) as session:
-            await session.post(base + SURVEYS, json=body(scene, tile=64))
+    waiting = asyncio.create_task(call("POST", base + SURVEYS, body(scene, tile=64)))
+    async with asyncio.timeout(30):
+        while not worker.bodies:
+            await asyncio.sleep(0.05)
+    waiting.cancel()
     _, listed, _ = await call("GET", base + SURVEYS)
     async with asyncio.timeout(5):
         while listed["data"][0]["status"] != "dismissed":
@@ -239,6 +274,41 @@ async def test_workers_that_fail_for_a_while_cost_nothing(base: str, scene: str,
     worker.fails_with = None
     done = await over(base, told["id"])
     assert (done["status"], done["answered"]) == ("successful", 29)
+
+
+async def test_a_store_that_fails_for_a_while_costs_nothing(
+    settings: Settings, scene: str, s3: S3Server, worker: FakeWorker
+) -> None:
+    """Strips that cannot be read now are read again, and the survey is whole in the end."""
+    worker.pause_s = 0.02
+    async with wire(s3.endpoint) as line:
+        impatient = S3Settings(endpoint=line.url, timeout_s=2.0)
+        slow = settings.survey.model_copy(update={"at_once": 2, "patience_s": 30.0})
+        async with gateway(settings.model_copy(update={"s3": impatient, "survey": slow})) as base:
+            _, told, _ = await call("POST", base + SURVEYS, body(scene), ASYNC)
+            await asyncio.sleep(0.2)
+            line.silent = True
+            await asyncio.sleep(3.0)
+            _, meanwhile, _ = await call("GET", f"{base}{SURVEYS}/{told['id']}")
+            line.silent = False
+            done = await over(base, told["id"])
+    assert meanwhile["status"] == "running"
+    assert (done["status"], done["answered"], done["blank"]) == ("successful", 29, 1)
+
+
+async def test_a_damaged_block_costs_its_tiles_alone(base: str, s3: S3Server) -> None:
+    """Where a block of the scene is damaged, the tiles on it fail and say so; all others are answered."""
+    data = bytearray(geotiff(sea(WIDTH, HEIGHT, SHIPS)))
+    with MemoryFile(bytes(data)) as held, held.open() as dataset:
+        at, length = (int(dataset.get_tag_item(f"BLOCK_{what}_1_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    data[at : at + length] = b"\xff" * length
+    s3.client().put_object(Bucket="scenes", Key="damaged.tif", Body=bytes(data))
+    status, found, _ = await call("POST", base + SURVEYS, body("s3://scenes/damaged.tif"))
+    assert status == 200, found
+    failed = [each["properties"] for each in found["features"] if "error" in each["properties"]]
+    assert {(at["col"], at["row"]) for at in failed} == {(512, 512), (768, 512), (512, 768), (768, 768)}
+    assert {at["error"] for at in failed} == {"unsupported_image"}
+    assert found["survey"]["answered"] == 30 - 4
 
 
 async def test_a_survey_that_nobody_can_answer_fails(base: str, scene: str, worker: FakeWorker) -> None:
@@ -269,25 +339,33 @@ async def test_an_object_that_changes_fails_the_survey(base: str, s3: S3Server, 
 
 
 async def test_results_are_files_for_a_gis(base: str, scene: str, s3: S3Server, tmp_path: Any) -> None:
-    """GeoPackage and GeoParquet hold the same features, by download and in S3."""
+    """GeoJSON, GeoPackage and GeoParquet hold the same features, by download and in S3."""
     geopandas = pytest.importorskip("geopandas")
-    output = "s3://scenes/results/ships.gpkg"
-    _, told, _ = await call("POST", base + SURVEYS, body(scene, output=output, format="gpkg"), ASYNC)
-    done = await over(base, told["id"])
-    assert done["status"] == "successful", done
-    written = tmp_path / "s3.gpkg"
-    written.write_bytes(s3.client().get_object(Bucket="scenes", Key="results/ships.gpkg")["Body"].read())
-    frames = [geopandas.read_file(written, layer="answers")]
-    for kind, read in (("gpkg", geopandas.read_file), ("parquet", geopandas.read_parquet)):
+    frames, read = [], {"parquet": geopandas.read_parquet}
+    for kind in ("geojson", "gpkg", "parquet"):
+        output = f"s3://scenes/results/ships.{kind}"
+        _, told, _ = await call("POST", base + SURVEYS, body(scene, output=output, format=kind), ASYNC)
+        done = await over(base, told["id"])
+        assert done["status"] == "successful", done
+        written = tmp_path / f"s3.{kind}"
+        written.write_bytes(s3.client().get_object(Bucket="scenes", Key=f"results/ships.{kind}")["Body"].read())
+        frames.append(read.get(kind, geopandas.read_file)(written))
+    for kind in ("gpkg", "parquet"):
         url = f"{base}{SURVEYS}/{told['id']}/features?format={kind}"
         async with aiohttp.ClientSession() as session, session.get(url) as got:
             assert got.status == 200
             (tmp_path / f"x.{kind}").write_bytes(await got.read())
-        frames.append(read(tmp_path / f"x.{kind}"))
+        frames.append(read.get(kind, geopandas.read_file)(tmp_path / f"x.{kind}"))
+    assert len(frames) == 5
     for frame in frames:
         assert len(frame) == 29
         assert int(frame["value"].sum()) == 5
         assert frame.crs.to_authority() in {("OGC", "CRS84"), ("EPSG", "4326")}
+
+
+def _ring(*places: tuple[float, float]) -> dict[str, Any]:
+    """A GeoJSON polygon."""
+    return {"type": "Polygon", "coordinates": [[*map(list, places), list(places[0])]]}
 
 
 BAD: dict[str, tuple[dict[str, Any], int, str]] = {
@@ -296,6 +374,12 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "not there": ({"scene": "s3://scenes/missing.tif"}, 404, "image_not_found"),
     "elsewhere": ({"sar": {"bbox": [100, 0, 101, 1]}}, 400, "window_outside"),
     "unknown CRS": ({"sar": {"bbox": [1, 2, 3, 4], "bbox_crs": "EPSG:999999"}}, 400, "bad_request"),
+    "crosses itself": (
+        {"sar": {"polygon": _ring((3.0, 45.0), (3.1, 45.1), (3.1, 45.0), (3.0, 45.1))}},
+        400,
+        "bad_request",
+    ),
+    "around the world": ({"sar": {"polygon": _ring((179, 45), (-179, 45), (-179, 46))}}, 400, "bad_request"),
     "too many tiles": ({"tile": 64, "overlap": 32}, 413, "too_large"),
     "overlap": ({"tile": 64, "overlap": 33}, 400, "bad_request"),
     "data": ({"scene": "data:image/png;base64,AAAA"}, 400, "bad_request"),
@@ -322,8 +406,8 @@ async def test_what_cannot_be_surveyed_is_refused_at_once(
         _, listed, _ = await call("GET", base + SURVEYS)
         assert listed["data"] == []
         if name == "too many tiles":
-            assert "1564" in refused["error"]["message"]
-            assert "500" in refused["error"]["message"]
+            said = refused["error"]["message"]
+            assert all(words in said for words in ("1564", "500", '"bbox"', '"polygon"', 'larger "tile"', '"overlap"'))
 
 
 async def test_a_region_is_asked_where_it_lies(base: str, scene: str, worker: FakeWorker) -> None:

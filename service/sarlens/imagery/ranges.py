@@ -13,14 +13,16 @@ from sarlens.imagery.blob import Blob
 
 PAGE = 64 * 1024
 _GAP = 64 * 1024
+_KEPT = 256
+"""Pages that are kept, the last ones fetched: 16 MB."""
 
 
 class Ranges:
     """The one file of a virtual folder that is all GDAL gets to see.
 
-    Headers come through ``read``: libtiff takes them in bites of some bytes, so that they are fetched in pages and
-    kept. Tiles and strips come through ``get_byte_ranges``: GDAL names all that a window needs at once, and
-    neighbours are fetched together. ``allowance`` counts down the bytes that may still move.
+    Headers come through ``read``: libtiff takes them in bites of some bytes, so that they are fetched in pages, of
+    which some are kept. Tiles and strips come through ``get_byte_ranges``: GDAL names all that a window needs at once,
+    and neighbours are fetched together. ``allowance`` counts down the bytes that may still move.
 
     Nothing raises towards GDAL, which cannot carry an exception: the first failure is kept in ``failure`` and
     reads as the end of the file.
@@ -85,6 +87,8 @@ class Ranges:
         if self.failure:
             return b""
         joined = b"".join(self._pages[page] for page in range(first, last + 1))
+        for page in list(self._pages)[:-_KEPT]:
+            del self._pages[page]
         return joined[start - first * PAGE : stop - first * PAGE]
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:

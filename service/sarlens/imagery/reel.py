@@ -22,7 +22,7 @@ from sarlens.imagery.raster import Raster
 from sarlens.imagery.scene import Scene
 from sarlens.imagery.strips import AT_ONCE
 from sarlens.imagery.surface import Surface
-from sarlens.imagery.tiff import TIFF, allow, check, chosen, looks_of, opened
+from sarlens.imagery.tiff import TIFF, allow, check, chosen, in_our_words, looks_of, opened
 from sarlens.imagery.window import window_in
 from sarlens.request import Calibration, Looks, Render, Scale, Window
 
@@ -140,10 +140,9 @@ class Reel:
     def _read_file(self, file: _Open, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         window_in(file.scene.width, file.scene.height, window)
         allow(file.ranges, file.scene, len(file.bands), window, self._limits)
-        try:
+        file.ranges.failure = None  # what spoilt an earlier read may be over
+        with in_our_words(file.ranges):
             return file.scene.read(file.bands, window)
-        finally:
-            file.ranges.check()
 
     @classmethod
     @asynccontextmanager

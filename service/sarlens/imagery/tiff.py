@@ -38,9 +38,11 @@ _GDAL = {
     "GDAL_GEOREF_SOURCES": "INTERNAL",
     "GTIFF_IMPLICIT_JPEG_OVR": "NO",
     "GDAL_CACHEMAX": 64,
+    "GDAL_MAX_RAW_BLOCK_CACHE_SIZE": 64 * 2**20,
 }
 """``_FOLLOWERS`` are drivers that open what a file names. The other switches keep GDAL from looking for companions
-of a file, and its block cache at 64 MB."""
+of a file, its block cache at 64 MB, and let it ask at once for up to 64 MB of packed blocks, where it would take 10 MB
+so and the rest one by one."""
 
 
 def decode_tiff(blob: Blob, head: bytes, render: Render, side: int, limits: Limits) -> Raster:
@@ -98,13 +100,20 @@ def lay_out_tiff(blob: Blob, head: bytes, limits: Limits) -> Layout:
 
 @contextmanager
 def opened(ranges: Ranges, **options: Any) -> Iterator[Scene]:
-    """An open TIFF, with GDAL's errors in our words; what failed first stands for all that followed from it."""
+    """An open TIFF, with GDAL's errors in our words."""
+    with (
+        in_our_words(ranges),
+        rasterio.Env(session=DummySession(), **_GDAL),
+        rasterio.open(ranges.name, driver="GTiff", opener=ranges, **options) as dataset,
+    ):
+        yield Scene(dataset)
+
+
+@contextmanager
+def in_our_words(ranges: Ranges) -> Iterator[None]:
+    """GDAL's errors as ours; what failed first stands for all that followed from it."""
     try:
-        with (
-            rasterio.Env(session=DummySession(), **_GDAL),
-            rasterio.open(ranges.name, driver="GTiff", opener=ranges, **options) as dataset,
-        ):
-            yield Scene(dataset)
+        yield
     except (SarlensError, RasterioError, CPLE_BaseError, ValueError, KeyError) as error:
         ranges.check()
         if isinstance(error, SarlensError):

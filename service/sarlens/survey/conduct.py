@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sarlens.errors import (
     AccessDenied,
@@ -42,6 +42,7 @@ _LONGEST_PAUSE_S = 10.0
 _HOPELESS = 16
 """Failed tiles, with none answered, after which a survey is given up."""
 
+T = TypeVar("T")
 Result = Finding | SarlensError
 Asked = tuple[int, Task]
 
@@ -115,7 +116,8 @@ class Conductor:
             Suspended: ``stopping`` was set, and what was under way has been finished.
             SarlensError: it cannot be done; what has been done is kept.
         """
-        plan = await self._patiently(lambda: self.plan(Commission.model_validate_json(job.request), job.owner))
+        commission = Commission.model_validate_json(job.request)
+        plan = await _patiently(lambda: self.plan(commission, job.owner), self._pace.patience_s)
         if job.version not in {None, plan.version}:
             raise SourceChanged(f"{plan.name} is version {plan.version} now, and the survey is of {job.version}.")
         await self._store.change(
@@ -132,16 +134,17 @@ class Conductor:
         if stopping.is_set():
             raise Suspended
 
-    async def _patiently(self, plan: Callable[[], Coroutine[Any, Any, Plan]]) -> Plan:
-        """A plan, also where workers or the store are not there yet."""
-        until = monotonic() + self._pace.patience_s
-        while True:
-            try:
-                return await plan()
-            except _PASSING:
-                if monotonic() > until:
-                    raise
-                await asyncio.sleep(1)
+
+async def _patiently(work: Callable[[], Coroutine[Any, Any, T]], patience_s: float) -> T:
+    """What ``work`` gives, tried again for a while where workers or the store are not there."""
+    until = monotonic() + patience_s
+    while True:
+        try:
+            return await work()
+        except _PASSING:
+            if monotonic() > until:
+                raise
+            await asyncio.sleep(1)
 
 
 class _Survey:
@@ -177,7 +180,7 @@ class _Survey:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as asking:
             reel = await self._reel(tiles, stack)
             for strip in await self._strips(reel, tiles):
-                blank = await self._draw(reel, strip) if reel and len(strip) > 1 else set()
+                blank = await self._blank(reel, strip)
                 for tile in strip:
                     await self._places.acquire()
                     if stopping.is_set():
@@ -189,8 +192,12 @@ class _Survey:
         if len(tiles) < 2 or self._plan.place is None:
             return None
         pictures, plan = self._inference.pictures, self._plan
-        negative = await pictures.find(plan.url, plan.at(tiles[0]), plan.size, ANYBODY, plan.version)
-        return await stack.enter_async_context(pictures.reel(negative))
+
+        async def opened() -> Reel:
+            negative = await pictures.find(plan.url, plan.at(tiles[0]), plan.size, ANYBODY, plan.version)
+            return await stack.enter_async_context(pictures.reel(negative))
+
+        return await _patiently(opened, self._pace.patience_s)
 
     async def _strips(self, reel: Reel | None, tiles: Sequence[int]) -> list[list[int]]:
         """Tiles by the strips that they are read in; one that is read alone is a strip of its own."""
@@ -200,6 +207,17 @@ class _Survey:
         strips = [[numbers[window] for window in strip] for strip in await reel.strips([w for w in numbers if w])]
         together = {tile for strip in strips for tile in strip}
         return sorted(strips + [[tile] for tile in tiles if tile not in together])
+
+    async def _blank(self, reel: Reel | None, strip: Sequence[int]) -> set[int]:
+        """Those tiles of a strip in which nothing was measured, as far as the strip is read together."""
+        if reel is None or len(strip) < 2:
+            return set()
+        try:
+            return await _patiently(lambda: self._draw(reel, strip), self._pace.patience_s)
+        except (*_PASSING, *_FATAL):
+            raise
+        except SarlensError:
+            return set()  # each tile is drawn alone then, and the one that cannot be says why
 
     async def _draw(self, reel: Reel, strip: Sequence[int]) -> set[int]:
         """Draw the tiles of a strip before they are asked about; those in which nothing was measured."""

@@ -129,7 +129,8 @@ def tiles_of(layout: Layout | None, commission: Commission, most: int) -> tuple[
     tiles = tuple(islice(found, most + 1))
     if len(tiles) > most or about > _GENEROUS * most:
         raise TooLarge(
-            f"The survey has {about} tiles of {grid.tile} pixels in {part.width} x {part.height}; one may have {most}. "
+            f"The survey has {'up to ' if render.polygon else ''}{about} tiles of {grid.tile} pixels in "
+            f"{part.width} x {part.height}; one may have {most}. "
             'Ask for a part of the image with "bbox" or "polygon", for a larger "tile", or for less "overlap".',
             param="tile",
         )

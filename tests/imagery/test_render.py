@@ -34,11 +34,11 @@ def raster(pixels: Any, quantity: Quantity, valid: Any = None) -> Raster:
 
 
 def drawn(picture: Picture) -> NDArray[np.uint8]:
-    """The pixels (row, col, channel) of a picture."""
+    """The pixels (row, col, channel) of a picture, as a model sees them."""
     with Image.open(io.BytesIO(picture.data)) as image:
-        assert (image.format, image.mode) == ("PNG", "RGB")
+        assert image.format == "PNG"
         assert image.size == (picture.width, picture.height)
-        return np.asarray(image)
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,14 @@ def test_a_picture_keeps_its_shape_and_is_never_enlarged(
 ) -> None:
     """The longest side is at most the size asked for; the other follows, and is at least a pixel."""
     assert reduce(raster(np.zeros((rows, cols), np.uint8), Quantity.PICTURE), side).size == size
+
+
+@pytest.mark.parametrize(("bands", "mode"), [(1, "L"), (2, "RGB"), (3, "RGB")])
+def test_a_picture_of_one_band_is_packed_as_grey(bands: int, mode: str) -> None:
+    """What has one channel weighs as much as one; composites have three."""
+    pixels = np.random.default_rng(0).integers(1, 500, (bands, 40, 60)).astype(np.uint16)
+    picture = develop(raster(pixels, Quantity.AMPLITUDE), Render(), 64)
+    assert Image.open(io.BytesIO(picture.data)).mode == mode
 
 
 def test_nodata_does_not_darken_its_neighbours() -> None:

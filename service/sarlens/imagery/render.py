@@ -18,7 +18,7 @@ _FAST = 1
 
 
 def develop(raster: Raster, render: Render, size: int, calibrator: Calibrator | None = None) -> Picture:
-    """Render a raster as a PNG of three 8-bit channels.
+    """Render a raster as a PNG of 8 bits, grey where it has one band.
 
     A measurement is detected, averaged over looks to about twice the size of the picture, calibrated where ``render``
     asks for it, filtered for speckle, put in decibels and stretched; what is a picture already is only reduced.
@@ -45,12 +45,13 @@ def develop(raster: Raster, render: Render, size: int, calibrator: Calibrator | 
 
 
 def reduce(picture: Raster, side: int) -> Image.Image:
-    """A PICTURE of one or three bands as RGB, at most ``side`` pixels long; what was not measured is black.
+    """A PICTURE of one band as grey or of three as RGB, at most ``side`` pixels long; what was not measured is black.
 
     Each pixel is the mean of what it covers under a Hamming window: unlike Lanczos it has no negative lobes, which
     draw dark rings around ships, and unlike a box it treats all pixels alike. Unmeasured pixels have no weight in it.
     """
     bands = [Image.fromarray(band) for band in picture.pixels]
+    mode = "L" if len(bands) == 1 else "RGB"
     whole = bool(picture.valid.all())
     if not whole:
         bands.append(Image.fromarray(picture.valid.astype(np.uint8) * np.uint8(255)))
@@ -61,8 +62,8 @@ def reduce(picture: Raster, side: int) -> Image.Image:
         image = image.resize((width, height), Image.Resampling.HAMMING)
     if not whole:
         measured = image.getchannel("A").point(lambda share: 255 if share >= 128 else 0)
-        image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size), measured)
-    return image.convert("RGB")
+        image = Image.composite(image.convert(mode), Image.new(mode, image.size), measured)
+    return image
 
 
 def encode(image: Image.Image) -> Picture:

@@ -230,6 +230,10 @@ def test_a_large_scene_has_its_boxes_beside_it(tmp_path: Path) -> None:
         assert raster.res == (8.0, 8.0)
     (truth,) = read_coco(tmp_path / "coast.json")
     assert truth.objects
+    arguments = ["--rows", "700", "--cols", "900", "--ships", "5"]
+    assert CliRunner().invoke(app, ["scene", "--out", str(tmp_path / "sea.tif"), *arguments]).exit_code == 0
+    (truth,) = read_coco(tmp_path / "sea.json")
+    assert [seen.category for seen in truth.objects] == ["ship"] * 5
 
 
 @pytest.mark.parametrize("encoding", [Encoding.DN, Encoding.LINEAR, Encoding.DB])

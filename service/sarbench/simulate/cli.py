@@ -16,6 +16,7 @@ from sarbench.simulate.annotation import read_coco, write_coco
 from sarbench.simulate.chip import boxes
 from sarbench.simulate.dataset import Format, Recipe, simulate_dataset, text_of, write_texts
 from sarbench.simulate.geotiff import Encoding, write_geotiff
+from sarbench.simulate.layouts.fleet import fleet
 from sarbench.simulate.layouts.region import region
 from sarbench.simulate.samples import write_samples
 from sarbench.simulate.truth import Truth
@@ -49,10 +50,13 @@ def scene(
     cols: Annotated[int, typer.Option(min=256, max=100_000)] = 4096,
     spacing: Annotated[float, typer.Option(min=0.1, max=25, help="Metres from pixel to pixel.")] = 10.0,
     encoding: Annotated[Encoding, typer.Option(help="What the numbers are.")] = Encoding.DN,
+    ships: Annotated[
+        int | None, typer.Option(min=0, max=5000, help="Open sea with so many ships; a coast if not given.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Make one large scene of a coast as cloud-optimised GeoTIFF, block by block."""
-    drawn = region(seed, rows, cols, spacing)
+    """Make one large scene of a coast or of the sea as cloud-optimised GeoTIFF, block by block."""
+    drawn = region(seed, rows, cols, spacing) if ships is None else fleet(seed, rows, cols, spacing, ships)
     with _progress("pixels") as progress:
         task = progress.add_task("drawing", total=rows * cols)
         write_geotiff(drawn, out, encoding, advance=lambda done: progress.advance(task, done))

@@ -25,6 +25,8 @@ NODATA_DB = -99.0
 """What stands for nothing measured in a raster of decibels."""
 BLOCK = 1024
 """Side in pixels of the blocks that are rendered at a time."""
+_CACHE_MB = 128
+"""Blocks that GDAL keeps in memory, of which it would take a twentieth of the machine's."""
 
 
 class Encoding(StrEnum):
@@ -97,7 +99,11 @@ def write_geotiff(
     }
     draft = path.with_suffix(".part.tif")
     try:
-        with rasterio.open(draft, "w", **profile) as raster, ThreadPoolExecutor(os.cpu_count()) as threads:
+        with (
+            rasterio.Env(GDAL_CACHEMAX=_CACHE_MB),
+            rasterio.open(draft, "w", **profile) as raster,
+            ThreadPoolExecutor(os.cpu_count()) as threads,
+        ):
             for band, polarisation in enumerate(polarisations, start=1):
                 raster.set_band_description(band, polarisation)
                 for windows in _block_rows(scene):
@@ -109,7 +115,8 @@ def write_geotiff(
                         _blank_margin(pixels, window, scene, margin, encoding)
                         raster.write(pixels, band, window=rasterio.windows.Window(*window))
                         advance(window.pixels)
-        copy(draft, path, driver="COG", compress="DEFLATE", level=1, resampling="AVERAGE", num_threads="ALL_CPUS")
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+            copy(draft, path, driver="COG", compress="DEFLATE", level=1, resampling="AVERAGE", num_threads="ALL_CPUS")
     finally:
         draft.unlink(missing_ok=True)
 

@@ -40,7 +40,7 @@ from sarlens.imagery.s3 import S3
 from sarlens.imagery.s3_account import Account
 from sarlens.imagery.source import Sources
 from sarlens.metrics import Metrics
-from sarlens.request import Render, Window
+from sarlens.request import ANYBODY, Render, Window
 from sarlens.survey.grid import Grid
 from stand import cpu_ms, sarlens, spread, starter, static_worker
 
@@ -96,12 +96,13 @@ async def ours(endpoint: str, render: Render, tiles: Sequence[Window]) -> Drawn:
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         sources = Sources({"s3": S3(Account(endpoint=endpoint), blocks)}, data)
         pictures = Pictures(sources, kept, threads, Limits(), Metrics())
-        first = await pictures.find(URL, render.at(tiles[0]), MODEL_SIDE)
+        first = await pictures.find(URL, render.at(tiles[0]), MODEL_SIDE, ANYBODY)
         drawn: Drawn = {}
+        version = first.original.version
         async with pictures.reel(first) as reel:
             for strip in await reel.strips(tiles):
                 found = await asyncio.gather(
-                    *(pictures.find(URL, render.at(tile), MODEL_SIDE, first.blob.version) for tile in strip)
+                    *(pictures.find(URL, render.at(tile), MODEL_SIDE, ANYBODY, version) for tile in strip)
                 )
                 await pictures.draw_together(reel, found)
                 for tile, negative in zip(strip, found, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ class Shelf:
 async def find(shelf: Shelf, place: Any, terms: Terms = ANYBODY, **sar: Any) -> Found:
     """Find an image on a shelf or in the request."""
     data = Data(2**24)
-    return await Finder(Sources({"s3": shelf, "data": data}, data).open).find(place, Render(**sar), terms)
+    finder = Finder(Sources({"s3": shelf, "data": data}, data).open, ThreadPoolExecutor(1))
+    return await finder.find(place, Render(**sar), terms)
 
 
 S1: dict[str, Any] = {
@@ -274,7 +276,7 @@ async def test_an_item_leads_to_its_image() -> None:
     """An Item is known by what it holds, not by its name; a byte order mark and blanks before it are no matter."""
     shelf = Shelf(scene=b"\xef\xbb\xbf\n " + json.dumps(item(S1)).encode(), **{"vv.tif": TIFF})
     found = await find(shelf, "s3://scenes/scene", bands=("VV",))
-    assert (found.place, found.blob.read(0, 4)) == ("s3://scenes/vv.tif", TIFF[:4])
+    assert (found.place, found.original.first.read(0, 4)) == ("s3://scenes/vv.tif", TIFF[:4])
     assert (found.render.bands, found.render.asset) == ((1,), None)
     assert found.acquisition is not None
     assert found.acquisition.asset == "vv"
@@ -352,10 +354,8 @@ async def test_an_item_on_the_web(tmp_path: Path) -> None:
             tls=trust.client,
         ) as web,
     ):
-        finder, place = (
-            Finder(Sources({"https": web}, Data(0)).open),
-            f"https://images.test:{server.port}/a/items/one?t=1",
-        )
+        finder = Finder(Sources({"https": web}, Data(0)).open, ThreadPoolExecutor(1))
+        place = f"https://images.test:{server.port}/a/items/one?t=1"
         found = await finder.find(place, Render(asset="vv"), ANYBODY)
         assert found.place == f"https://images.test:{server.port}/a/vv.tif"
         server.asked.clear()

@@ -18,6 +18,7 @@ from sarlens.ingress.ogc.jobs import result_of, status_info
 from sarlens.ingress.ogc.page import base_of, known_only, link, shown
 from sarlens.ingress.replies import read_body
 from sarlens.ingress.results import owner_of, prefers_async, waited
+from sarlens.request import View
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.echo import Echo
 from sarlens.survey.job import Job
@@ -103,7 +104,7 @@ class Processes:
             raise refusal(error) from None
         if len(commission.enquiries) > self._max_questions:
             raise BadRequest(f"A request may hold at most {self._max_questions} questions.", param="question")
-        self._door.look(caller.key, [commission.url])
+        self._door.look(caller.key, [View(commission.url, commission.render)])
         return await self._office.submit(commission, process.id, owner_of(caller))
 
 

@@ -259,6 +259,7 @@ async def test_a_swath_of_slc_has_to_be_named(shelf: Shelf, pictures: Pictures, 
     assert found.bands == ("VV", "VH")
     with pytest.raises(BandMissing, match="VV, VH"):
         await pictures.find(SAFE, Render(swath="IW2", bands=("HH",)), 448, ANYBODY)
+    shelf.objects["s3://scenes/port.tif"] = b"II*\0"
     with pytest.raises(BadRequest, match="swaths"):
         await pictures.find("s3://scenes/port.tif", Render(swath="IW1"), 448, ANYBODY)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -354,4 +353,3 @@ async def test_vllm_goes_on_with_the_trace(
     (asked,) = by_name([each for each in spans if each.service["service.name"] == "sarlens"])["worker"]
     theirs = [each for each in spans if each.service["service.name"] == "vllm" and each.trace_id == TRACE]
     assert asked.span_id in {each.parent for each in theirs}
-    print(json.dumps([each.name for each in theirs]))

@@ -80,7 +80,8 @@ def marked(pixels: Pixels, number: int) -> Pixels:
 
 def tiff(path: Path, pixels: Pixels) -> None:
     """Write a scene as a tiled GeoTIFF with overviews."""
-    profile = {"driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "uint16", "tiled": True}
+    height, width = pixels.shape
+    profile = {"driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": "uint16", "tiled": True}
     with rasterio.open(path, "w", **profile, blockxsize=512, blockysize=512) as out:
         out.write(pixels, 1)
         out.build_overviews([2, 4, 8])

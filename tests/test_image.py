@@ -83,7 +83,7 @@ class Missing(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Missing())
-import sarlens.cli
+import sarlens.cli, sarlens.processes, sarlens.surveyor
 """
 
 

@@ -48,9 +48,8 @@ def base_url(url: str) -> str:
         ValueError: it is none.
     """
     parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None:
-        # It would stand in logs and metrics.
-        raise ValueError("the URL of a worker holds a user name or a password; SARLENS_WORKER__API_KEY is the place")
+    if "@" in parts.netloc:
+        raise ValueError("a base URL holds no login, which would stand in logs and metrics")
     if parts.scheme in _TRITON and parts.hostname and parts.port and not (parts.path.strip("/") or parts.query):
         return url.rstrip("/")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:

@@ -3,17 +3,17 @@
 ARG BASE=python:3.11.14-slim-bookworm
 
 FROM ${BASE} AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends binutils=2.40-* tini=0.19.0-* \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN python3 -m venv /opt/sarlens && /opt/sarlens/bin/pip install setuptools==78.1.1
 COPY service/requirements/gateway.txt ./
-RUN /opt/sarlens/bin/pip install --no-deps --requirement gateway.txt
+RUN /opt/sarlens/bin/pip install --no-compile --no-deps --requirement gateway.txt
 COPY pyproject.toml README.md ./
 COPY service service
-RUN /opt/sarlens/bin/pip install --no-deps --no-build-isolation .
+RUN /opt/sarlens/bin/pip install --no-compile --no-deps --no-build-isolation .
 
 FROM build AS build-nano
 COPY service/requirements/worker.txt ./
@@ -22,7 +22,7 @@ RUN /opt/sarlens/bin/pip install --no-deps --requirement worker.txt \
 
 FROM build AS build-gateway
 RUN /opt/sarlens/bin/pip uninstall --yes setuptools pip \
-    && service/requirements/trim.sh /opt/sarlens/lib/python3.11/site-packages \
+    && service/requirements/trim.sh /opt/sarlens/lib/python3.11/site-packages && rm /opt/sarlens/bin/sarbench \
     && mkdir /jobs
 
 FROM ${BASE} AS runtime

@@ -136,11 +136,11 @@ def _packages(trimmed: Path) -> dict[str, str]:
 
 
 def test_trimming_leaves_what_is_opened(trimmed: Path) -> None:
-    """After trimming all compiled code loads, AWS credentials can be had in each way, and 250 MB are not exceeded."""
+    """After trimming all compiled code loads, AWS credentials can be had in each way, and 240 MB are not exceeded."""
     command = [sys.executable, "-S", "-c", _WHOLE, str(trimmed)]
     ended = subprocess.run(command, env=_packages(trimmed), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert sum(each.stat().st_size for each in trimmed.rglob("*") if each.is_file()) < 250e6
+    assert sum(each.stat().st_size for each in trimmed.rglob("*") if each.is_file()) < 240 * 2**20
 
 
 async def test_a_trimmed_gateway_answers(trimmed: Path, worker: FakeWorker, s3: S3Server) -> None:

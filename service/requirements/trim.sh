@@ -2,6 +2,8 @@
 # Takes away what a gateway never opens, from the folder of installed packages that is named.
 set -eu
 cd "$1"
+# The benchmark, with the weights of sarlens-nano.
+rm -rf sarbench
 # Tests that libraries install of themselves.
 find . -depth -type d -name tests -exec rm -rf {} +
 # What AWS services are like: S3 is asked, and those that credentials come from.

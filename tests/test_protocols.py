@@ -31,7 +31,7 @@ from tritonclient.utils import InferenceServerException
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.ingress.grpc_server import CannotListen
 from sarlens.ingress.open_inference_http import _read
-from sarlens.ingress.sar_service import _render
+from sarlens.ingress.sar_messages import _render
 from sarlens.request import Render
 from sarlens.seaweed import free_port
 from sarlens.serve import GatewayServer, listen

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -14,54 +13,18 @@ from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 from rasterio.warp import transform
 
-from sarlens.settings import LimitSettings, S3Settings, Settings, SurveySettings, WorkerSettings
+from sarlens.settings import LimitSettings, S3Settings, Settings
 from stack.fake_worker import FakeWorker
 from stack.gateway import gateway
 from stack.s3 import S3Server
-from stack.scenes import AFFINE, UTM, bright_spots, geotiff, sea
+from stack.scenes import AFFINE, UTM, geotiff, sea
 from stack.wire import wire
+from survey.conftest import HEIGHT, SHIPS, TILE, WIDTH
 
 SURVEYS = "/v1/sar/surveys"
-SCENE = "s3://scenes/survey.tif"
 HOW_MANY = "How many ships are in the image?"
 SEQUENCE = {"Accept": "application/geo+json-seq"}
 ASYNC = {"Prefer": "respond-async"}
-WIDTH, HEIGHT, TILE = 1500, 1100, 256
-SHIPS = np.array([(100, 100), (130, 140), (700, 300), (1400, 1000), (1000, 900)])
-BLANK = (slice(512, 768), slice(0, 256))
-
-
-@pytest.fixture(scope="module")
-def scene(s3: S3Server) -> str:
-    """A scene with five ships and one tile without data."""
-    pixels = sea(WIDTH, HEIGHT, SHIPS)
-    pixels[BLANK] = 0
-    s3.client().put_object(Bucket="scenes", Key="survey.tif", Body=geotiff(pixels))
-    return SCENE
-
-
-@pytest.fixture
-def settings(s3: S3Server, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A gateway before the fake worker and the real store."""
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    worker.says = lambda body: str(bright_spots(body))
-    return Settings(
-        worker=WorkerSettings(urls=(worker.url,)),
-        s3=S3Settings(endpoint=s3.endpoint),
-        survey=SurveySettings(**_database(), outputs=("s3://scenes/results",), patience_s=5),
-    )
-
-
-def _database() -> dict[str, Any]:
-    return {"database": Settings().survey.database}
-
-
-@pytest.fixture
-async def base(settings: Settings) -> AsyncIterator[str]:
-    """The gateway's address."""
-    async with gateway(settings) as url:
-        yield url
 
 
 def body(scene: str, **more: Any) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from sarlens.ingress.open_inference_http import open_inference_router
 from sarlens.ingress.openai import Completions
 from sarlens.ingress.openapi import REFUSALS, document_completions
 from sarlens.ingress.picture import picture_router
+from sarlens.ingress.reception import Reception
 from sarlens.ingress.replies import UNEXPECTED, error_document, retry_after
 from sarlens.ingress.sar_service import SarService
 from sarlens.ingress.surveys import Surveys
@@ -81,9 +82,11 @@ def build_surface(
     rest.include_router(picture_router(inference, door))
     limits = {"body_bytes": body_bytes, "max_questions": max_questions}
     rest.include_router(tasks_router(items, memory, **limits))
-    rest.include_router(Surveys(office, delivery, door, memory, **limits).router())
+    reception = Reception(office, door, max_questions=max_questions)
+    rest.include_router(Surveys(reception, office, delivery, memory, body_bytes=body_bytes).router())
     rest.include_router(landing_router(public_url))
-    rest.include_router(Processes(office, delivery, door, memory, **limits, public_url=public_url).router())
+    processes = Processes(reception, office, delivery, memory, body_bytes=body_bytes, public_url=public_url)
+    rest.include_router(processes.router())
     rest.include_router(Jobs(office, delivery, public_url=public_url).router())
     rest.include_router(Features(office, public_url=public_url).router())
     rest.include_router(open_inference_router(desk, memory, **limits))
@@ -94,7 +97,7 @@ def build_surface(
     completions = Completions(inference, door, memory, metrics, body_bytes=body_bytes, max_images=max_images)
     services = Services(
         OpenInference(desk, calls, memory, max_questions=max_questions),
-        SarService(items, calls, memory, max_questions=max_questions),
+        SarService(items, calls, memory, reception, office, max_questions=max_questions),
     )
     return Surface(Front(completions, rest, door, duty, journal), services, desk)
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from sarlens.admission.memory import Memory
-from sarlens.ingress.bodies import SurveyBody, check_questions, parse_body
-from sarlens.ingress.door import Door
+from sarlens.ingress.bodies import SurveyBody, parse_body
 from sarlens.ingress.openapi import task_body
+from sarlens.ingress.reception import Reception
 from sarlens.ingress.replies import read_body
 from sarlens.ingress.results import (
     SEQUENCE,
@@ -20,12 +20,10 @@ from sarlens.ingress.results import (
     check_over,
     document,
     owner_filter,
-    owner_of,
     prefers_async,
     status_of,
     waited,
 )
-from sarlens.request import View
 from sarlens.survey.commission import Output
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.job import Job
@@ -37,14 +35,13 @@ class Surveys:
     """The routes of surveys."""
 
     def __init__(
-        self, office: Office, delivery: Delivery, door: Door, memory: Memory, *, body_bytes: int, max_questions: int
+        self, reception: Reception, office: Office, delivery: Delivery, memory: Memory, *, body_bytes: int
     ) -> None:
+        self._reception = reception
         self._office = office
         self._delivery = delivery
-        self._door = door
         self._memory = memory
         self._body_bytes = body_bytes
-        self._max_questions = max_questions
 
     def router(self) -> APIRouter:
         """The routes, for FastAPI."""
@@ -65,11 +62,7 @@ class Surveys:
         caller = request.scope["sarlens.caller"]
         with self._memory.holding() as holding:
             body = parse_body(SurveyBody, await read_body(request.scope, request.receive, self._body_bytes, holding))
-        check_questions(len(body.questions), self._max_questions)
-        commission = body.commission
-        output = [View(commission.output)] if commission.output else []
-        self._door.look(caller.key, [View(commission.url, commission.render), *output])
-        job = await self._office.submit(commission, "survey", owner_of(caller))
+        job = await self._reception.take(body.commission, "survey", caller)
         if prefers_async(request):
             headers = {"Location": f"{SURVEYS}/{job.id}", "Preference-Applied": "respond-async"}
             return document(status_of(job), status=201, headers=headers)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sarlens.prompts.applications import Application
 from sarlens.prompts.wording import Style
-from sarlens.request import Render
+from sarlens.request import Render, View
 from sarlens.stac import Acquisition, Item
 from sarlens.survey.grid import Grid
 from sarlens.tasks import Sampling, Task, caption_task, in_context, question_task
@@ -57,6 +57,12 @@ class Commission(BaseModel):
     def grid(self) -> Grid | None:
         """How the image is cut; None where it is not."""
         return None if self.tile is None else Grid(self.tile, self.overlap)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What is read, and what is written."""
+        read = View(self.url, self.render)
+        return (read,) if self.output is None else (read, View(self.output))
 
     @property
     def tasks(self) -> tuple[Task, ...]:

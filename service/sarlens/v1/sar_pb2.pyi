@@ -320,3 +320,55 @@ class Error(_message.Message):
     code: str
     message: str
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SurveyRequest(_message.Message):
+    __slots__ = ("model", "image", "questions", "tile", "overlap", "max_tokens", "temperature", "seed", "context")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    image: Image
+    questions: _containers.RepeatedCompositeFieldContainer[Question]
+    tile: int
+    overlap: int
+    max_tokens: int
+    temperature: float
+    seed: int
+    context: bool
+    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., tile: _Optional[int] = ..., overlap: _Optional[int] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., context: _Optional[bool] = ...) -> None: ...
+
+class SurveyResponse(_message.Message):
+    __slots__ = ("begun", "answer")
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    begun: SurveyBegun
+    answer: TileAnswer
+    def __init__(self, begun: _Optional[_Union[SurveyBegun, _Mapping]] = ..., answer: _Optional[_Union[TileAnswer, _Mapping]] = ...) -> None: ...
+
+class SurveyBegun(_message.Message):
+    __slots__ = ("survey", "tiles")
+    SURVEY_FIELD_NUMBER: _ClassVar[int]
+    TILES_FIELD_NUMBER: _ClassVar[int]
+    survey: str
+    tiles: int
+    def __init__(self, survey: _Optional[str] = ..., tiles: _Optional[int] = ...) -> None: ...
+
+class TileAnswer(_message.Message):
+    __slots__ = ("tile", "window", "footprint", "answer", "confidence")
+    TILE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    FOOTPRINT_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    tile: int
+    window: Window
+    footprint: str
+    answer: Answer
+    confidence: float
+    def __init__(self, tile: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., footprint: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...

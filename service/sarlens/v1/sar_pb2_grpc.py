@@ -45,6 +45,11 @@ class SarStub:
                 request_serializer=sarlens_dot_v1_dot_sar__pb2.CaptionRequest.SerializeToString,
                 response_deserializer=sarlens_dot_v1_dot_sar__pb2.CaptionResponse.FromString,
                 _registered_method=True)
+        self.Survey = channel.unary_stream(
+                '/sarlens.v1.Sar/Survey',
+                request_serializer=sarlens_dot_v1_dot_sar__pb2.SurveyRequest.SerializeToString,
+                response_deserializer=sarlens_dot_v1_dot_sar__pb2.SurveyResponse.FromString,
+                _registered_method=True)
 
 
 class SarServicer:
@@ -65,6 +70,13 @@ class SarServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Survey(self, request, context):
+        """Asks about every tile of a scene; answers come as there are some. Who leaves before the end dismisses it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SarServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_SarServicer_to_server(servicer, server):
                     servicer.Caption,
                     request_deserializer=sarlens_dot_v1_dot_sar__pb2.CaptionRequest.FromString,
                     response_serializer=sarlens_dot_v1_dot_sar__pb2.CaptionResponse.SerializeToString,
+            ),
+            'Survey': grpc.unary_stream_rpc_method_handler(
+                    servicer.Survey,
+                    request_deserializer=sarlens_dot_v1_dot_sar__pb2.SurveyRequest.FromString,
+                    response_serializer=sarlens_dot_v1_dot_sar__pb2.SurveyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class Sar:
             '/sarlens.v1.Sar/Caption',
             sarlens_dot_v1_dot_sar__pb2.CaptionRequest.SerializeToString,
             sarlens_dot_v1_dot_sar__pb2.CaptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Survey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sarlens.v1.Sar/Survey',
+            sarlens_dot_v1_dot_sar__pb2.SurveyRequest.SerializeToString,
+            sarlens_dot_v1_dot_sar__pb2.SurveyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,14 +11,13 @@ from pydantic import ValidationError
 from sarlens.admission.memory import Memory
 from sarlens.errors import BadRequest
 from sarlens.ingress.bodies import parse_body, refusal
-from sarlens.ingress.door import Door
 from sarlens.ingress.ogc.catalogue import PROCESSES, Process, process_named
 from sarlens.ingress.ogc.inputs import EchoInputs, Execution, Inputs, unqualified
 from sarlens.ingress.ogc.jobs import result_of, status_info
 from sarlens.ingress.ogc.page import base_of, known_only, link, shown
+from sarlens.ingress.reception import Reception
 from sarlens.ingress.replies import read_body
 from sarlens.ingress.results import owner_of, prefers_async, waited
-from sarlens.request import View
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.echo import Echo
 from sarlens.survey.job import Job
@@ -30,21 +29,19 @@ class Processes:
 
     def __init__(
         self,
+        reception: Reception,
         office: Office,
         delivery: Delivery,
-        door: Door,
         memory: Memory,
         *,
         body_bytes: int,
-        max_questions: int,
         public_url: str | None,
     ) -> None:
+        self._reception = reception
         self._office = office
         self._delivery = delivery
-        self._door = door
         self._memory = memory
         self._body_bytes = body_bytes
-        self._max_questions = max_questions
         self._public_url = public_url
 
     def router(self) -> APIRouter:
@@ -102,10 +99,7 @@ class Processes:
             commission = inputs.commission().model_copy(update={"document": document})
         except ValidationError as error:
             raise refusal(error) from None
-        if len(commission.enquiries) > self._max_questions:
-            raise BadRequest(f"A request may hold at most {self._max_questions} questions.", param="question")
-        self._door.look(caller.key, [View(commission.url, commission.render)])
-        return await self._office.submit(commission, process.id, owner_of(caller))
+        return await self._reception.take(commission, process.id, caller)
 
 
 def _check_outputs(asked: Execution, process: Process) -> None:

@@ -79,7 +79,7 @@ def test_only_what_the_bytes_are_counts(name: str, tmp_path: Path) -> None:
     }
     error, _ = refused(bodies[name].encode())
     assert isinstance(error, UnsupportedImage)
-    assert error.message == "s3://scenes/port.tif is no PNG, JPEG, WebP or TIFF."
+    assert error.message == "s3://scenes/port.tif is no PNG, JPEG, WebP, TIFF or SICD."
 
 
 def test_drivers_that_follow_references_are_never_registered() -> None:

@@ -35,8 +35,9 @@ from sarlens.log import AccessLog
 from sarlens.metrics import Metrics
 from sarlens.routing.policy import Router
 from sarlens.settings import Settings
-from sarlens.survey.conduct import Conductor, Pace, Till
+from sarlens.survey.conduct import Conductor, Pace
 from sarlens.survey.delivery import Delivery
+from sarlens.survey.interview import Till
 from sarlens.survey.office import Office
 from sarlens.survey.store import Store
 from sarlens.survey.tables import check_database

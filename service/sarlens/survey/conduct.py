@@ -3,66 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from time import monotonic
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
-from sarlens.errors import (
-    AccessDenied,
-    JobFailed,
-    NotFound,
-    NothingMeasured,
-    NoWorker,
-    Overloaded,
-    QuotaExceeded,
-    SarlensError,
-    SourceChanged,
-    SourceUnavailable,
-    Timeout,
-    Unauthenticated,
-    WorkerFailed,
-)
+from sarlens.errors import JobFailed, NothingMeasured, SarlensError, SourceChanged
 from sarlens.imagery.reel import Reel
 from sarlens.inference import Inference
 from sarlens.metrics import Metrics
-from sarlens.request import ANYBODY, Terms, View
+from sarlens.request import ANYBODY
 from sarlens.survey.commission import Commission
 from sarlens.survey.features import feature_of
+from sarlens.survey.interview import Interview, Till
 from sarlens.survey.job import Job, Status
+from sarlens.survey.patience import FATAL, PASSING, patiently
 from sarlens.survey.plan import Plan, tiles_of
 from sarlens.survey.store import Ended, Store
-from sarlens.tasks import Finding, Subject, Task, ask_all
+from sarlens.tasks import Finding
 from sarlens.tracing import Tracer
 
-_PASSING = (NoWorker, Overloaded, WorkerFailed, SourceUnavailable, Timeout, QuotaExceeded)
-_FATAL = (SourceChanged, NotFound, AccessDenied, Unauthenticated)
-_LONGEST_PAUSE_S = 10.0
 _HOPELESS = 16
 """Failed tiles, with none answered, after which a survey is given up."""
-
-T = TypeVar("T")
-Result = Finding | SarlensError
-Asked = tuple[int, Task]
-
-
-class Till(Protocol):
-    """Where the work of a job is put on its owner's account."""
-
-    def terms(self, owner: str) -> Terms:
-        """The terms on which an owner is served; raises Unauthenticated where the owner's key is gone."""
-
-    async def admit(self, owner: str, model: str, view: View, requests: int) -> Terms:
-        """The terms on which requests are served now.
-
-        Raises:
-            QuotaExceeded: not yet.
-            Unauthenticated, NotAllowed: the owner's key is gone, or opens this no longer.
-        """
-
-    async def charge(self, owner: str, model: str, finding: Finding) -> None:
-        """Count what an answer has cost."""
 
 
 class Pace(NamedTuple):
@@ -117,7 +78,7 @@ class Conductor:
             SarlensError: it cannot be done; what has been done is kept.
         """
         commission = Commission.model_validate_json(job.request)
-        plan = await _patiently(lambda: self.plan(commission, job.owner), self._pace.patience_s)
+        plan = await patiently(lambda: self.plan(commission, job.owner), self._pace.patience_s)
         if job.version not in {None, plan.version}:
             raise SourceChanged(f"{plan.name} is version {plan.version} now, and the survey is of {job.version}.")
         await self._store.change(
@@ -133,18 +94,6 @@ class Conductor:
             raise next((each for each in errors.exceptions if isinstance(each, SarlensError)), errors) from None
         if stopping.is_set():
             raise Suspended
-
-
-async def _patiently(work: Callable[[], Coroutine[Any, Any, T]], patience_s: float) -> T:
-    """What ``work`` gives, tried again for a while where workers or the store are not there."""
-    until = monotonic() + patience_s
-    while True:
-        try:
-            return await work()
-        except _PASSING:
-            if monotonic() > until:
-                raise
-            await asyncio.sleep(1)
 
 
 class _Survey:
@@ -163,12 +112,12 @@ class _Survey:
         told: Callable[[], None],
     ) -> None:
         self._inference = inference
-        self._till = till
         self._store = store
         self._pace = pace
         self._metrics = metrics
         self._tracer = tracer
         self._plan = plan
+        self._interview = Interview(inference, till, plan, job, pace.patience_s)
         self._job = job
         self._told = told
         self._places = asyncio.Semaphore(pace.at_once)
@@ -197,7 +146,7 @@ class _Survey:
             negative = await pictures.find(plan.url, plan.at(tiles[0]), plan.size, ANYBODY, plan.version)
             return await stack.enter_async_context(pictures.reel(negative))
 
-        return await _patiently(opened, self._pace.patience_s)
+        return await patiently(opened, self._pace.patience_s)
 
     async def _strips(self, reel: Reel | None, tiles: Sequence[int]) -> list[list[int]]:
         """Tiles by the strips that they are read in; one that is read alone is a strip of its own."""
@@ -213,8 +162,8 @@ class _Survey:
         if reel is None or len(strip) < 2:
             return set()
         try:
-            return await _patiently(lambda: self._draw(reel, strip), self._pace.patience_s)
-        except (*_PASSING, *_FATAL):
+            return await patiently(lambda: self._draw(reel, strip), self._pace.patience_s)
+        except (*PASSING, *FATAL):
             raise
         except SarlensError:
             return set()  # each tile is drawn alone then, and the one that cannot be says why
@@ -239,7 +188,7 @@ class _Survey:
     async def _answer(self, tile: int) -> None:
         tasks = self._plan.tasks(tile)
         try:
-            results = await self._results(tile, tasks)
+            results = await self._interview.results(tile, tasks)
         except NothingMeasured:
             await self._end_blank(tile)
             return
@@ -252,46 +201,6 @@ class _Survey:
             said = next(result.message for result in results.values() if isinstance(result, SarlensError))
             raise JobFailed(f"No tile could be answered, the last for this reason: {said}")
 
-    async def _results(self, tile: int, tasks: Sequence[Asked]) -> dict[int, Result]:
-        """What comes of each task; those that fail for a passing reason are asked again for a while."""
-        results: dict[int, Result] = {}
-        until, pause = monotonic() + self._pace.patience_s, 0.5
-        while left := [each for each in tasks if isinstance(results.get(each[0], _UNASKED), _PASSING)]:
-            results |= await self._ask(tile, left)
-            for error in results.values():
-                if isinstance(error, (*_FATAL, NothingMeasured)):
-                    raise error
-            trouble = next((each for each in results.values() if isinstance(each, _PASSING)), None)
-            if trouble is not None:
-                if monotonic() > until:
-                    raise trouble
-                await asyncio.sleep((trouble.retry_after or pause) * random.uniform(0.5, 1))  # noqa: S311
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
-        return results
-
-    async def _ask(self, tile: int, tasks: Sequence[Asked]) -> dict[int, Result]:
-        plan, owner = self._plan, self._job.owner
-        subject = Subject(plan.model, "", {}, plan.url, plan.at(tile), 0.0, plan.version)
-        results: dict[int, Result] = {}
-        try:
-            view = View(plan.url, plan.render)
-            terms = await self._till.admit(owner, plan.model, view, len(tasks))
-            outcomes = ask_all(
-                self._inference,
-                subject,
-                [task for _, task in tasks],
-                plan.commission.sampling,
-                f"{self._job.id}-{tile}",
-                terms,
-            )
-            async for outcome in outcomes:
-                results[tasks[outcome.index][0]] = outcome.result
-                if isinstance(outcome.result, Finding):
-                    await self._till.charge(owner, plan.model, outcome.result)
-        except SarlensError as error:
-            return {number: error for number, _ in tasks}
-        return results
-
     async def _end_blank(self, tile: int) -> None:
         await self._end(Ended(tile, "blank", ()))
 
@@ -299,6 +208,3 @@ class _Survey:
         await self._store.end(self._job.id, ended)
         self._metrics.survey_tiles.labels(ended.ended).inc()
         self._told()
-
-
-_UNASKED = NoWorker("Not asked yet.")

@@ -5,7 +5,7 @@ ARG BASE=python:3.11.14-slim-bookworm
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends binutils=2.40-* tini=0.19.0-* \
+    && apt-get install --yes --no-install-recommends binutils=2.40-* libnuma1=2.0.16-* tini=0.19.0-* \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN python3 -m venv /opt/sarlens && /opt/sarlens/bin/pip install setuptools==78.1.1
@@ -16,9 +16,12 @@ COPY service service
 RUN /opt/sarlens/bin/pip install --no-compile --no-deps --no-build-isolation .
 
 FROM build AS build-nano
+# Where the index that pip asks holds only CUDA builds of torch, another beside it.
+ARG PIP_EXTRA_INDEX_URL=
 COPY service/requirements/worker.txt ./
 RUN /opt/sarlens/bin/pip install --no-deps --requirement worker.txt \
-    && /opt/sarlens/bin/sarbench nano --out /opt/sarlens-nano
+    && /opt/sarlens/bin/sarbench nano --out /opt/sarlens-nano \
+    && cp /usr/lib/*-linux-gnu/libnuma.so.1 /opt
 
 FROM build AS build-gateway
 RUN /opt/sarlens/bin/pip uninstall --yes setuptools pip \
@@ -42,14 +45,17 @@ ENTRYPOINT ["tini", "--", "sarlens"]
 FROM runtime AS nano
 COPY --from=build-nano /opt/sarlens /opt/sarlens
 COPY --from=build-nano /opt/sarlens-nano /opt/sarlens-nano
+# vLLM's compiled code for the CPU does not load without it, and the base has none.
+COPY --from=build-nano /opt/libnuma.so.1 /usr/lib/
 ENV HOME=/tmp OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_ENABLE_V1_MULTIPROCESSING=0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+# 32-bit numbers are what every processor has; one without instructions for bfloat16 imitates it several times as slowly.
 CMD ["worker", "--model", "/opt/sarlens-nano", "--host", "0.0.0.0", "--enforce-eager", "--block-size", "32", \
      "--distributed-executor-backend", "uni", "--max-model-len", "4096", "--kv-cache-memory-bytes", "128M", \
      "--max-num-seqs", "32", "--skip-mm-profiling", "--mm-processor-cache-gb", "0.25", \
-     "--limit-mm-per-prompt", "{\"image\":4}", \
+     "--limit-mm-per-prompt", "{\"image\":4}", "--dtype", "float32", \
      "--structured-outputs-config", "{\"backend\":\"xgrammar\",\"disable_any_whitespace\":true}"]
 
 FROM runtime AS gateway

@@ -37,10 +37,13 @@ def worker_command(model: str, name: str, host: str, port: int, extra: Sequence[
     ]
 
 
-def cpu_options() -> list[str]:
+def cpu_options(processor: Path = Path("/proc/cpuinfo")) -> list[str]:
     """What suits a small model on two cores: it is ready in a quarter of a minute and takes 1.5 GB of memory.
 
     Blocks are as small as the CPU back end allows, so that the tokens of one image fill some and can be reused.
+
+    Args:
+        processor: what Linux tells of the processor that the worker runs on.
     """
     return [
         "--enforce-eager",
@@ -54,7 +57,7 @@ def cpu_options() -> list[str]:
         *("--limit-mm-per-prompt", '{"image":4}'),
         # A weak model held to a JSON schema would else write blanks for ever.
         *("--structured-outputs-config", '{"backend":"xgrammar","disable_any_whitespace":true}'),
-        *number_format(Path("/proc/cpuinfo")),
+        *number_format(processor),
     ]
 
 

@@ -38,13 +38,18 @@ S3_GETS = 5500
 
 @dataclass(frozen=True)
 class Times:
-    """What was measured, in milliseconds of CPU time; ``scale`` makes workers another number of times as fast."""
+    """What was measured, in milliseconds of CPU time; ``scale`` makes workers another number of times as fast.
+
+    ``store`` has the reads and bytes of an image by its side, ``look`` is what a look at a worker costs.
+    """
 
     gateway: dict[str, float]
+    store: dict[int, dict[str, float]]
     alone: list[float]
     batches: dict[int, float]
     known: float
     ranking: dict[int, float]
+    look: float
     scale: float = 1.0
 
     @classmethod
@@ -53,10 +58,12 @@ class Times:
         worker = told["worker_ms"]
         return cls(
             told["gateway_ms"],
+            {int(side): each for side, each in told["store"].items()},
             worker["alone"],
             {int(n): each for n, each in worker["in batches of"].items()},
             worker["known picture, 16 at a time"],
             {int(n): each for n, each in told["ranking_ms"].items()},
+            told["look_ms"],
         )
 
     @property
@@ -74,7 +81,7 @@ class Times:
         return self.batches[sizes[-1]]
 
     def ranking_ms(self, workers: int) -> float:
-        """Milliseconds to rank so many workers, in proportion to those of the largest fleet measured."""
+        """Milliseconds that so many workers add to a request, in proportion to those of the largest fleet measured."""
         return self.ranking[max(self.ranking)] * workers / max(self.ranking)
 
     def fleet(self, gateways: int, workers: int) -> Fleet:
@@ -121,14 +128,15 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """The plan in words."""
-        ranking, size = self.times.ranking_ms(self.workers), 2 * self.side**2 / 1e6
+        ranking, store = self.times.ranking_ms(self.workers), self.times.store[self.side]
         yield f"{self.images:,.0f} images a day of {self.side} x {self.side} pixels of 16 bits, each asked about once:"
         yield f"    {self.images / DAY_S:,.1f} a second on average, {self.peak_rate:,.1f} at the peak"
         yield f"    {self.workers:,} workers of {self.times.per_worker:.1f} answers a second at {FULL:.0%}"
         yield f"    {self.cores:,} gateway cores at {FULL:.0%}: {self.gateway_ms:.2f} ms, {ranking:.2f} of it to rank"
-        read, stored = self.peak_rate * size / 125, self.images * size / 1e6
-        yield f"    at most {read:,.2f} Gbit/s from the store, {stored:,.1f} TB a day"
-        yield f"    {self.peak_rate / S3_GETS:.1%} of one S3 prefix for each read that an image takes"
+        read, stored = self.peak_rate * store["bytes"] * 8e-9, self.images * 2 * self.side**2 / 1e12
+        yield f"    {read:,.2f} Gbit/s from the store at the peak; {stored:,.1f} TB of images a day"
+        reads = self.peak_rate * store["reads"]
+        yield f"    {reads:,.0f} reads a second, {reads / S3_GETS:.1%} of what S3 promises for one prefix"
 
 
 def waits_ms(passages: Sequence[Passage]) -> tuple[float, float]:
@@ -162,10 +170,13 @@ def tables(times: Times, peak: float) -> Iterator[str]:
     for kind, cost in times.gateway.items():
         yield f"one gateway core, {kind:18} {1000 / cost:>8,.0f} requests a second, {FULL * 1000 / cost:>6,.0f} planned"
     for batch, cost in times.batches.items():
-        yield f"one worker, batches of {batch:<3} {times.scale * 1000 / cost:>8.1f} answers a second"
+        yield f"one worker, {batch:>2} at a time     {times.scale * 1000 / cost:>6.1f} answers a second"
     yield f"one worker, known picture   {times.scale * 1000 / times.known:>6.1f} answers a second"
     for workers, cost in times.ranking.items():
-        yield f"ranking {workers:>5} workers      {cost:>8.3f} ms a request"
+        yield f"ranking {workers:>3} workers       {cost:>8.3f} ms a request"
+    yield f"a look at a worker        {times.look:>8.3f} ms"
+    for side, each in times.store.items():
+        yield f"an image of {side:>4}          {each['reads']:>8.2f} reads, {each['bytes'] / 1e6:.2f} MB"
     for images in (1e6, 1e8):
         for side in SIDES:
             yield from Plan(images, side, peak, times).lines()

@@ -1,9 +1,11 @@
 """What a request costs a gateway and a worker, in CPU time, for ``capacity.py``; kept in ``service_times.json``.
 
 The gateway is measured before a static worker and a real S3 server: a text; a question about an image that it knows;
-and questions about images that it has never seen, each a new object of 512 or 2048 pixels a side. The worker is a real
-vLLM on the CPU with sarlens-nano behind a gateway: questions about new pictures, 1 to 32 at the same time, and about
-one that it knows. CPU time is the scheduler's own, so that others on the machine count little.
+and questions about images that it has never seen, each a new object of 512 or 2048 pixels a side, with the server's own
+count of what is read. Then before that worker under many names: what each further worker costs a request, and what it
+costs to look after them. The worker is a real vLLM on the CPU with sarlens-nano behind a gateway: questions about new
+pictures, 1 to 32 at the same time, and about one that it knows. CPU time is the scheduler's own, so that others on the
+machine count little.
 
     .venv/bin/python loadtests/service_times.py
 """
@@ -12,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import io
 import json
 import os
 import random
@@ -20,11 +24,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter
+from time import sleep
+from typing import Any
 
 import aiohttp
 import numpy as np
 import orjson
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from capacity import FILE, SIDES
 from cpu_per_request import TEXT
@@ -32,12 +39,13 @@ from local_stack import MODEL, LocalStack, local_stack
 from mix import Mix
 from sar_workload import tiff
 from sarlens.child import Child
-from sarlens.routing.policy import Candidate, Router
 from sarlens.seaweed import KEYS, fill_bucket, free_port, s3_command
 from stand import JSON, run_ms, sarlens, starter, static_worker
 
 BATCHES = (1, 2, 4, 8, 16, 32)
-FLEETS = (1, 10, 100, 1000)
+FLEETS = (1, 10, 100, 300)
+LOOK_S = 2.0
+"""Time between two looks at a worker, the default of ``SARLENS_WORKER__PROBE_S``."""
 
 Body = Callable[[int], bytes]
 
@@ -67,17 +75,18 @@ async def cost_ms(url: str, process: Child, body: Body, numbers: Sequence[int], 
     return (run_ms(process) - before) / len(numbers)
 
 
-def gateway_ms(rounds: int) -> dict[str, float]:
-    """What the gateway spends on each kind of request, medians of some rounds."""
+def gateway(rounds: int) -> dict[str, dict[str, Any]]:
+    """What the gateway spends on each kind of request, medians of some rounds, and what it reads of each new image."""
     counts = dict(zip(SIDES, (60, 12), strict=True))
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start = starter(stack, state)
         write_images(state / "scenes", {side: count * (rounds + 1) for side, count in counts.items()})
         os.environ.update(KEYS)
-        port = free_port()
+        port, counting = free_port(), free_port()
         s3_url = f"http://127.0.0.1:{port}"
-        fill_bucket(start("s3", s3_command(state / "s3", port), {}), s3_url, state / "scenes")
+        s3 = start("s3", [*s3_command(state / "s3", port), f"-metricsPort={counting}"], {})
+        fill_bucket(s3, s3_url, state / "scenes")
         url, process = sarlens(start, [static_worker(start, "worker")[0]], {"SARLENS_S3__ENDPOINT": s3_url})
         kinds: dict[str, tuple[Body, int]] = {
             "text": (lambda _: orjson.dumps(TEXT), 2000),
@@ -89,13 +98,29 @@ def gateway_ms(rounds: int) -> dict[str, float]:
                 return about(f"s3://scenes/{side}-{number}.tif", "Any?")
 
             kinds[f"new image of {side}"] = once, count
-        figures: dict[str, list[float]] = {kind: [] for kind in kinds}
+        costs: dict[str, list[float]] = {kind: [] for kind in kinds}
+        reads: dict[str, dict[str, float]] = {}
         for number in range(rounds + 1):
             for kind, (body, count) in kinds.items():
-                numbers = range(number * count, (number + 1) * count)
-                figures[kind].append(asyncio.run(cost_ms(url, process, body, numbers, 16)))
-        # The first round warms up.
-        return {kind: round(statistics.median(each[1:]), 3) for kind, each in figures.items()}
+                numbers, before = range(number * count, (number + 1) * count), asyncio.run(answered(counting))
+                costs[kind].append(asyncio.run(cost_ms(url, process, body, numbers, 16)))
+                after = asyncio.run(answered(counting))
+                reads[kind] = {what: round((after[what] - before[what]) / count, 2) for what in after}
+    # The first round warms up.
+    middle = {kind: round(statistics.median(each[1:]), 3) for kind, each in costs.items()}
+    return {"gateway_ms": middle, "store": {str(side): reads[f"new image of {side}"] for side in SIDES}}
+
+
+async def answered(port: int) -> dict[str, float]:
+    """Reads that an S3 server has answered so far, and their bytes, by its own count."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as response:
+        page = await response.text()
+    totals = {"SeaweedFS_s3_request_total": 0.0, "SeaweedFS_s3_bucket_traffic_sent_bytes_total": 0.0}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if sample.name in totals:
+                totals[sample.name] += sample.value
+    return dict(zip(("reads", "bytes"), totals.values(), strict=True))
 
 
 def write_images(folder: Path, counts: dict[int, int]) -> None:
@@ -134,13 +159,29 @@ def worker_ms(parts: LocalStack, rounds: int) -> dict[str, object]:
     }
 
 
-def ranking_ms(workers: int, times: int = 200) -> float:
-    """What the router spends on an order of so many workers for a new picture."""
-    router, fleet = Router("affinity", bound=1.25), [Candidate(f"http://worker-{n}:8000") for n in range(workers)]
-    began = perf_counter()
-    for number in range(times):
-        router.rank(fleet, str(number))
-    return 1000 * (perf_counter() - began) / times
+def many_workers(rounds: int) -> dict[str, Any]:
+    """What a fleet costs a gateway: further workers each request about a known picture, and looks each worker."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((256, 256), np.uint8)).save(buffer, "png")
+    body = about(f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", "Any?")
+    costs: dict[int, list[float]] = {number: [] for number in FLEETS}
+    with ExitStack() as stack:
+        start = starter(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        worker, _ = static_worker(start, "worker")
+        names = [f"{worker}/{number}" for number in range(max(FLEETS))]
+        seldom = {"SARLENS_WORKER__PROBE_S": "600"}
+        gateways = {number: sarlens(start, names[:number], seldom) for number in FLEETS}
+        for _ in range(rounds + 1):
+            for number, (url, process) in gateways.items():
+                costs[number].append(asyncio.run(cost_ms(url, process, lambda _: body, range(1000), 16)))
+        often = {"SARLENS_WORKER__PROBE_S": str(LOOK_S)}
+        _, process = sarlens(start, names, often)
+        before, looks = run_ms(process), 5
+        sleep(looks * LOOK_S)
+        look = (run_ms(process) - before) / looks / len(names)
+    middle = {number: statistics.median(each[1:]) for number, each in costs.items()}
+    ranking = {str(number): round(middle[number] - middle[min(FLEETS)], 3) for number in FLEETS[1:]}
+    return {"ranking_ms": ranking, "look_ms": round(look, 3)}
 
 
 def main() -> None:
@@ -148,11 +189,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    gateway = gateway_ms(given.rounds)
+    figures = {**gateway(given.rounds), **many_workers(given.rounds)}
     with ExitStack() as stack:
-        worker = worker_ms(local_stack(stack), given.rounds)
-    ranking = {str(n): round(min(ranking_ms(n) for _ in range(given.rounds)), 3) for n in FLEETS}
-    told = json.dumps({"gateway_ms": gateway, "worker_ms": worker, "ranking_ms": ranking}, indent=1)
+        figures["worker_ms"] = worker_ms(local_stack(stack), given.rounds)
+    told = json.dumps(figures, indent=1)
     FILE.write_text(f"{told}\n")
     print(told)
 

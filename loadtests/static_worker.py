@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import orjson
@@ -27,16 +28,17 @@ _PAGES = {
     "/v1/models": orjson.dumps({"object": "list", "data": [_MODEL]}),
     "/v1/chat/completions": orjson.dumps(_ANSWER),
 }
+_NAME = re.compile(r"^/\d+(?=/)")
 _STREAM = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in _EVENTS) + b"data: [DONE]\n\n"
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the request to its end and answer from memory."""
+    """Read the request to its end and answer from memory; a number before the path is a name of the worker."""
     message = await receive()
     streams = b'"stream":true' in message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
-    body = _STREAM if streams else _PAGES.get(scope["path"], b"{}")
+    body = _STREAM if streams else _PAGES.get(_NAME.sub("", scope["path"]), b"{}")
     kind = b"text/event-stream" if streams else b"application/json"
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -14,8 +14,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from sarlens.settings import Settings, WorkerSettings
 from stack.command import sarlens
 from stack.fake_worker import FakeWorker
+from stack.gateway import gateway
 
 
 def test_help_teaches() -> None:
@@ -147,3 +149,17 @@ def _descendants(pid: int) -> set[int]:
             for child in task.read_text().split():
                 found |= {int(child)} | _descendants(int(child))
     return found
+
+
+async def test_an_idle_connection_outlives_a_load_balancers(worker: FakeWorker) -> None:
+    """A connection is kept for longer than the 5 s that are uvicorn's default: whoever pools connections, and keeps an
+    idle one for 15 s or 60 s, does not send a request on one that is just being closed."""
+    async with gateway(Settings(worker=WorkerSettings(urls=(worker.url,)))) as url:
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+        for idle_s in (6, 0):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b"}")
+            await asyncio.sleep(idle_s)
+        writer.close()

@@ -20,6 +20,10 @@ from sarlens.wiring import open_gateway
 CUT = 3
 """The exit code that says that requests were broken off."""
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept: longer than load balancers keep theirs, often 60 s, so that none of them sends a
+request on one that is just being closed."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Take the gateway's socket, so that a port in use is known before anything else starts.
@@ -105,6 +109,7 @@ class GatewayServer(uvicorn.Server):
             access_log=False,
             log_config=None,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
         )
         super().__init__(config)

@@ -7,22 +7,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from sarbench.train.muon import Muon
+
 
 class Optimiser:
     """Steps all parameters of ``modules``.
 
-    Matrices inside the network go by Muon (Jordan et al., 2024: momentum made orthogonal), scaled so that AdamW's rates
-    fit it (Liu et al., 2025); tables, biases and norms by AdamW.
+    Matrices inside the network go by Muon, which computes with ``dtype``; tables, biases and norms by AdamW.
     """
 
-    def __init__(self, *modules: nn.Module) -> None:
+    def __init__(self, *modules: nn.Module, dtype: torch.dtype) -> None:
         named = [item for module in modules for item in module.named_parameters()]
         inner = [weight for name, weight in named if weight.ndim == 2 and ("layers" in name or "modality" in name)]
         taken = {id(weight) for weight in inner}
         outer = [weight for _, weight in named if id(weight) not in taken]
         self.weights = [*inner, *outer]
         self._steppers: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(inner, lr=0.0, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+            Muon(inner, lr=0.0, weight_decay=0.02, dtype=dtype),
             torch.optim.AdamW(outer, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0),
         )
 

@@ -11,6 +11,7 @@ from sarbench.errors import TrainingError
 from sarbench.nano.checkpoint import write_weights
 from sarbench.train.beginning import beginning
 from sarbench.train.forward import Forward
+from sarbench.train.muon import fast_dtype
 from sarbench.train.objective import Finder
 from sarbench.train.optimise import Optimiser
 
@@ -35,7 +36,8 @@ class State:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             finder = Finder(model.config.vision_config.hidden_size).to(device)
-        return State(Forward(model), finder, Optimiser(model, finder))
+        dtype = fast_dtype(device)
+        return State(Forward(model, dtype), finder, Optimiser(model, finder, dtype=dtype))
 
     def keep(self, out: Path) -> None:
         """Write the state and the model's checkpoint into ``out``; the state is the old or the new one, never half."""

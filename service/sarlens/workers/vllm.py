@@ -62,15 +62,17 @@ def cpu_options(processor: Path = Path("/proc/cpuinfo")) -> list[str]:
 
 
 def number_format(processor: Path) -> tuple[str, ...]:
-    """32-bit numbers where a processor has no instructions for bfloat16, which it imitates several times as slowly.
+    """32-bit numbers for a processor that imitates bfloat16; ``processor`` is what Linux tells of it."""
+    return ("--dtype", "float32") if imitates_bfloat16(processor) else ()
+
+
+def imitates_bfloat16(processor: Path) -> bool:
+    """Whether a processor has no instructions for bfloat16, and is several times as slow with it as with 32 bits.
 
     Args:
-        processor: what Linux tells of it; where there is no such file, vLLM decides.
+        processor: what Linux tells of it; of one of which nothing is told it is not assumed.
     """
-    if not processor.exists():
-        return ()
-    flags = set(processor.read_text().split())
-    return () if flags & _BFLOAT16 else ("--dtype", "float32")
+    return processor.exists() and not set(processor.read_text().split()) & _BFLOAT16
 
 
 def worker_environment() -> dict[str, str]:

@@ -168,15 +168,15 @@ def day(plan: Plan, workers: int) -> list[tuple[float, float, float]]:
 def tables(times: Times, peak: float) -> Iterator[str]:
     """What one of each carries, and the plans."""
     for kind, cost in times.gateway.items():
-        yield f"one gateway core, {kind:18} {1000 / cost:>8,.0f} requests a second, {FULL * 1000 / cost:>6,.0f} planned"
+        yield f"one gateway core, {kind:19} {1000 / cost:>8,.0f} requests a second, {FULL * 1000 / cost:>6,.0f} planned"
     for batch, cost in times.batches.items():
-        yield f"one worker, {batch:>2} at a time     {times.scale * 1000 / cost:>6.1f} answers a second"
-    yield f"one worker, known picture   {times.scale * 1000 / times.known:>6.1f} answers a second"
+        yield f"one worker, {batch:>2} at a time      {times.scale * 1000 / cost:>6.1f} answers a second"
+    yield f"one worker, known picture    {times.scale * 1000 / times.known:>6.1f} answers a second"
     for workers, cost in times.ranking.items():
-        yield f"ranking {workers:>3} workers       {cost:>8.3f} ms a request"
-    yield f"a look at a worker        {times.look:>8.3f} ms"
+        yield f"ranking {workers:>3} workers         {cost:>8.3f} ms a request"
+    yield f"a look at a worker          {times.look:>8.3f} ms"
     for side, each in times.store.items():
-        yield f"an image of {side:>4}          {each['reads']:>8.2f} reads, {each['bytes'] / 1e6:.2f} MB"
+        yield f"an image of {side:>4}            {each['reads']:>8.2f} reads, {each['bytes'] / 1e6:.2f} MB"
     for images in (1e6, 1e8):
         for side in SIDES:
             yield from Plan(images, side, peak, times).lines()

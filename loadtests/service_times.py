@@ -3,9 +3,9 @@
 The gateway is measured before a static worker and a real S3 server: a text; a question about an image that it knows;
 and questions about images that it has never seen, each a new object of 512 or 2048 pixels a side, with the server's own
 count of what is read. Then before that worker under many names: what each further worker costs a request, and what it
-costs to look after them. The worker is a real vLLM on the CPU with sarlens-nano behind a gateway: questions about new
-pictures, 1 to 32 at the same time, and about one that it knows. CPU time is the scheduler's own, so that others on the
-machine count little.
+costs to look after them. Then before a real vLLM on the CPU with sarlens-nano: what the worker spends on questions
+about new pictures, 1 to 32 at the same time, and about one that it knows; and what the gateway spends on streams of 32
+tokens, 16 at the same time. CPU time is the scheduler's own, so that time which others have is not counted.
 
     .venv/bin/python loadtests/service_times.py
 """
@@ -43,7 +43,8 @@ from sarlens.seaweed import KEYS, fill_bucket, free_port, s3_command
 from stand import JSON, run_ms, sarlens, starter, static_worker
 
 BATCHES = (1, 2, 4, 8, 16, 32)
-FLEETS = (1, 10, 100, 300)
+FLEETS = (1, 100, 300)
+STREAMED = 32
 LOOK_S = 2.0
 """Time between two looks at a worker, the default of ``SARLENS_WORKER__PROBE_S``."""
 
@@ -159,6 +160,18 @@ def worker_ms(parts: LocalStack, rounds: int) -> dict[str, object]:
     }
 
 
+def streamed_ms(parts: LocalStack, rounds: int) -> float:
+    """What a gateway spends on an answer that a vLLM worker streams token by token."""
+
+    def body(number: int) -> bytes:
+        messages = [{"role": "user", "content": f"Tell me about ship {number}."}]
+        fixed = {"max_tokens": STREAMED, "ignore_eos": True, "stream": True}
+        return orjson.dumps({"model": MODEL, "messages": messages, **fixed})
+
+    costs = [asyncio.run(cost_ms(parts.url, parts.gateway, body, range(160), 16)) for _ in range(rounds + 1)]
+    return round(statistics.median(costs[1:]), 3)
+
+
 def many_workers(rounds: int) -> dict[str, Any]:
     """What a fleet costs a gateway: further workers each request about a known picture, and looks each worker."""
     buffer = io.BytesIO()
@@ -191,7 +204,9 @@ def main() -> None:
     given = parser.parse_args()
     figures = {**gateway(given.rounds), **many_workers(given.rounds)}
     with ExitStack() as stack:
-        figures["worker_ms"] = worker_ms(local_stack(stack), given.rounds)
+        parts = local_stack(stack)
+        figures["gateway_ms"][f"{STREAMED} tokens streamed"] = streamed_ms(parts, given.rounds)
+        figures["worker_ms"] = worker_ms(parts, given.rounds)
     told = json.dumps(figures, indent=1)
     FILE.write_text(f"{told}\n")
     print(told)

@@ -38,7 +38,7 @@ def ask(url: str, tokenizer: Path, given: argparse.Namespace, seed: int, out: Pa
     command = [
         *(str(PEERS / "guidellm" / "bin" / "guidellm"), "run", "--disable-console"),
         *("--backend", f"kind=openai_http,target={url},model={MODEL}"),
-        *("--tokenizer", f"kind=hf_auto,model={tokenizer}", "--seed", f"kind=static,seed={seed}"),
+        *("--tokenizer", f"kind=hf_auto,model={tokenizer}", "--seed", f"kind=static,value={seed}"),
         *("--data", "kind=synthetic_text,prompt_tokens=16,output_tokens=32", "--data", picture),
         *("--profile", f"kind=concurrent,streams={given.streams}"),
         *("--constraint", f"kind=max_requests,count={given.requests}", "--output", f"kind=json,path={out}"),

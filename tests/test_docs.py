@@ -65,7 +65,7 @@ def test_error_codes_are_unique() -> None:
 
 
 TASKS = {"/v1/sar/vqa", "/v1/sar/captions"}
-OTHERS = {"/v1/models", "/v1/sar/picture", "/healthz", "/readyz", "/metrics"}
+OTHERS = {"/v1/models", "/v1/sar/picture", "/healthz", "/readyz", "/health", "/metrics"}
 
 
 @pytest.mark.parametrize("path", sorted(PATHS | TASKS | OTHERS))

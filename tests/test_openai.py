@@ -238,8 +238,9 @@ async def test_no_worker_is_said_at_once(http: aiohttp.ClientSession) -> None:
     async with gateway(settings, ready=False) as url:
         status, error = await _error(http, url, CHAT)
         assert (status, error["code"]) == (503, "no_worker")
-        async with http.get(f"{url}/readyz") as response:
-            assert (response.status, response.headers["Retry-After"]) == (503, "2")
+        for page in ("readyz", "health"):
+            async with http.get(f"{url}/{page}") as response:
+                assert (response.status, response.headers["Retry-After"]) == (503, "2")
         async with http.get(f"{url}/healthz") as response:
             assert response.status == 200
 

@@ -57,7 +57,7 @@ def share(part: str, whole: str, name: str) -> Query:
 
 
 _ANSWERED = 'outcome=~"answered|gone"'
-_WORK = 'route!~"/healthz|/readyz|/metrics|/v2/health/.*|.*/Server(Live|Ready)"'
+_WORK = 'route!~"/healthz?|/readyz|/metrics|/v2/health/.*|.*/Server(Live|Ready)"'
 _OF_GATEWAYS = "* on (job, instance) group_left() sarlens_build_info{@}"
 """Workers tell of their processes by the same names."""
 

@@ -89,6 +89,7 @@ def test_objectives_are_of_questions() -> None:
         "/v1/sar/surveys",
         f"/{service.full_name}/Survey",
         "/readyz",
+        "/health",
         "/metrics",
         "other",
         "/v2/health/ready",

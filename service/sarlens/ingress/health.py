@@ -21,9 +21,14 @@ def health_router(pool: Pool, duty: Duty, metrics: Metrics) -> APIRouter:
         """The process is alive and answers."""
         return {"status": "alive", "version": sarlens.__version__}
 
-    @router.get("/readyz", responses={503: {"description": "No worker answers, or the gateway is going down."}})
+    unready: dict[int | str, dict[str, object]] = {
+        503: {"description": "No worker answers, or the gateway is going down."}
+    }
+
+    @router.get("/readyz", responses=unready)
+    @router.get("/health", responses=unready)
     async def ready() -> Response:
-        """Some worker answers, so a question can be asked."""
+        """Some worker answers, so a question can be asked; clients made for vLLM ask ``/health``."""
         if duty.draining:
             raise Draining("This gateway is going down.", retry_after=1)
         if not pool.ready:

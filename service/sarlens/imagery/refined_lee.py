@@ -15,6 +15,7 @@ takes 1/L for its variance/mean²; one with none has mean 0, so that the half wi
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sarlens.imagery.neighbourhood import RADIUS, SIDE, Patch, Plane, box_sums, line_sums, moments
 
@@ -76,19 +77,34 @@ def _half_moments(patch: Patch, means: Plane) -> tuple[Plane, Plane]:
     for direction, edge in enumerate(_EDGES):
         one, other = (means[2 + row : 2 + row + rows, 2 + col : 2 + col + cols] for row, col in edge)
         steep = np.abs(one - other)
-        nearer = np.abs(one - centre) <= np.abs(other - centre)
-        sums = [np.where(nearer, *half[direction]) for half in halves]
+        nearer = _mask(np.abs(one - centre) <= np.abs(other - centre))
+        sums = [_choose(nearer, *half[direction]) for half in halves]
         if steepest is None:
             steepest, chosen = steep, sums
             continue
-        steeper = steep > steepest
-        for kept, new in zip(chosen, sums, strict=True):
-            np.copyto(kept, new, where=steeper)
+        steeper = _mask(steep > steepest)
+        chosen = [_choose(steeper, new, kept) for kept, new in zip(chosen, sums, strict=True)]
         np.maximum(steepest, steep, out=steepest)
     scale = np.float32(1 / _HALF) if patch.weight is None else np.reciprocal(np.maximum(chosen[2], np.float32(1)))
     mean, variance = chosen[0] * scale, chosen[1] * scale
     variance -= np.square(mean)
     return mean, np.maximum(variance, 0, out=variance)
+
+
+def _mask(condition: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """All bits of a pixel set where a condition holds, none elsewhere."""
+    return np.negative(condition.view(np.int8)).astype(np.int32)
+
+
+def _choose(mask: NDArray[np.int32], one: Plane, other: Plane) -> Plane:
+    """``one`` where a mask is set, else ``other``.
+
+    ``np.where`` branches at each pixel, which is guesswork for a processor where speckle decides.
+    """
+    differ = one.view(np.int32) ^ other.view(np.int32)
+    differ &= mask
+    differ ^= other.view(np.int32)
+    return differ.view(np.float32)
 
 
 def _halves(plane: Plane) -> list[tuple[Plane, Plane]]:

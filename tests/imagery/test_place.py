@@ -189,6 +189,13 @@ def test_a_place_is_checked_before_any_image_is_read(sar: dict[str, Any]) -> Non
         Render.model_validate(sar)
 
 
+def test_an_unknown_crs_is_told_to_the_caller_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    """PROJ writes nothing to standard error, which holds one JSON object a line."""
+    with pytest.raises(BadRequest, match="bbox_crs"):
+        known_crs("EPSG:999999")
+    assert capfd.readouterr().err == ""
+
+
 def test_an_image_without_a_place_says_so() -> None:
     """A TIFF without georeference and a PNG are refused by their header."""
     for data in (geotiff(np.zeros((8, 8), dtype=np.uint16)), encoded(np.zeros((8, 8), dtype=np.uint8))):

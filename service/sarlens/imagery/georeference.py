@@ -221,13 +221,20 @@ def _as_it_is(values: Any) -> Any:
     return values
 
 
+def geodesy() -> rasterio.Env:
+    """Where PROJ says in exceptions what it has to say, and not on standard error too.
+
+    Left alone, rasterio would also ask boto3 for credentials at every call: 18 ms of CPU.
+    """
+    return rasterio.Env(session=DummySession())
+
+
 def warped(source: CRS, target: CRS, x: Any, y: Any) -> tuple[Any, Any]:
     """Coordinates in another CRS, easting or longitude first in both; not finite where there are none.
 
     Raises:
         RasterioError, CPLE_BaseError, ValueError: PROJ fails on them.
     """
-    # Left alone, rasterio asks boto3 for credentials at every call: 18 ms of CPU.
-    with rasterio.Env(session=DummySession()):
+    with geodesy():
         moved = warp(source, target, np.asarray(x, float), np.asarray(y, float))
     return np.asarray(moved[0], float), np.asarray(moved[1], float)

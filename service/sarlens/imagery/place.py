@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
 from sarlens.errors import BadRequest, WindowOutside
-from sarlens.imagery.georeference import WGS84, Georeference, warped
+from sarlens.imagery.georeference import WGS84, Georeference, geodesy, warped
 from sarlens.imagery.rings import Ring, area, clip, crosses_itself, densified
 from sarlens.request import Render, Window
 
@@ -145,7 +145,8 @@ def known_crs(name: str) -> CRS:
         return WGS84
     number = _EPSG.fullmatch(name)
     try:
-        crs = CRS.from_epsg(int(number[1])) if number else None
+        with geodesy():
+            crs = CRS.from_epsg(int(number[1])) if number else None
     except (RasterioError, CPLE_BaseError, ValueError):
         crs = None
     if crs is None or not (crs.is_geographic or crs.is_projected):

@@ -51,12 +51,8 @@ class Call:
         """Whether asking twice at the same time leaves nothing behind."""
         return not self._ask.document.get("store")
 
-    def known_to(self, worker: Worker) -> bool:
-        """Whether a worker has all pictures of the request or is being sent them."""
-        return all(worker.knows(name) for name in self.ids)
-
     def pixels_for(self, worker: Worker) -> int:
-        """Pixels that a worker would have to process for this request alone."""
+        """Pixels that a worker would have to process for this request alone, as it has them not and is sent none."""
         return sum(
             negative.pixels for name, negative in zip(self.ids, self._negatives, strict=True) if not worker.knows(name)
         )

@@ -157,17 +157,7 @@ class Dispatcher:
         workers = self._pool.serving(model)
         if not workers:
             return []
-        candidates = [
-            Candidate(
-                worker.client.url,
-                worker.load,
-                1 + call.pixels_for(worker) / PIXELS,
-                worker.share,
-                call.known_to(worker),
-                worker.breaker.open,
-            )
-            for worker in workers
-        ]
+        candidates = [_candidate(worker, call.pixels_for(worker)) for worker in workers]
         return [workers[i] for i in self._router.rank(candidates, call.ids[0] if call.ids else None)]
 
     async def _hedged(self, workers: list[Worker], call: Call) -> Answer:
@@ -221,6 +211,12 @@ class Dispatcher:
             self._as_id.inc(len(held))
             self._as_data.inc(len(call.ids) - len(held))
         return reply, span
+
+
+def _candidate(worker: Worker, pixels: int) -> Candidate:
+    """A worker that would have to process some pixels for a request."""
+    cost = 1 + pixels / PIXELS
+    return Candidate(worker.client.url, worker.load, cost, worker.share, not pixels, worker.breaker.open)
 
 
 def _span(worker: Worker, call: Call) -> Span:

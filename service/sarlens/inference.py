@@ -75,8 +75,7 @@ class Inference:
 
         Without a name it is the model's that is served alone.
         """
-        served = self.pool.models()
-        if model is None and len(served) == 1:
+        if model is None and len(served := self.pool.models()) == 1:
             model = next(iter(served))
-        names = (model or "", str(served.get(model or "", {}).get("parent")))
+        names = (model or "", str((self.pool.card(model or "") or {}).get("parent")))
         return next((self._sizes[name] for name in names if name in self._sizes), self._size)

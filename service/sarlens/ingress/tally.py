@@ -69,7 +69,7 @@ class Tally:
 
     def observe(self, metrics: Metrics, pool: Pool) -> None:
         """Add the answer to the metrics, under a model's name that some worker serves."""
-        if self.model is None or self.model not in pool.models():
+        if self.model is None or pool.card(self.model) is None:
             return
         if self._events:
             metrics.first_token.labels(self.model).observe(self._first - self._arrived)

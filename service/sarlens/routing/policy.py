@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import count
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Policy = Literal["affinity", "least_load", "round_robin", "power_of_two"]
 
 _MOST = float(2**64)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A worker as an ordering sees it.
+class Candidate(NamedTuple):
+    """A worker as an ordering sees it; one is made for every worker and request.
 
     ``load`` is the work that it has in flight and ``cost`` what this request would add, both in requests; ``share``
     is its part of the traffic relative to the others'. ``holds`` says that it has every picture of the request,

@@ -163,6 +163,10 @@ class Pool:
         """The cards of every model that a ready worker serves, by id."""
         return {name: card for worker in reversed(self.workers) if worker.ready for name, card in worker.models.items()}
 
+    def card(self, model: str) -> dict[str, Any] | None:
+        """The card of a model, if some ready worker serves it."""
+        return next((worker.models[model] for worker in self.workers if worker.ready and model in worker.models), None)
+
     def resolve(self, model: str | None) -> str:
         """The name of the model meant; where only one is served, a request may leave it out.
 
@@ -171,6 +175,8 @@ class Pool:
             ModelNotFound: some do, none with this model.
             BadRequest: the name is left out and several are served.
         """
+        if model is not None and self.card(model) is not None:
+            return model
         served = self.models()
         if not self.ready:
             raise NoWorker("No worker is ready. Try again in a moment.", retry_after=2)
@@ -178,13 +184,11 @@ class Pool:
             return next(iter(served))
         if model is None:
             raise BadRequest(f"model is missing; served here: {', '.join(sorted(served))}.", param="model")
-        if model not in served and any(model in worker.models for worker in self.workers):
+        if any(model in worker.models for worker in self.workers):
             raise NoWorker("No worker with this model is ready. Try again in a moment.", retry_after=2)
-        if model not in served:
-            raise ModelNotFound(
-                f"No worker serves the model {model[:100]!r}; served here: {', '.join(sorted(served))}.", param="model"
-            )
-        return model
+        raise ModelNotFound(
+            f"No worker serves the model {model[:100]!r}; served here: {', '.join(sorted(served))}.", param="model"
+        )
 
     def serving(self, model: str) -> list[Worker]:
         """The ready workers that serve a model."""

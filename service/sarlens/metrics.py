@@ -101,6 +101,9 @@ class Metrics:
         )
         self.queued = gauge("sarlens_queued_requests", "Requests that wait for a place.")
         self.shed = counter("sarlens_shed_requests", "Requests that were not let in for want of room.", "reason")
+        self.discovery_failures = counter(
+            "sarlens_discovery_failures", "Looks for workers that failed; those found before stay.", "place"
+        )
         self.worker_ready = gauge(
             "sarlens_worker_ready", "Whether a worker answers its health check.", "worker", together="livemax"
         )

@@ -209,7 +209,7 @@ async def _open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack
         breaker = Breaker(given.breaker_failures, given.breaker_s)
         return Worker(client, metrics, residency=Residency(given.pictures), breaker=breaker)
 
-    return Pool([finder(place) for place in given.urls], make, given.shares)
+    return Pool([finder(place) for place in given.urls], make, given.shares, metrics)
 
 
 async def _open_pictures(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Pictures:

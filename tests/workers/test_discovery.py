@@ -162,7 +162,7 @@ async def test_a_strange_api_is_said_and_survived(tmp_path: Path, answer: Any) -
 
 
 async def test_workers_come_and_go_without_a_restart(tmp_path: Path) -> None:
-    """A worker that is added to the file answers soon, one that is taken out is asked no more."""
+    """A worker that is added to the file answers soon, one taken out is asked no more; a look that fails counts."""
     path = tmp_path / "workers.json"
     async with fake_worker(model="a") as one, fake_worker(model="b") as two, aiohttp.ClientSession() as http:
         path.write_text(json.dumps([{"url": one.url}]))
@@ -183,3 +183,4 @@ async def test_workers_come_and_go_without_a_restart(tmp_path: Path) -> None:
             async with http.get(f"{url}/metrics") as response:
                 page = await response.text()
             assert (one.url in page, two.url in page) == (False, True)
+            assert float(page.split('sarlens_discovery_failures_total{place="file"} ')[1].split()[0]) >= 1

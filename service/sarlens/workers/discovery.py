@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -30,8 +30,16 @@ class NotFindable(Exception):
     """Workers cannot be looked up now; those that were found before stay."""
 
 
+Place = Literal["url", "file", "dns", "kubernetes"]
+"""What kind of place workers are found at."""
+
+
 class Finder(Protocol):
-    """A place where workers are found."""
+    """Finds the workers of a place."""
+
+    @property
+    def place(self) -> Place:
+        """Its kind."""
 
     async def find(self) -> Shares:
         """The workers that are there now.
@@ -94,6 +102,8 @@ def finder(place: str) -> Finder:
 class One:
     """A worker that is named."""
 
+    place: Place = "url"
+
     def __init__(self, url: str) -> None:
         self._found = {url: 1.0}
 
@@ -114,6 +124,8 @@ _ENTRIES = TypeAdapter(list[_Entry])
 
 class File:
     """A JSON file: ``[{"url": "http://gpu-1:8000", "share": 0.1}, …]``; it may be replaced at any time."""
+
+    place: Place = "file"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -137,6 +149,8 @@ class File:
 class Dns:
     """All addresses of a name."""
 
+    place: Place = "dns"
+
     def __init__(self, name: str, port: int) -> None:
         self._name = name
         self._port = port
@@ -159,6 +173,8 @@ class EndpointSlices:
     The pod's service account needs to list ``endpointslices`` of ``discovery.k8s.io`` in the namespace. Its token is
     read each time, since the cluster replaces it.
     """
+
+    place: Place = "kubernetes"
 
     def __init__(self, namespace: str, service: str, port: int, *, api: str = _API, account: Path = _ACCOUNT) -> None:
         self._url = f"{api}/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"

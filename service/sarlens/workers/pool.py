@@ -142,9 +142,12 @@ class Burden:
 class Pool:
     """All workers that are to be found, and the union of what they serve."""
 
-    def __init__(self, finders: Iterable[Finder], make: Callable[[str], Worker], shares: Shares) -> None:
+    def __init__(
+        self, finders: Iterable[Finder], make: Callable[[str], Worker], shares: Shares, metrics: Metrics
+    ) -> None:
         self.workers: tuple[Worker, ...] = ()
         self._finders = tuple(finders)
+        self._failures = {finder: metrics.discovery_failures.labels(finder.place) for finder in self._finders}
         self._found: dict[Finder, Shares] = {}
         self._make = make
         self._shares = shares
@@ -221,6 +224,7 @@ class Pool:
         try:
             self._found[finder] = await finder.find()
         except NotFindable as error:
+            self._failures[finder].inc()
             log.warning("workers not found", reason=str(error))
 
     async def probe(self) -> None:

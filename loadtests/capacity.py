@@ -32,6 +32,8 @@ DAY_S = 86_400
 SHORT_DAY_S = 2880
 """A simulated day. Its rates are those of a whole one; queues that settle within seconds do not feel the difference."""
 LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LOOK_S = 2.0
+"""Time between two looks at a worker, the default of ``SARLENS_WORKER__PROBE_S``."""
 S3_GETS = 5500
 """Reads a second that S3 promises for one prefix (Amazon S3 User Guide, "Optimizing Amazon S3 performance")."""
 
@@ -135,6 +137,8 @@ class Plan:
         yield f"    {self.cores:,} gateway cores at {FULL:.0%}: {self.gateway_ms:.2f} ms, {ranking:.2f} of it to rank"
         read, stored = self.peak_rate * store["bytes"] * 8e-9, self.images * 2 * self.side**2 / 1e12
         yield f"    {read:,.2f} Gbit/s from the store at the peak; {stored:,.1f} TB of images a day"
+        looks = self.workers * self.times.look / LOOK_S / 1000
+        yield f"    {looks:.2%} of a core of every gateway to look at the workers"
         reads = self.peak_rate * store["reads"]
         yield f"    {reads:,.0f} reads a second, {reads / S3_GETS:.1%} of what S3 promises for one prefix"
 

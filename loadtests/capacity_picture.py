@@ -34,12 +34,16 @@ def draw(plan: Plan, requests: int, picture: Path) -> list[str]:
     return lines
 
 
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' * (count > 1)}"
+
+
 def _by_load(axes: Axes, times: Times, requests: int) -> Iterator[str]:
     yield f"wait, ms, p50 / p99, at a load of {'':8}" + "".join(f"{load:>15.0%}" for load in LOADS)
     for workers in FLEETS:
         waits = [steady(times, workers, load, requests) for load in LOADS]
-        yield f"{workers:>4} workers{'':30}" + "".join(f"{p50:>8.0f}/{p99:<6.0f}" for p50, p99 in waits)
-        (line,) = axes.plot(LOADS, [max(p99, LEAST_MS) for _, p99 in waits], label=f"{workers} workers, p99")
+        yield f"{_workers(workers):>12}{'':30}" + "".join(f"{p50:>8.0f}/{p99:<6.0f}" for p50, p99 in waits)
+        (line,) = axes.plot(LOADS, [max(p99, LEAST_MS) for _, p99 in waits], label=f"{_workers(workers)}, p99")
         axes.plot(LOADS, [max(p50, LEAST_MS) for p50, _ in waits], linestyle=":", color=line.get_color())
     axes.set(title="wait by load of the workers (dotted: p50)", xlabel="load", ylabel="ms", yscale="log")
 
@@ -51,17 +55,17 @@ def _by_workers(axes: Axes, plan: Plan, requests: int) -> Iterator[str]:
     yield f"wait, ms, p50 / p99, at {plan.peak_rate:.1f} requests a second:"
     for workers, (p50, p99) in zip(counts, waits, strict=True):
         load = plan.peak_rate / workers / plan.times.per_worker
-        yield f"{workers:>4} workers, load {load:.0%}: {p50:.0f} / {p99:.0f}"
-    axes.plot(counts, [p99 for _, p99 in waits], marker="o", label="p99")
-    axes.plot(counts, [p50 for p50, _ in waits], marker="o", linestyle=":", label="p50")
+        yield f"{_workers(workers):>12}, load {load:.0%}: {p50:.0f} / {p99:.0f}"
+    axes.plot(counts, [max(p99, LEAST_MS) for _, p99 in waits], marker="o", label="p99")
+    axes.plot(counts, [max(p50, LEAST_MS) for p50, _ in waits], marker="o", linestyle=":", label="p50")
     title = f"wait by workers at the peak of {plan.images:,.0f} images a day"
-    axes.set(title=title, xlabel="workers", ylabel="ms", ylim=(0, None))
+    axes.set(title=title, xlabel="workers", ylabel="ms", yscale="log")
 
 
 def _over_day(axes: Axes, plan: Plan) -> Iterator[str]:
     for workers in sorted({plan.workers, max(1, plan.workers - 1), max(1, round(SHORT * plan.workers))}, reverse=True):
         hours = day(plan, workers)
-        axes.plot(range(24), [max(p99, LEAST_MS) for *_, p99 in hours], label=f"{workers} workers, p99, ms")
-        yield f"a day with {workers} workers: p99 of the worst hour {max(p99 for *_, p99 in hours):.0f} ms"
+        axes.plot(range(24), [max(p99, LEAST_MS) for *_, p99 in hours], label=f"{_workers(workers)}, p99, ms")
+        yield f"a day with {_workers(workers)}: p99 of the worst hour {max(p99 for *_, p99 in hours):.0f} ms"
     axes.plot(range(24), [rate for rate, *_ in hours], linestyle=":", color="grey", label="requests a second")
-    axes.set(title=f"a day of {plan.images:,.0f} images", xlabel="hour", yscale="log")
+    axes.set(title=f"a day of {plan.images:,.0f} images", xlabel="hour", ylabel="ms; a second", yscale="log")

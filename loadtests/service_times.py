@@ -33,7 +33,7 @@ import orjson
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from capacity import FILE, SIDES
+from capacity import FILE, LOOK_S, SIDES
 from cpu_per_request import TEXT
 from local_stack import MODEL, LocalStack, local_stack
 from mix import Mix
@@ -45,8 +45,6 @@ from stand import JSON, run_ms, sarlens, starter, static_worker
 BATCHES = (1, 2, 4, 8, 16, 32)
 FLEETS = (1, 100, 300)
 STREAMED = 32
-LOOK_S = 2.0
-"""Time between two looks at a worker, the default of ``SARLENS_WORKER__PROBE_S``."""
 
 Body = Callable[[int], bytes]
 

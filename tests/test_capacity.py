@@ -1,15 +1,18 @@
-"""What the load tests compute: the mix of requests, queues, and whether a soak was flat."""
+"""What the load tests compute: the mix of requests, queues, the plan of a fleet, and whether a soak was flat."""
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import statistics
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from capacity import BEGIN, FILE, PEAK, Plan, Times, tables, write_into
 from flatness import BOUNDS, Minute, judge
 from mix import ASKED, CAPTIONS, QUESTIONS, SURVEYS, VQA, Mix, weights
 from queue_model import Fleet, Passage, erlang_c, mmc_wait, percentile, poisson, simulate
@@ -100,6 +103,43 @@ def test_arrivals_follow_the_day() -> None:
     hours = Counter(int(time // 80) for time in times)
     assert hours[1] / hours[0] == pytest.approx((1 + 3 * math.sqrt(3) / (2 * math.pi)) / 0.587, rel=0.1)
     assert len(times) == pytest.approx(24_000, rel=0.03)
+
+
+def test_the_page_has_the_measured_figures() -> None:
+    """docs/capacity.md says what service_times.json gives, line by line."""
+    page = (Path(__file__).parents[1] / "docs/capacity.md").read_text()
+    for line in tables(Times.read(json.loads(FILE.read_text())), PEAK):
+        assert f"    {line}\n" in page
+
+
+def test_a_page_is_renewed_between_its_marks(tmp_path: Path) -> None:
+    """New figures take the place of old ones; what stands around them stays, however often that is done."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n\n<!-- figures -->\n\n    old\n\n<!-- end of figures -->\n\nafter\n")
+    write_into(page, ["new", "", "newer"])
+    once = page.read_text()
+    assert once == f"before\n\n{BEGIN}\n\n    new\n\n    newer\n\n<!-- end of figures -->\n\nafter\n"
+    write_into(page, ["new", "", "newer"])
+    assert page.read_text() == once
+
+
+def test_a_plan_keeps_its_part_of_capacity_free() -> None:
+    """Workers and cores are the fewest that carry the peak at 70 %, the ranking of those workers included."""
+    times = Times(
+        {"new image of 512": 50.0},
+        {512: {"reads": 3.0, "bytes": 6e5}},
+        [40.0],
+        {1: 40.0, 8: 25.0},
+        5.0,
+        {100: 1.0},
+        0.3,
+    )
+    plan = Plan(8.64e6, 512, 2.0, times)
+    assert plan.peak_rate == 200
+    assert plan.workers == 8
+    assert plan.gateway_ms == pytest.approx(50.08)
+    assert plan.cores == 15
+    assert (times.answer_ms(1), times.answer_ms(4.5), times.answer_ms(20)) == (40.0, 32.5, 25.0)
 
 
 def soaked(**per_minute: float) -> list[Minute]:

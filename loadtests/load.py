@@ -8,13 +8,25 @@ make load-smoke    # twenty seconds
 from __future__ import annotations
 
 import argparse
+import asyncio
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from local_stack import local_stack
+from local_stack import MODEL, LocalStack, local_stack
+from mix import Mix
+from querent import open_querent
 from stand import HERE
+
+WARM_UP = 24
+
+
+async def warm_up(parts: LocalStack) -> None:
+    """Ask a little of everything: the first answers of a worker take seconds, and would be a short run's slowest."""
+    print("Warming up.", file=sys.stderr)
+    async with open_querent(parts.url, parts.grpc, Mix(MODEL, parts.scenes)) as querent:
+        await asyncio.gather(*(querent.ask() for _ in range(WARM_UP)))
 
 
 def main() -> int:
@@ -29,6 +41,7 @@ def main() -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         parts = local_stack(stack)
+        asyncio.run(warm_up(parts))
         command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--host", parts.url]
         command += ["--grpc", parts.grpc, "--scenes", ",".join(parts.scenes), "--shape", given.shape]
         command += ["--users", str(given.users), "--spawn-rate", str(given.users), "--run-time", f"{given.seconds}s"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import grpc
@@ -58,3 +60,11 @@ class Querent:
                 whole = answer.count(b"\x1e") >= int(response.headers["Sarlens-Tiles"])
             if response.status != 200 or not whole or b'"error"' in answer:
                 raise Unanswered(f"{surface} {response.status}: {answer[-200:]!r}")
+
+
+@asynccontextmanager
+async def open_querent(url: str, rpc: str, mix: Mix) -> AsyncIterator[Querent]:
+    """One with connections of its own, as many as it asks for at the same time; ``rpc`` is an address."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session, grpc.aio.insecure_channel(rpc) as channel:
+        yield Querent(url, channel, session, mix)

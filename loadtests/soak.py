@@ -20,14 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-import aiohttp
-import grpc.aio
 import uvloop
 
 from flatness import Minute, draw, judge
 from local_stack import MODEL, LocalStack, local_stack
 from mix import Mix
-from querent import Querent
+from querent import Querent, open_querent
 from stand import cpu_ms, memory_mb, open_loop
 
 CALLERS = (4, 8, 16, 32)
@@ -134,9 +132,8 @@ async def hold(tally: Tally, sampler: Sampler, rate: float, minutes: float, ever
 
 async def soak(parts: LocalStack, given: argparse.Namespace) -> list[Minute]:
     """Find the capacity, then hold a part of it."""
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session, grpc.aio.insecure_channel(parts.grpc) as rpc:
-        tally = Tally(Querent(parts.url, rpc, session, Mix(MODEL, parts.scenes)))
+    async with open_querent(parts.url, parts.grpc, Mix(MODEL, parts.scenes)) as querent:
+        tally = Tally(querent)
         most = await capacity(tally, given.ramp_s)
         rate = given.load * most
         print(f"capacity {most:.1f} requests a second; holding {rate:.1f} for {given.minutes:g} minutes", flush=True)

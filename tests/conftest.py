@@ -12,6 +12,8 @@ import pytest
 from sarlens.settings import Settings, WorkerSettings
 from stack.fake_worker import FakeWorker, fake_worker
 from stack.gateway import gateway
+from stack.oracle import Oracle
+from stack.oracle import serving as answering
 from stack.s3 import S3Server, s3_server
 from stack.vllm import vllm_worker
 
@@ -63,3 +65,10 @@ def s3() -> Iterator[S3Server]:
     """A real S3 server, started once for all tests that read from it."""
     with s3_server() as server:
         yield server
+
+
+@pytest.fixture
+async def oracle() -> AsyncIterator[Oracle]:
+    """An endpoint that answers."""
+    async with answering(Oracle()) as running:
+        yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,9 @@ from sarlens.errors import SarlensError
 from sarlens.ingress.openai import PATHS
 from sarlens.metrics import Metrics
 from sarlens.settings import describe
+from stack.errors import tree
 
 ROOT = Path(__file__).parents[1]
-
-
-def _tree(kind: type[SarlensError] = SarlensError) -> Iterator[type[SarlensError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _tree(child)
 
 
 def test_every_setting_is_documented() -> None:
@@ -52,15 +46,15 @@ def test_every_error_is_documented() -> None:
     """docs/errors.md holds each code with its status, and the drawing of the tree holds each class."""
     page = (ROOT / "docs/errors.md").read_text()
     documented = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE))
-    assert documented == {kind.code: str(kind.status) for kind in _tree()}
+    assert documented == {kind.code: str(kind.status) for kind in tree()}
     drawn = sarlens.errors.__doc__ or ""
-    for kind in set(_tree()) - {SarlensError}:
+    for kind in set(tree()) - {SarlensError}:
         assert re.search(rf"─ {kind.__name__} +{kind.status}\b", drawn), kind
 
 
 def test_error_codes_are_unique() -> None:
     """No two errors share a code."""
-    codes = [kind.code for kind in _tree()]
+    codes = [kind.code for kind in tree()]
     assert len(codes) == len(set(codes))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,17 +18,14 @@ import tritonclient.grpc as blocking
 import tritonclient.grpc.aio as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from sarlens.errors import BadRequest, WorkerFailed
+from sarlens.errors import WorkerFailed
 from sarlens.ingress.desk import _events
-from sarlens.ingress.inquiries import read_inquiries
 from sarlens.ingress.tally import Tally
-from sarlens.ingress.tensors import Tensor, pack_bytes, unpack_bytes
+from sarlens.ingress.tensors import pack_bytes
 from sarlens.seaweed import free_port
 from sarlens.settings import GrpcSettings, KeysSettings, Settings, WorkerSettings
 from stack.fake_worker import MODEL, fake_worker
@@ -357,35 +354,6 @@ async def test_a_cancelled_call_stops_vllm(vllm_url: str) -> None:
                 if all(line.endswith(" 0.0") for line in running):
                     return
                 await asyncio.sleep(0.1)
-
-
-@given(st.lists(st.binary(max_size=20), max_size=20))
-def test_bytes_survive_packing(elements: list[bytes]) -> None:
-    """What is packed is unpacked."""
-    assert unpack_bytes(pack_bytes(elements)) == elements
-
-
-_NAMES = st.sampled_from(["image", "question", "prompt", "messages", "other"])
-
-
-@given(
-    st.lists(
-        st.builds(
-            Tensor,
-            _NAMES,
-            st.sampled_from(["BYTES", "FP32", ""]),
-            st.lists(st.integers(-2, 5), max_size=3),
-            st.lists(st.binary(max_size=9), max_size=5),
-        ),
-        max_size=4,
-    ),
-    st.binary(max_size=40),
-)
-def test_any_tensors_are_understood_or_refused(given_tensors: list[Tensor], raw: bytes) -> None:
-    """Whatever tensors come, they are read or refused as a bad request, and torn contents are."""
-    for read in (lambda: unpack_bytes(raw), lambda: read_inquiries(given_tensors, 64)):
-        with suppress(BadRequest):
-            read()
 
 
 async def test_a_deadline_ends_a_call() -> None:

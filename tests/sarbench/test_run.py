@@ -7,23 +7,19 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from sarbench.cli import app
 from sarbench.run.answers import read_answers
-from sarbench.run.endpoint import Endpoint, NoAnswer
 from sarbench.run.plan import read_about
 from sarlens.prompts.applications import CAPTION_PROMPT
-from stack.oracle import Oracle, completion, error, first, picture, picture_url, prompt, serving
+from stack.oracle import Oracle, error, first, picture, picture_url, prompt, serving
 from stack.released import BOXED, DARWIN, GENERAL, NICE, SARDET, write_csv, write_questions, write_released
 
 TEXTS = 20
@@ -40,13 +36,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def data(tmp_path: Path) -> Path:
     """A small data set in the released layout."""
     return write_released(tmp_path / "data")
-
-
-@pytest.fixture
-async def oracle() -> AsyncIterator[Oracle]:
-    """An endpoint that answers."""
-    async with serving(Oracle()) as running:
-        yield running
 
 
 def arguments(oracle: Oracle, data: Path, out: Path, *more: str) -> list[str]:
@@ -375,54 +364,3 @@ async def test_an_option_that_is_no_json_object_is_told(
     assert result.exit_code == 2
     assert option in result.output
     assert not oracle.bodies
-
-
-def _cut_short() -> web.Response:
-    response = web.Response(body=b'{"choices": [')
-    response.content_length = 500
-    return response
-
-
-@pytest.mark.parametrize(
-    ("reply", "passing"),
-    [
-        (lambda: web.Response(text="<html>busy</html>"), True),
-        (lambda: web.json_response({"choices": []}), True),
-        (lambda: web.json_response([1]), True),
-        (lambda: completion(None), False),
-        (_cut_short, True),
-        (lambda: error(503, "no worker"), True),
-        (lambda: error(429, "slow down"), True),
-        (lambda: error(422, "bad field"), False),
-        (lambda: web.Response(status=502, text="Bad Gateway"), True),
-    ],
-)
-async def test_whatever_is_no_answer_is_known_as_none(reply: Any, passing: bool, oracle: Oracle) -> None:
-    """A reply without text is a failure, and it is known whether asking again may help."""
-    oracle.misbehave = lambda _: reply()
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(NoAnswer) as caught:
-            await Endpoint(oracle.url, session).ask({"messages": [{"content": [{"type": "text", "text": ""}]}]})
-    assert caught.value.passing is passing
-
-
-async def test_an_endpoint_may_ask_for_a_pause(oracle: Oracle) -> None:
-    """Retry-After is heard, and nonsense in it ignored."""
-    values = iter(("7", "soon", "-1"))
-    oracle.misbehave = lambda _: web.Response(status=429, headers={"Retry-After": next(values)})
-    async with aiohttp.ClientSession() as session:
-        for pause in (7.0, 0.0, 0.0):
-            with pytest.raises(NoAnswer) as caught:
-                await Endpoint(oracle.url, session).ask({"messages": [{"content": [{"type": "text", "text": ""}]}]})
-            assert caught.value.pause_s == pause
-
-
-async def test_an_answer_that_takes_too_long_is_given_up(oracle: Oracle) -> None:
-    """A timeout is a passing failure."""
-    oracle.pause_s = 5
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(NoAnswer, match=r"no answer within 0\.05 s") as caught:
-            await Endpoint(oracle.url, session, timeout_s=0.05).ask(
-                {"messages": [{"content": [{"type": "text", "text": ""}]}]}
-            )
-    assert caught.value.passing

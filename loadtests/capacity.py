@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from queue_model import Fleet, Passage, percentile, poisson, simulate
+from sarlens.settings import WorkerSettings
 
 FILE = Path(__file__).with_name("service_times.json")
 SIDES = (512, 2048)
@@ -32,8 +33,8 @@ DAY_S = 86_400
 SHORT_DAY_S = 2880
 """A simulated day. Its rates are those of a whole one; queues that settle within seconds do not feel the difference."""
 LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-LOOK_S = 2.0
-"""Time between two looks at a worker, the default of ``SARLENS_WORKER__PROBE_S``."""
+LOOK_S: float = WorkerSettings.model_fields["probe_s"].default
+"""Time between two looks at a worker."""
 S3_GETS = 5500
 """Reads a second that S3 promises for one prefix (Amazon S3 User Guide, "Optimizing Amazon S3 performance")."""
 

@@ -30,16 +30,16 @@ class NotFindable(Exception):
     """Workers cannot be looked up now; those that were found before stay."""
 
 
-Place = Literal["url", "file", "dns", "kubernetes"]
-"""What kind of place workers are found at."""
+Kind = Literal["url", "file", "dns", "kubernetes"]
+"""What workers are found at."""
 
 
 class Finder(Protocol):
     """Finds the workers of a place."""
 
     @property
-    def place(self) -> Place:
-        """Its kind."""
+    def kind(self) -> Kind:
+        """What kind of place it is."""
 
     async def find(self) -> Shares:
         """The workers that are there now.
@@ -102,7 +102,7 @@ def finder(place: str) -> Finder:
 class One:
     """A worker that is named."""
 
-    place: Place = "url"
+    kind: Kind = "url"
 
     def __init__(self, url: str) -> None:
         self._found = {url: 1.0}
@@ -125,7 +125,7 @@ _ENTRIES = TypeAdapter(list[_Entry])
 class File:
     """A JSON file: ``[{"url": "http://gpu-1:8000", "share": 0.1}, …]``; it may be replaced at any time."""
 
-    place: Place = "file"
+    kind: Kind = "file"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -149,7 +149,7 @@ class File:
 class Dns:
     """All addresses of a name."""
 
-    place: Place = "dns"
+    kind: Kind = "dns"
 
     def __init__(self, name: str, port: int) -> None:
         self._name = name
@@ -174,7 +174,7 @@ class EndpointSlices:
     read each time, since the cluster replaces it.
     """
 
-    place: Place = "kubernetes"
+    kind: Kind = "kubernetes"
 
     def __init__(self, namespace: str, service: str, port: int, *, api: str = _API, account: Path = _ACCOUNT) -> None:
         self._url = f"{api}/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"

@@ -147,7 +147,7 @@ class Pool:
     ) -> None:
         self.workers: tuple[Worker, ...] = ()
         self._finders = tuple(finders)
-        self._failures = {finder: metrics.discovery_failures.labels(finder.place) for finder in self._finders}
+        self._failures = {finder: metrics.discovery_failures.labels(finder.kind) for finder in self._finders}
         self._found: dict[Finder, Shares] = {}
         self._make = make
         self._shares = shares

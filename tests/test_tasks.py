@@ -237,13 +237,13 @@ async def test_a_body_over_the_limit_is_refused(worker: FakeWorker) -> None:
 @pytest.mark.parametrize("headers", [{}, NDJSON])
 async def test_a_caller_who_leaves_ends_all_generations(url: str, worker: FakeWorker, headers: dict[str, str]) -> None:
     """When the caller goes away, nothing is generated any more."""
-    worker.pause_s = 2.0
+    worker.pause_s = 20.0
     asking = asyncio.create_task(post(url, vqa("Ships?", "Cars?", "Tanks?"), headers=headers))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not worker.running:
             await asyncio.sleep(0.01)
     asking.cancel()
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(30):
         while worker.running:
             await asyncio.sleep(0.01)
     assert worker.aborted >= 1

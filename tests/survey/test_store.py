@@ -13,7 +13,8 @@ import pytest
 
 from sarlens.errors import JobsUnavailable
 from sarlens.survey.job import Counts, Job, Status
-from sarlens.survey.store import Answers, Ended, Store, Wanted
+from sarlens.survey.ledger import Ended, JobOver
+from sarlens.survey.store import Answers, Store, Wanted
 from sarlens.survey.tables import DatabaseUnusable
 
 
@@ -86,10 +87,10 @@ async def test_a_job_has_one_holder(store: Store) -> None:
     """Two processes never work on one job, until one of them has been silent for longer than its lease."""
     job = Job("survey", "", "{}")
     await store.add(job)
-    assert [each.id for each in await store.claim("one", 0.3, 5)] == [job.id]
-    assert await store.claim("two", 0.3, 5) == []
-    assert await store.renew("one", 0.3) == {job.id}
-    await asyncio.sleep(0.4)
+    assert [each.id for each in await store.claim("one", 1.5, 5)] == [job.id]
+    assert await store.claim("two", 1.5, 5) == []
+    assert await store.renew("one", 1.5) == {job.id}
+    await asyncio.sleep(1.6)
     assert [each.id for each in await store.claim("two", 60, 5)] == [job.id]
     assert await store.renew("one", 60) == set()
     await store.release(job.id, "two")
@@ -106,6 +107,22 @@ async def test_what_is_over_stays_over(store: Store) -> None:
     assert await store.stale(time.time() + 1) == [job.id]
     await store.forget([job.id])
     assert await store.find(job.id) is None
+
+
+async def test_nothing_comes_of_a_job_that_is_over(store: Store) -> None:
+    """Tiles of a job that was dismissed or forgotten are not written down, and who ends them is told so; others are."""
+    dismissed, forgotten, alive = (Job("survey", "", "{}") for _ in range(3))
+    for job in (dismissed, forgotten, alive):
+        await store.add(job)
+    for job in (dismissed, forgotten):
+        await store.change(job.id, status=Status.DISMISSED, finished=time.time())
+    await store.forget([forgotten.id])
+    jobs = (dismissed, forgotten, alive)
+    ends = (store.end(job.id, Ended(0, "answered", [(feature(f"{job.id}.0.0"), None)])) for job in jobs)
+    told = await asyncio.gather(*ends, return_exceptions=True)
+    assert [type(each) for each in told] == [JobOver, JobOver, type(None)]
+    assert [await store.count(Answers(job=job.id)) for job in jobs] == [0, 0, 1]
+    assert [await store.tiles(job.id) for job in jobs] == [set(), set(), {0}]
 
 
 async def test_answers_are_found_by_place_and_owner(store: Store) -> None:

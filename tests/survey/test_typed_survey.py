@@ -67,7 +67,9 @@ async def test_who_leaves_dismisses_a_typed_survey(ports: tuple[str, str], scene
         first = await stream.read()
         stream.cancel()
     assert (await over(url, first.begun.survey))["status"] == "dismissed"
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(30):
+        while worker.running:
+            await asyncio.sleep(0.02)
     before = len(worker.bodies)
     await asyncio.sleep(0.5)
     assert len(worker.bodies) == before

@@ -51,7 +51,7 @@ async def test_patience_ends() -> None:
     """Nobody waits for a leader longer than the bound."""
     leaders = Leaders(0.05)
     await leaders.turn("p", lambda: False)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await leaders.turn("p", lambda: False)
 
 
@@ -99,7 +99,7 @@ async def test_the_faster_of_two_wins(
     async def discard(_: str) -> None:
         ended.append("discarded")
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(8):
         assert await hedged(tries, after_s=0.03, allowed=lambda: True, discard=discard) == winner
     assert ended == cancelled
 

@@ -16,9 +16,10 @@ from sarlens.survey.commission import Commission
 from sarlens.survey.features import feature_of
 from sarlens.survey.interview import Interview, Till
 from sarlens.survey.job import Job, Status
+from sarlens.survey.ledger import Ended, JobOver
 from sarlens.survey.patience import FATAL, PASSING, patiently
 from sarlens.survey.plan import Plan, tiles_of
-from sarlens.survey.store import Ended, Store
+from sarlens.survey.store import Store
 from sarlens.tasks import Finding
 from sarlens.tracing import Tracer
 
@@ -75,6 +76,7 @@ class Conductor:
 
         Raises:
             Suspended: ``stopping`` was set, and what was under way has been finished.
+            JobOver: it was dismissed, or another process has ended it.
             SarlensError: it cannot be done; what has been done is kept.
         """
         commission = Commission.model_validate_json(job.request)
@@ -91,7 +93,9 @@ class Conductor:
         try:
             await survey.ask([tile for tile in range(len(plan.tiles)) if tile not in done], stopping)
         except ExceptionGroup as errors:
-            raise next((each for each in errors.exceptions if isinstance(each, SarlensError)), errors) from None
+            raise next(
+                (each for each in errors.exceptions if isinstance(each, (SarlensError, JobOver))), errors
+            ) from None
         if stopping.is_set():
             raise Suspended
 

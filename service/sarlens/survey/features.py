@@ -12,8 +12,8 @@ from sarlens.errors import SarlensError
 from sarlens.imagery.rings import geometry
 from sarlens.request import radiometry
 from sarlens.survey.boxes import on_map
+from sarlens.survey.ledger import Bounds, Feature
 from sarlens.survey.plan import Plan
-from sarlens.survey.store import Bounds, Feature
 from sarlens.tasks import Finding, Task
 
 

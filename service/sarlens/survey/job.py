@@ -20,7 +20,10 @@ class Status(StrEnum):
     @property
     def over(self) -> bool:
         """Whether nothing more happens."""
-        return self not in {Status.ACCEPTED, Status.RUNNING}
+        return self not in UNFINISHED
+
+
+UNFINISHED = (Status.ACCEPTED, Status.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)

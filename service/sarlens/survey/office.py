@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -20,6 +21,7 @@ from sarlens.survey.conduct import Conductor, Suspended
 from sarlens.survey.delivery import Delivery
 from sarlens.survey.echo import ECHO, echo
 from sarlens.survey.job import Job, Status
+from sarlens.survey.ledger import JobOver
 from sarlens.survey.store import Answers, Store
 
 log = structlog.get_logger(__name__)
@@ -58,7 +60,7 @@ class Office:
         self._grace_s = grace_s
         self._holder = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._moved: dict[str, asyncio.Event] = {}
+        self._moved: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self._nudge = asyncio.Event()
         self._stopping = asyncio.Event()
         self._swept = 0.0
@@ -166,15 +168,11 @@ class Office:
 
     async def _work(self, job: Job) -> None:
         try:
-            await self.store.change(job.id, status=Status.RUNNING, started=job.started or time.time())
-            work = echo if job.process == ECHO else self._conductor.run
-            await work(job, self._stopping, lambda: self._tell(job.id))
-            if job.process != ECHO:
-                await self._delivery.deliver(await self.find(job.id, None))
-            await self.store.change(job.id, status=Status.SUCCESSFUL, finished=time.time())
-            self._metrics.surveys.labels("successful").inc()
+            await self._do(job)
         except Suspended:
             await self.store.release(job.id, self._holder)
+        except JobOver:
+            log.info("job is over", job=job.id)
         except asyncio.CancelledError:
             if self._stopping.is_set():
                 await asyncio.shield(self.store.release(job.id, self._holder))
@@ -189,6 +187,15 @@ class Office:
             self._tell(job.id)
             self._nudge.set()
 
+    async def _do(self, job: Job) -> None:
+        await self.store.change(job.id, status=Status.RUNNING, started=job.started or time.time())
+        work = echo if job.process == ECHO else self._conductor.run
+        await work(job, self._stopping, lambda: self._tell(job.id))
+        if job.process != ECHO:
+            await self._delivery.deliver(await self.find(job.id, None))
+        if await self.store.change(job.id, status=Status.SUCCESSFUL, finished=time.time()):
+            self._metrics.surveys.labels("successful").inc()
+
     async def _fail(self, job: Job, code: str, message: str) -> None:
         log.warning("job failed", job=job.id, code=code)
         self._metrics.surveys.labels("failed").inc()
@@ -196,8 +203,9 @@ class Office:
             await self.store.change(job.id, status=Status.FAILED, finished=time.time(), code=code, message=message)
 
     def _tell(self, job: str) -> None:
-        if job in self._moved:
-            self._moved[job].set()
+        moved = self._moved.get(job)
+        if moved is not None:
+            moved.set()
 
 
 def _reason(error: SarlensError, job: Job) -> str:

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import orjson
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from sarlens.errors import JobsUnavailable
-from sarlens.survey.job import Counts, Job, Status
+from sarlens.survey.job import UNFINISHED, Counts, Job, Status
+from sarlens.survey.ledger import Bounds, Ended, Ledger
 from sarlens.survey.tables import ANSWERS, JOBS, METADATA, TILES, open_engine, parse_database
 
 T = TypeVar("T")
-Feature = dict[str, Any]
-Bounds = tuple[float, float, float, float]
 
 _KNOWN = [column for column in JOBS.columns if column.name not in {"holder", "lease"}]
-_UNFINISHED = (Status.ACCEPTED, Status.RUNNING)
-
-
-class Ended(NamedTuple):
-    """A tile that needs no more work: how it ended, and the features that came of it."""
-
-    tile: int
-    ended: str
-    features: Sequence[tuple[Feature, Bounds | None]]
 
 
 class Wanted(NamedTuple):
@@ -61,7 +49,7 @@ class Answers(NamedTuple):
 
 
 class Store:
-    """The database. One thread speaks to it, and what comes meanwhile is committed together.
+    """The database. One thread speaks to it, and tiles that end meanwhile are committed together.
 
     Every method raises ``JobsUnavailable`` where the database fails.
     """
@@ -70,8 +58,7 @@ class Store:
         self._url = parse_database(url)
         self._engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")
-        self._waiting: list[tuple[str, Ended, asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._ledger = Ledger(self._run)
 
     @property
     def begun(self) -> bool:
@@ -98,7 +85,7 @@ class Store:
 
         def take(db: Connection) -> list[Job]:
             now = time.time()
-            free = and_(JOBS.c.status.in_(_UNFINISHED), JOBS.c.lease < now)
+            free = and_(JOBS.c.status.in_(UNFINISHED), JOBS.c.lease < now)
             ids = db.execute(select(JOBS.c.id).where(free).order_by(JOBS.c.created).limit(most)).scalars().all()
             mine = update(JOBS).values(holder=holder, lease=now + lease_s)
             taken = [each for each in ids if db.execute(mine.where(JOBS.c.id == each, free)).rowcount == 1]
@@ -110,7 +97,7 @@ class Store:
         """Say that this process still works; the jobs that are its own, without those that were dismissed."""
 
         def again(db: Connection) -> set[str]:
-            mine = and_(JOBS.c.holder == holder, JOBS.c.status.in_(_UNFINISHED))
+            mine = and_(JOBS.c.holder == holder, JOBS.c.status.in_(UNFINISHED))
             db.execute(update(JOBS).where(mine).values(lease=time.time() + lease_s))
             return set(db.execute(select(JOBS.c.id).where(mine)).scalars())
 
@@ -124,7 +111,7 @@ class Store:
     async def change(self, job: str, **values: Any) -> bool:
         """Change an unfinished job; whether it was one."""
         values |= {"updated": time.time()}
-        open_ = and_(JOBS.c.id == job, JOBS.c.status.in_(_UNFINISHED))
+        open_ = and_(JOBS.c.id == job, JOBS.c.status.in_(UNFINISHED))
         return await self._run(lambda db: db.execute(update(JOBS).where(open_).values(**values)).rowcount == 1)
 
     async def forget(self, jobs: Collection[str]) -> None:
@@ -138,7 +125,7 @@ class Store:
 
     async def stale(self, before: float) -> list[str]:
         """Jobs that were over before a time."""
-        old = and_(JOBS.c.finished < before, JOBS.c.status.not_in(_UNFINISHED))
+        old = and_(JOBS.c.finished < before, JOBS.c.status.not_in(UNFINISHED))
         return await self._run(lambda db: list(db.execute(select(JOBS.c.id).where(old)).scalars()))
 
     async def tiles(self, job: str) -> set[int]:
@@ -146,12 +133,12 @@ class Store:
         return await self._run(lambda db: set(db.execute(select(TILES.c.tile).where(TILES.c.job == job)).scalars()))
 
     async def end(self, job: str, ended: Ended) -> None:
-        """Write down how a tile ended; it is on disk when this returns."""
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, ended, done))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
-        await done
+        """Write down how a tile ended; it is on disk when this returns.
+
+        Raises:
+            JobOver: it is not wanted any more.
+        """
+        await self._ledger.end(job, ended)
 
     async def answers(self, wanted: Answers) -> list[tuple[int, str]]:
         """Features as JSON, each with its number, in the order in which they came."""
@@ -172,25 +159,10 @@ class Store:
 
     async def close(self) -> None:
         """Finish what is being written."""
-        if self._writing is not None:
-            await asyncio.gather(self._writing, return_exceptions=True)
+        await self._ledger.close()
         if self._engine is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
         self._thread.shutdown(wait=False)
-
-    async def _write(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                await self._run(lambda db, batch=batch: _write_tiles(db, batch))  # type: ignore[misc]
-            except JobsUnavailable as error:
-                for _, _, done in batch:
-                    if not done.done():
-                        done.set_exception(error)
-            else:
-                for _, _, done in batch:
-                    if not done.done():
-                        done.set_result(None)
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
@@ -234,21 +206,6 @@ def _listed(wanted: Wanted) -> ColumnElement[bool]:
         (wanted.longest_s, ran.__le__),
     ]
     return and_(True, *(condition(value) for value, condition in conditions if value is not None))
-
-
-def _write_tiles(db: Connection, batch: Sequence[tuple[str, Ended, Any]]) -> None:
-    """What is there already stays: a tile comes to one end."""
-    fresh = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    tiles = [{"job": job, "tile": ended.tile, "ended": ended.ended} for job, ended, _ in batch]
-    db.execute(fresh(TILES).on_conflict_do_nothing(), tiles)
-    rows = []
-    for job, ended, _ in batch:
-        for feature, bounds in ended.features:
-            place = dict(zip(("west", "south", "east", "north"), bounds or (None,) * 4, strict=True))
-            row = {"job": job, "id": feature["id"], "time": time.time(), "feature": orjson.dumps(feature).decode()}
-            rows.append(row | place)
-    if rows:
-        db.execute(fresh(ANSWERS).on_conflict_do_nothing(), rows)
 
 
 def _matching(wanted: Answers) -> list[ColumnElement[bool]]:

@@ -13,8 +13,9 @@ from sarlens.errors import BadRequest, NotFound
 from sarlens.ingress.ogc.page import Document, base_of, known_only, link, shown
 from sarlens.ingress.ogc.times import interval
 from sarlens.ingress.results import GEOJSON, owner_filter
+from sarlens.survey.ledger import Bounds
 from sarlens.survey.office import Office
-from sarlens.survey.store import Answers, Bounds
+from sarlens.survey.store import Answers
 
 _ANSWERS = "answers"
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"

@@ -37,6 +37,7 @@ from stack.tls import tls
 
 NOWHERE = "http://127.0.0.1:9"
 SECRET = "XyZZy-secret"
+UNKEPT = "surveys cannot be kept"
 SERVE = ("serve", "--worker", NOWHERE, "--port", "0")
 
 
@@ -211,8 +212,8 @@ def test_a_store_is_asked_once_whether_it_knows_the_gateway(s3: S3Server, monkey
 
 
 async def test_it_starts_without_workers_collector_and_store() -> None:
-    """A worker and a collector that cannot be reached are warnings, a store that nobody named is nothing: the gateway
-    lives, is not ready, and ends well."""
+    """A worker and a collector that cannot be reached and a place for jobs that cannot be written to are warnings, a
+    store that nobody named is nothing: the gateway lives, is not ready, and ends well."""
     port = free_port()
     command = ["-m", "sarlens", "serve", "--worker", NOWHERE, "--port", str(port)]
     environment = {
@@ -220,6 +221,7 @@ async def test_it_starts_without_workers_collector_and_store() -> None:
         "SARLENS_GRPC__PORT": "none",
         "PATH": "",
         "HOME": "/nonexistent",
+        "XDG_STATE_HOME": __file__,
     }
     environment |= {"PYTHONPATH": ":".join(sys.path)}
     process = await asyncio.create_subprocess_exec(
@@ -229,7 +231,7 @@ async def test_it_starts_without_workers_collector_and_store() -> None:
     try:
         lines: dict[str, dict[str, Any]] = {}
         async with asyncio.timeout(30):
-            while not {"worker not ready yet", "traces do not arrive at their collector"} <= set(lines):
+            while not {"worker not ready yet", "traces do not arrive at their collector", UNKEPT} <= set(lines):
                 line = json.loads(await process.stderr.readline())
                 lines[line["event"]] = line
         assert {line["level"] for line in lines.values()} == {"warning"}

@@ -132,6 +132,8 @@ class Office:
 
     async def watch_forever(self) -> None:
         """Work on what there is to do."""
+        if not self.store.promises:
+            log.warning("surveys cannot be kept", reason="no right to write; SARLENS_SURVEY__DATABASE names a place")
         while True:
             self._nudge.clear()
             try:

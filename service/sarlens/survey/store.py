@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._url = parse_database(url)
+        self._file = Path(self._url.database or "") if self._url.get_backend_name() == "sqlite" else None
         self._engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")
         self._ledger = Ledger(self._run)
@@ -63,8 +65,15 @@ class Store:
     @property
     def begun(self) -> bool:
         """Whether there can be jobs: a file that nobody has made yet holds none."""
-        file = self._url.database if self._url.get_backend_name() == "sqlite" else None
-        return self._engine is not None or file is None or Path(file).exists()
+        return self._engine is not None or self._file is None or self._file.exists()
+
+    @property
+    def promises(self) -> bool:
+        """Whether jobs can be kept, as far as can be told without making the file."""
+        if self._file is None:
+            return True
+        near = next(place for place in (self._file, *self._file.parents) if place.exists())
+        return os.access(near, os.W_OK) and (near == self._file or near.is_dir())
 
     async def add(self, job: Job) -> None:
         """Write a new job down."""

@@ -230,7 +230,7 @@ async def test_an_unreachable_store_is_a_bad_gateway(worker: FakeWorker, monkeyp
     """A store that nobody answers for is a 502 within the time limit."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    s3 = S3Settings(endpoint="http://127.0.0.1:9", timeout_s=2)
+    s3 = S3Settings(endpoint="http://127.0.0.1:9", timeout_s=10)
     async with gateway(Settings(worker=WorkerSettings(urls=(worker.url,)), s3=s3)) as base, asyncio.timeout(10):
         status, answer = await ask(base, "s3://scenes/port.tif")
     assert (status, answer["error"]["code"]) == (502, "source_unavailable")

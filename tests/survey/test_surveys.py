@@ -249,13 +249,15 @@ async def test_a_store_that_fails_for_a_while_costs_nothing(
     settings: Settings, scene: str, s3: S3Server, worker: FakeWorker
 ) -> None:
     """Strips that cannot be read now are read again, and the survey is whole in the end."""
-    worker.pause_s = 0.02
+    worker.pause_s = 0.05
     async with wire(s3.endpoint) as line:
         impatient = S3Settings(endpoint=line.url, timeout_s=2.0)
         slow = settings.survey.model_copy(update={"at_once": 2, "patience_s": 30.0})
         async with gateway(settings.model_copy(update={"s3": impatient, "survey": slow})) as base:
             _, told, _ = await call("POST", base + SURVEYS, body(scene), ASYNC)
-            await asyncio.sleep(0.2)
+            async with asyncio.timeout(30):
+                while not worker.bodies:
+                    await asyncio.sleep(0.01)
             line.silent = True
             await asyncio.sleep(3.0)
             _, meanwhile, _ = await call("GET", f"{base}{SURVEYS}/{told['id']}")
@@ -296,7 +298,9 @@ async def test_an_object_that_changes_fails_the_survey(base: str, s3: S3Server, 
     s3.client().put_object(Bucket="scenes", Key="moving.tif", Body=geotiff(pixels))
     asked = body("s3://scenes/moving.tif", tile=128)
     _, told, _ = await call("POST", base + SURVEYS, asked, ASYNC)
-    await asyncio.sleep(1.0)
+    async with asyncio.timeout(30):
+        while not (await call("GET", f"{base}{SURVEYS}/{told['id']}"))[1]["answered"]:
+            await asyncio.sleep(0.05)
     s3.client().put_object(Bucket="scenes", Key="moving.tif", Body=geotiff(pixels + 1))
     done = await over(base, told["id"])
     assert done["status"] == "failed", done

@@ -44,7 +44,7 @@ cost: $(VENV)/.dev  ## Print what a request costs on this machine.
 
 peers:           ## Install the routers that the load tests compare with.
 	@for pin in $(PEERS); do \
-		name=$$(echo $$pin | sed 's/[[=].*//'); \
+		name=$$(echo $$pin | sed 's/[=[].*//'); \
 		test -x $(LOCAL)/peers/$$name/bin/$$name || { echo "Installing $$pin."; \
 		$(PYTHON) -m venv $(LOCAL)/peers/$$name && $(LOCAL)/peers/$$name/bin/pip install --quiet "$$pin"; }; \
 	done

@@ -63,8 +63,6 @@ COPY --from=build-gateway /opt/sarlens /opt/sarlens
 # Jobs are kept here unless SARLENS_SURVEY__DATABASE names a PostgreSQL.
 COPY --from=build-gateway --chown=10001:10001 /jobs /var/lib/sarlens
 ENV XDG_STATE_HOME=/var/lib
-# Threads that draw pictures share two heaps: in one each, the memory of large surveys falls to pieces.
-ENV MALLOC_ARENA_MAX=2
 VOLUME /var/lib/sarlens
 EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

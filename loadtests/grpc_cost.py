@@ -1,4 +1,4 @@
-"""What a question about an image of 200 kB costs the gateway over gRPC and over REST, and when its first piece is here.
+"""What a question about an image costs the gateway over gRPC and over REST, and when its first piece is here.
 
 The worker is a static one; the image is a PNG that the gateway and the worker know already.
 
@@ -32,9 +32,8 @@ from stand import JSON, cpu_ms, sarlens, spread, starter, static_worker
 Ask = Callable[[bool], Awaitable[float]]
 
 
-def picture() -> bytes:
-    """A PNG of noise, 200 kB."""
-    side = 447
+def picture(side: int) -> bytes:
+    """A PNG of noise, a byte a pixel."""
     held = io.BytesIO()
     Image.frombytes("L", (side, side), random.Random(0).randbytes(side * side)).save(held, "png")
     return held.getvalue()
@@ -82,12 +81,10 @@ def over_grpc(stub: service_pb2_grpc.GRPCInferenceServiceStub, png: bytes) -> As
     return ask
 
 
-async def measure(url: str, address: str, cost: Callable[[], float], rounds: int, requests: int) -> None:
+async def measure(url: str, address: str, cost: Callable[[], float], png: bytes, *, rounds: int, requests: int) -> None:
     """Ask in turns, print the table."""
     figures: dict[tuple[str, bool], list[tuple[float, float]]] = {}
-    png = picture()
-    options = (("grpc.max_receive_message_length", -1),)
-    async with aiohttp.ClientSession() as session, grpc.aio.insecure_channel(address, options=options) as channel:
+    async with aiohttp.ClientSession() as session, grpc.aio.insecure_channel(address) as channel:
         asks = {
             "REST": over_rest(session, url, png),
             "gRPC": over_grpc(service_pb2_grpc.GRPCInferenceServiceStub(channel), png),
@@ -112,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=500, help="requests a round and row")
+    parser.add_argument("--side", type=int, default=447, help="of the image in pixels; 447 are 200 kB, 2048 are 4 MB")
     given = parser.parse_args()
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -119,7 +117,8 @@ def main() -> None:
         worker_url, _ = static_worker(start, "worker")
         port = free_port()
         url, gateway = sarlens(start, [worker_url], {"SARLENS_GRPC__PORT": str(port)})
-        asyncio.run(measure(url, f"127.0.0.1:{port}", lambda: cpu_ms(gateway), given.rounds, given.requests))
+        png, counts = picture(given.side), {"rounds": given.rounds, "requests": given.requests}
+        asyncio.run(measure(url, f"127.0.0.1:{port}", lambda: cpu_ms(gateway), png, **counts))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
+import pybase64
 from pydantic import BaseModel, ValidationError
 
 from sarlens.errors import BadRequest, SourceRefused, TooLarge
@@ -173,7 +173,7 @@ class Exhibit:
         """A data URL, or None: the worker has the picture."""
         if self.data is None:
             return None
-        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode()}"
+        return f"data:{self.media_type};base64,{pybase64.b64encode_as_string(self.data)}"
 
 
 def compose(ask: Ask, exhibits: Sequence[Exhibit], *, image_first: bool) -> bytes:

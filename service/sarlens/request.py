@@ -158,6 +158,11 @@ Place = str | bytes | Item
 """Where an image is: its URL, that of a STAC Item, such an Item, or the image's own bytes."""
 
 
+def scheme(url: str) -> str:
+    """The scheme of a URL in lower case, empty where it has none; megabytes of a data: URL are not copied for it."""
+    return url[: max(url.find(":"), 0)].lower()
+
+
 class View(NamedTuple):
     """An image that a caller wants to see, and how it is to be rendered."""
 

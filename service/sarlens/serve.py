@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
+from sarlens.heap import tune_malloc
 from sarlens.ingress.front import Front
 from sarlens.ingress.grpc_server import CannotListen
 from sarlens.log import configure_logging
@@ -75,6 +76,7 @@ def serve(settings: Settings, taken: socket.socket, *, shared: bool = False) -> 
     Returns:
         Whether all of them did.
     """
+    tune_malloc()
     configure_logging(settings.log_level)
     if not shared:
         try_grpc(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -97,6 +98,32 @@ async def test_broken_data_is_refused(url: str) -> None:
     """What is no base64, or no ASCII, is a bad request."""
     with pytest.raises(BadRequest):
         await sources.open(url)
+
+
+def test_base64_is_that_of_the_standard_alone() -> None:
+    """What is unpacked is RFC 4648's base64 with its padding, to the same bytes as by Python; all else is refused."""
+    whole = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
+    async def unpacked(text: str) -> bytes | None:
+        try:
+            blob = await sources.open(f"data:;base64,{text}")
+        except BadRequest:
+            return None
+        return blob.read(0, blob.size)
+
+    with asyncio.Runner() as runner:
+
+        @settings(max_examples=400, deadline=None)
+        @given(
+            st.text(st.sampled_from("AZaz09+/=-_ !"), max_size=80)
+            | st.binary().map(lambda data: base64.b64encode(data).decode())
+        )
+        def fuzz(text: str) -> None:
+            packed = text.replace(" ", "")
+            expected = base64.b64decode(packed) if whole.fullmatch(packed) else None
+            assert runner.run(unpacked(text)) == expected
+
+        fuzz()
 
 
 @pytest.mark.parametrize(

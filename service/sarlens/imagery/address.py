@@ -7,7 +7,7 @@ from yarl import URL
 from sarlens.errors import BadRequest
 from sarlens.imagery.s3_address import Address
 from sarlens.imagery.safe import annotation_folder, product_folder
-from sarlens.request import View
+from sarlens.request import View, scheme
 from sarlens.stac import Item
 
 
@@ -44,14 +44,14 @@ def plain_address(place: str | bytes) -> str:
     """
     if isinstance(place, bytes):
         return "data:"
-    scheme = place.partition(":")[0].lower()
-    if scheme == "s3":
+    kind = scheme(place)
+    if kind == "s3":
         return str(Address.parse(place))
-    if scheme == "data":
+    if kind == "data":
         return "data:"
     try:
         parts = URL(place)
-        if scheme == "https" and parts.host and not parts.user:
+        if kind == "https" and parts.host and not parts.user:
             port = "" if parts.port in {443, None} else f":{parts.port}"
             return f"https://{parts.host}{port}{parts.path}"
     except (ValueError, IndexError):

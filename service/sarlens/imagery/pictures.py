@@ -35,7 +35,7 @@ from sarlens.imagery.render import develop
 from sarlens.imagery.source import Blob, Sources
 from sarlens.imagery.tables import Tables
 from sarlens.metrics import Metrics
-from sarlens.request import Place, Render, Terms, Window
+from sarlens.request import Place, Render, Terms, Window, scheme
 from sarlens.stac import Acquisition
 
 P = ParamSpec("P")
@@ -206,7 +206,7 @@ class Pictures:
         name = place if isinstance(place, str) else "data:"
         with self._noting(name):
             blob = await self._sources.open(place)
-        self._metrics.source.labels(_scheme(name), "found").inc()
+        self._metrics.source.labels(scheme(name), "found").inc()
         return blob
 
     @contextmanager
@@ -215,11 +215,11 @@ class Pictures:
         try:
             yield
         except _TROUBLE as error:
-            self._metrics.source.labels(_scheme(name), error.code).inc()
+            self._metrics.source.labels(scheme(name), error.code).inc()
             raise
 
     def _count(self, blob: Blob, before: int) -> None:
-        self._metrics.fetched_bytes.labels(_scheme(blob.name)).inc(blob.bytes_moved - before)
+        self._metrics.fetched_bytes.labels(scheme(blob.name)).inc(blob.bytes_moved - before)
 
     async def _make(self, negative: Negative) -> Picture:
         calibrator = await self._calibrator(negative)
@@ -250,7 +250,3 @@ class Pictures:
         if isinstance(raster, Picture):
             return raster
         return self._render(raster, negative, calibrator)
-
-
-def _scheme(name: str) -> str:
-    return name.partition(":")[0].lower()

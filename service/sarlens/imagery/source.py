@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sarlens.errors import SourceRefused
 from sarlens.imagery import blob
+from sarlens.request import scheme
 
 
 class Blob(blob.Blob, Protocol):
@@ -90,7 +91,7 @@ class Sources:
 
     def public(self, place: str | bytes) -> bool:
         """Whether anybody may fetch the image, without credentials."""
-        return isinstance(place, str) and place.partition(":")[0].lower() in self._public
+        return isinstance(place, str) and scheme(place) in self._public
 
     async def open(self, place: str | bytes) -> Blob:
         """Open an image where its scheme says that it is.
@@ -100,8 +101,7 @@ class Sources:
         """
         if isinstance(place, bytes):
             return await self._holder.hold(place)
-        scheme, colon, _ = place.partition(":")
-        source = self._schemes.get(scheme.lower()) if colon else None
+        source = self._schemes.get(scheme(place))
         if source is None:
             offered = ", ".join(f"{name}:" for name in self._schemes)
             raise SourceRefused(f"The url of an image has to begin with one of {offered}")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from sarlens.errors import BadRequest
 from sarlens.prompts.applications import Application
 from sarlens.prompts.wording import Style
-from sarlens.request import Place, Render
+from sarlens.request import Place, Render, scheme
 from sarlens.stac import Item
 from sarlens.survey.commission import Commission, Enquiry, Output
 from sarlens.tasks import Sampling, Task, caption_task, question_task
@@ -170,7 +170,7 @@ def lasting(place: Place) -> str | Item:
     Raises:
         BadRequest: the image came with the request.
     """
-    if isinstance(place, bytes) or (isinstance(place, str) and place.partition(":")[0].lower() == "data"):
+    if isinstance(place, bytes) or (isinstance(place, str) and scheme(place) == "data"):
         raise BadRequest("A job reads its image again and again: name it by an s3:// or https: URL.", param="image")
     return place
 

@@ -12,6 +12,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 @dataclass(frozen=True)
 class Tls:
@@ -22,13 +34,22 @@ class Tls:
     authority: Path
 
 
-def tls(directory: Path, *names: str) -> Tls:
-    """An authority of one day, and a certificate that it signed for these names."""
+def tls(directory: Path, *names: str, identifiers: bool = True) -> Tls:
+    """An authority of one day, and a certificate that it signed for these names.
+
+    Without ``identifiers`` of keys, which RFC 5280 demands, they are as the authorities of EKS clusters make them.
+    """
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root = _unsigned("authority", "authority", root_key)
     root = root.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    root = root.add_extension(_SIGNS, critical=True)
     leaf = _unsigned(names[0], "authority", key)
     leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    if identifiers:
+        named = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
+        root = root.add_extension(named, critical=False)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
+        leaf = leaf.add_extension(signer, critical=False)
 
     authority, secret, public = (directory / name for name in ("authority.pem", "server.key", "server.pem"))
     authority.write_bytes(root.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))

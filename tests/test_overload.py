@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import aiohttp
@@ -46,17 +45,16 @@ async def test_too_many_are_refused_with_a_time_to_come_again() -> None:
     async with small_gateway(requests=2, queue=2) as (url, worker, http):
         worker.hangs = True
         first = [asyncio.create_task(ask(http, url)) for _ in range(4)]
-        while worker.running < 2:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while worker.running < 2:
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)  # the other two arrive
-        took = []
         for _ in range(5):
             began = time.monotonic()
             async with http.post(f"{url}/v1/chat/completions", json=CHAT) as response:
                 assert (response.status, (await response.json())["error"]["code"]) == (503, "overloaded")
                 assert int(response.headers["Retry-After"]) >= 1
-            took.append(time.monotonic() - began)
-        assert median(took) < 0.05
+            assert time.monotonic() - began < 0.05
         worker.hangs = False
         assert {status for status, _ in await asyncio.gather(*first)} == {200}
         assert (await ask(http, url))[0] == 200

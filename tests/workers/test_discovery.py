@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -140,6 +141,20 @@ async def kubernetes(folder: Path, answer: Any) -> AsyncIterator[tuple[EndpointS
         yield EndpointSlices("default", "vllm", 8000, api=api, account=folder), asked
     finally:
         await runner.cleanup()
+
+
+async def test_an_authority_without_key_identifiers_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server like those of EKS is trusted by its authority's file, also where Python is strict by default."""
+    made = ssl.create_default_context
+
+    def strict(**given: Any) -> ssl.SSLContext:
+        context = made(**given)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    async with kubernetes(tmp_path, SLICES) as (found, _):
+        monkeypatch.setattr(ssl, "create_default_context", strict)
+        assert len(await found.find()) == 2
 
 
 async def test_ready_endpoints_of_a_service_are_workers(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, and_, update
@@ -15,7 +15,6 @@ from sarlens.errors import JobsUnavailable
 from sarlens.survey.job import UNFINISHED
 from sarlens.survey.tables import ANSWERS, JOBS, TILES
 
-T = TypeVar("T")
 Feature = dict[str, Any]
 Bounds = tuple[float, float, float, float]
 Transact = Callable[[Callable[[Connection], set[str]]], Coroutine[Any, Any, set[str]]]

@@ -1,58 +1,80 @@
-# serve: everything on this machine.  test: all tests.  check: format, lint, types, imports.  load: benchmarks.
+# The development environment on this machine. `make help` lists the targets.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-LOCAL  := .local
+LOCAL  ?= .local
 PINS   := service/requirements
 PORT   ?= 8080
 
-# An environment is good for as long as the pins stand unchanged. pip may not choose for itself: every version is
-# pinned, and what vLLM names but a CPU worker must not have is left out (see $(PINS)/unwanted.txt).
+# pip can't resolve versions itself: every version is pinned, and packages that vLLM names but a CPU worker can't have
+# are left out (see $(PINS)/unwanted.txt). An environment is reinstalled when the pins change.
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 
-# Routers of others, to measure against: each in an environment of its own.
+# Routers to compare with: each in its own environment.
 PEERS  := vllm-router==0.1.17 smg==1.13.0 litellm[proxy]==1.106.2
 
-.PHONY: serve test check format proto load load-smoke cost peers pins clean help
+# Tests run in two processes. tests/support/scheduler.py groups them.
+WORKERS ?= 2
+PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
 
-help:            ## Say what there is to make.
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+.PHONY: help serve test test-fast check format docs docs-serve mutants proto load load-smoke bench bench-baseline cost peers pins clean
 
-serve: $(VENV)/.worker $(LOCAL)/sarlens-nano $(LOCAL)/scenes  ## Gateway, CPU worker and S3 server on this machine.
+help:            ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+serve: $(VENV)/.worker $(LOCAL)/sarlens-nano $(LOCAL)/scenes  ## Run gateway, CPU worker and S3 server on this machine; PORT=8080.
 	@$(BIN)/sarlens local --model $(LOCAL)/sarlens-nano --scenes $(LOCAL)/scenes --state $(LOCAL) --port $(PORT)
 
-test: $(VENV)/.dev  ## Install what tests need, and run them all.
-	@$(BIN)/python -m pytest $(PYTEST)
+test: $(VENV)/.dev  ## Run all tests, against real vLLM, S3 and Prometheus, and measure coverage.
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(PYTEST)
 
-check: $(VENV)/.dev  ## Format, lint, strict types, import contract.
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+test-fast: $(VENV)/.dev  ## Run the tests that need no vLLM, S3 or Prometheus.
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not vllm and not s3 and not prometheus" $(PYTEST)
 
-format: $(VENV)/.dev  ## Put the code in order.
+check: $(VENV)/.dev  ## Check format, lint, types, import layers and English.
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python .ci/prose.py
+
+format: $(VENV)/.dev  ## Format the code, and fix what the linter can fix.
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
 
-proto: $(VENV)/.dev  ## Make the gRPC code anew from service/sarlens/v1/sar.proto.
-	@cd service && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. sarlens/v1/sar.proto
+docs: $(VENV)/.dev  ## Build the documentation site into site/, with links and anchors checked.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build && echo "Open site/index.html."
 
-load: $(VENV)/.dev  ## Two minutes of locust against real parts on this machine; the report goes to load/.
+docs-serve: $(VENV)/.dev  ## Serve the documentation on port 8088, and rebuild it on each change.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --no-strict --dev-addr 127.0.0.1:8088
+
+mutants: $(VENV)/.dev  ## Run mutation tests; MODULES="rate_limit pool" selects modules.
+	@$(BIN)/python .ci/mutants.py $(MODULES)
+
+proto: $(VENV)/.dev  ## Generate the gRPC code from service/sarlens/api/grpc/v1/sar.proto.
+	@cd service && ../$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. sarlens/api/grpc/v1/sar.proto
+
+load: $(VENV)/.dev  ## Run a two-minute Locust load test against a local stack; the report is in load/.
 	@$(BIN)/python loadtests/load.py
 
-load-smoke: $(VENV)/.dev  ## Twenty seconds of the same.
+load-smoke: $(VENV)/.dev  ## Run the load test for 20 seconds.
 	@$(BIN)/python loadtests/load.py --seconds 20 --users 8
 
-cost: $(VENV)/.dev  ## Print what a request costs on this machine.
+bench: $(VENV)/.dev  ## Compare the CPU time of the hot paths with the committed baseline.
+	@$(BIN)/python loadtests/benchmark.py
+
+bench-baseline: $(VENV)/.dev  ## Measure the baseline of `make bench` anew.
+	@$(BIN)/python loadtests/benchmark.py --write
+
+cost: $(VENV)/.dev  ## Measure the CPU time of a request on this machine.
 	@$(BIN)/python loadtests/cpu_per_request.py
 
-peers:           ## Install the routers that the load tests compare with.
+peers:           ## Install the routers that the load tests compare with Sarlens.
 	@for pin in $(PEERS); do \
 		name=$$(echo $$pin | sed 's/[=[].*//'); \
 		test -x $(LOCAL)/peers/$$name/bin/$$name || { echo "Installing $$pin."; \
 		$(PYTHON) -m venv $(LOCAL)/peers/$$name && $(LOCAL)/peers/$$name/bin/pip install --quiet "$$pin"; }; \
 	done
 
-pins:            ## Make the pinned requirement files anew (needs uv).
+pins:            ## Upgrade the pinned requirement files (needs uv).
 	@$(PINS)/pin.sh
 
-clean:           ## Remove what was installed and made.
+clean:           ## Remove the environment and all state of the local stack.
 	rm -rf $(VENV) $(LOCAL)
 
 $(VENV)/.worker: $(PINS)/worker.txt pyproject.toml
@@ -61,7 +83,7 @@ $(VENV)/.worker: $(PINS)/worker.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --progress-bar on --requirement $(PINS)/worker.txt
 	@$(INSTALL) --quiet --editable .
-	@$(BIN)/python -c 'import torch' || { echo "This torch does not load: give pip an index of CPU builds (PIP_EXTRA_INDEX_URL, see docs/install.md)."; exit 1; }
+	@$(BIN)/python -c 'import torch' || { echo "torch doesn't load. Give pip an index with CPU builds in PIP_EXTRA_INDEX_URL (see docs/how-to/install.md)."; exit 1; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.worker $(PINS)/finetune.txt $(PINS)/dev.txt
@@ -69,7 +91,7 @@ $(VENV)/.dev: $(VENV)/.worker $(PINS)/finetune.txt $(PINS)/dev.txt
 	@touch $@
 
 $(LOCAL)/sarlens-nano: $(wildcard service/sarbench/nano/*) | $(VENV)/.worker
-	@echo "Making the model sarlens-nano."
+	@echo "Writing the model sarlens-nano."
 	@$(BIN)/sarbench nano --out $@ && touch $@
 
 $(LOCAL)/scenes: | $(VENV)/.worker

@@ -1,4 +1,13 @@
 #!/bin/sh
-# All answers of a gateway as a GeoPackage, by GDAL's driver for OGC API Features.
+# Write answers to a GeoPackage with ogr2ogr.
+# Usage: layer.sh [FILE [JOB]]. Without JOB, the layer holds the answers of all jobs, through the GDAL driver for
+# OGC API - Features. GDAL then derives the type of each column from the first features, so ask one type of question
+# only (counts, for example), or name a JOB.
 set -eu
-ogr2ogr -f GPKG "${1:-answers.gpkg}" "OAPIF:${SARLENS_URL:-http://localhost:8080}" answers
+base=${SARLENS_URL:-http://localhost:8080}
+file=${1:-answers.gpkg}
+if [ $# -ge 2 ]; then
+  ogr2ogr -f GPKG "$file" "$base/jobs/$2/results/answers" -nln answers
+else
+  ogr2ogr -f GPKG "$file" "OAPIF:$base" answers
+fi

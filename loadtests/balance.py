@@ -1,4 +1,4 @@
-"""How evenly ten thousand questions about Zipf-distributed images fall on eight workers.
+"""Load of eight workers for ten thousand questions about Zipf-distributed images, relative to the mean.
 
 .venv/bin/python loadtests/balance.py
 """
@@ -8,40 +8,38 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from crowd import Fleet, ask_each, zipf
-from sarlens.routing.policy import Candidate, affinity
-from stand import sarlens, starter
+from harness import print_machine, sarlens, starter
+from sarlens.routing.policy import Candidate
+from sarlens.routing.router import Router
+from zipf_clients import Fleet, ask_each, zipf
 
 
-def answered(fleet: Fleet) -> list[int]:
-    """Requests that each worker has answered."""
-    counts = []
-    for url in fleet.urls:
-        with urllib.request.urlopen(f"{url}/count") as response:
-            counts.append(int(response.read()))
-    return counts
+def request_counts(fleet: Fleet) -> list[int]:
+    """Return the number of requests that each worker answered."""
+    return [counts["answered"] for counts in fleet.counts()]
 
 
-def moved(workers: int, pictures: int = 10_000) -> float:
-    """The part of pictures whose worker is another one when one worker is added to ``workers``."""
+def moved_share(workers: int, images: int = 10_000) -> float:
+    """Return the fraction of images whose worker changes if a worker is added to ``workers``."""
     fleet = [Candidate(f"http://worker-{i}:8000") for i in range(workers + 1)]
-    names = [f"picture-{i}" for i in range(pictures)]
-    return sum(affinity(fleet, name, 1.25)[0] != affinity(fleet[:-1], name, 1.25)[0] for name in names) / pictures
+    ids = [f"picture-{i}" for i in range(images)]
+    rank = Router("affinity", load_bound=1.25).rank
+    return sum(rank(fleet, id_)[0] != rank(fleet[:-1], id_)[0] for id_ in ids) / images
 
 
 def main() -> None:
-    """Ask, and print the shares."""
+    """Send the requests and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--pictures", type=int, default=1000)
-    parser.add_argument("--callers", type=int, nargs="*", default=[64, 256], help="questions at the same time")
-    given = parser.parse_args()
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--callers", type=int, nargs="*", default=[64, 256], help="concurrent requests")
+    args = parser.parse_args()
+    print_machine()
     print(f"{'callers':>8}  share of each of 8 workers, in times the mean; the largest")
-    for callers in given.callers:
+    for callers in args.callers:
         with ExitStack() as stack:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             start = starter(stack, state)
@@ -49,11 +47,13 @@ def main() -> None:
             for _ in range(8):
                 fleet.add(start, "--pause-s", "0.1")
             url, _ = sarlens(start, fleet.urls, {})
-            asyncio.run(ask_each(url, zipf(given.requests, given.pictures), callers=callers, streams=False))
-            shares = [count * 8 / given.requests for count in answered(fleet)]
+            asyncio.run(ask_each(url, zipf(args.requests, args.images), callers=callers, streams=False))
+            shares = [count * 8 / args.requests for count in request_counts(fleet)]
             print(f"{callers:>8}  {' '.join(f'{share:.2f}' for share in sorted(shares))}; {max(shares):.3f}")
     for workers in (2, 4, 8):
-        print(f"a worker more beside {workers}: {moved(workers):.1%} of pictures move; 1/N is {1 / (workers + 1):.1%}")
+        print(
+            f"one worker added to {workers}: {moved_share(workers):.1%} of images move; 1/N is {1 / (workers + 1):.1%}"
+        )
 
 
 if __name__ == "__main__":

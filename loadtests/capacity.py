@@ -1,10 +1,10 @@
-"""What gateways and workers carry, a plan for a million and a hundred million images a day, and the queues drawn.
+"""Capacity of gateways and workers, plans for a million and a hundred million images a day, and plots of the queues.
 
-Service times come from ``service_times.json``, which ``service_times.py`` measures; the rest is arithmetic and the
-simulation of ``queue_model.py``. A day has its peak at ``--peak`` times its mean rate. ``--worker-per-second`` plans
-with workers of another kind: what one answers a second at most; the shape of its batches stays the measured one.
+Service times come from ``service_times.json``, which ``service_times.py`` measures. The rest is arithmetic and the
+simulation of ``queue_model.py``. The peak rate of a day is ``--peak`` times its mean rate. ``--worker-per-second``
+plans with faster or slower workers; the dependence on the batch size stays as measured.
 
-    .venv/bin/python loadtests/capacity.py --picture docs/images/capacity.png --page docs/capacity.md
+    .venv/bin/python loadtests/capacity.py --picture docs/images/capacity.png --page docs/explanation/capacity.md
 """
 
 from __future__ import annotations
@@ -24,58 +24,64 @@ from sarlens.settings import WorkerSettings
 
 FILE = Path(__file__).with_name("service_times.json")
 SIDES = (512, 2048)
-"""Sides of the images that are planned for, in pixels."""
+"""Sides of the images in the plans, in pixels."""
 FULL = 0.7
-"""Part of its capacity that a core or a worker is planned for."""
+"""Planned utilization of a core or a worker, as a fraction of its capacity."""
 PEAK = 2.0
+"""Peak rate of a day, relative to its mean."""
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 DAY_S = 86_400
 SHORT_DAY_S = 2880
-"""A simulated day. Its rates are those of a whole one; queues that settle within seconds do not feel the difference."""
+"""Length of a simulated day, in seconds, with the rates of a whole day. Queues reach equilibrium within seconds."""
 LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-LOOK_S: float = WorkerSettings.model_fields["probe_s"].default
-"""Time between two looks at a worker."""
+PROBE_INTERVAL_S: float = WorkerSettings.model_fields["probe_interval_s"].default
+"""Interval between health checks of a worker, in seconds."""
 S3_GETS = 5500
-"""Reads a second that S3 promises for one prefix (Amazon S3 User Guide, "Optimizing Amazon S3 performance")."""
+"""Reads per second that S3 supports for one prefix (Amazon S3 User Guide, "Optimizing Amazon S3 performance")."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """What was measured, in milliseconds of CPU time; ``scale`` makes workers another number of times as fast.
-
-    ``store`` has the reads and bytes of an image by its side, ``look`` is what a look at a worker costs.
-    """
+    """Measured CPU times, in milliseconds."""
 
     gateway: dict[str, float]
+    """Gateway time per request, by type of request."""
     store: dict[int, dict[str, float]]
+    """Reads and bytes from the store per new image, by its side in pixels."""
     alone: list[float]
+    """Samples of the worker time per response without concurrent requests."""
     batches: dict[int, float]
-    known: float
+    """Worker time per response, by the number of concurrent requests."""
+    known_image: float
+    """Worker time per response about an image in its cache."""
     ranking: dict[int, float]
-    look: float
+    """Additional gateway time per request, by the number of workers."""
+    health_check: float
+    """Gateway time per health check of a worker."""
     scale: float = 1.0
+    """Speed of a worker, relative to the measured one."""
 
     @classmethod
-    def read(cls, told: dict[str, Any]) -> Times:
-        """From what ``service_times.py`` keeps."""
-        worker = told["worker_ms"]
+    def read(cls, figures: dict[str, Any]) -> Times:
+        """Read the content of ``service_times.json``."""
+        worker = figures["worker_ms"]
         return cls(
-            told["gateway_ms"],
-            {int(side): each for side, each in told["store"].items()},
+            figures["gateway_ms"],
+            {int(side): reads for side, reads in figures["store"].items()},
             worker["alone"],
-            {int(n): each for n, each in worker["in batches of"].items()},
-            worker["known picture, 16 at a time"],
-            {int(n): each for n, each in told["ranking_ms"].items()},
-            told["look_ms"],
+            {int(n): cost for n, cost in worker["in batches of"].items()},
+            worker["known image, 16 at a time"],
+            {int(n): cost for n, cost in figures["ranking_ms"].items()},
+            figures["health_check_ms"],
         )
 
     @property
     def per_worker(self) -> float:
-        """Answers a second of a worker at most, each about a new picture."""
+        """Maximum responses per second of a worker, each about a new image."""
         return self.scale * 1000 / min(self.batches.values())
 
     def answer_ms(self, batch: float) -> float:
-        """Milliseconds of a worker for an answer in a batch of some size, on a line between those measured."""
+        """Return the worker time per response in a batch, in milliseconds, interpolated between measured sizes."""
         sizes = sorted(self.batches)
         for low, high in pairwise(sizes):
             if batch <= high:
@@ -84,11 +90,11 @@ class Times:
         return self.batches[sizes[-1]]
 
     def ranking_ms(self, workers: int) -> float:
-        """Milliseconds that so many workers add to a request, in proportion to those of the largest fleet measured."""
+        """Return the time to rank workers per request, in milliseconds, scaled from the largest measured fleet."""
         return self.ranking[max(self.ranking)] * workers / max(self.ranking)
 
     def fleet(self, gateways: int, workers: int) -> Fleet:
-        """Gateways and workers that answer about new images of 512 pixels."""
+        """Return a fleet that answers questions about new images of 512 pixels."""
         mean = sum(self.alone) / len(self.alone)
         gateway_s = (self.gateway[f"new image of {SIDES[0]}"] + self.ranking_ms(workers)) / 1000
         slots = max(self.batches)
@@ -102,35 +108,36 @@ class Times:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a number of images a day, each new and asked about once, wants at its peak."""
+    """Gateways and workers for a number of new images per day, with one question each."""
 
     images: float
+    """Images per day."""
     side: int
     peak: float
     times: Times
 
     @property
     def peak_rate(self) -> float:
-        """Requests a second."""
+        """Requests per second at the peak."""
         return self.images / DAY_S * self.peak
 
     @property
     def workers(self) -> int:
-        """Workers at ``FULL``."""
+        """Number of workers at a utilization of ``FULL``."""
         return math.ceil(self.peak_rate / (FULL * self.times.per_worker))
 
     @property
     def gateway_ms(self) -> float:
-        """CPU time of a gateway for a request, the ranking of all workers included."""
+        """Gateway CPU time per request, in milliseconds, with the ranking of all workers."""
         return self.times.gateway[f"new image of {self.side}"] + self.times.ranking_ms(self.workers)
 
     @property
     def cores(self) -> int:
-        """Cores of gateways at ``FULL``."""
+        """Number of gateway cores at a utilization of ``FULL``."""
         return math.ceil(self.peak_rate * self.gateway_ms / 1000 / FULL)
 
     def lines(self) -> Iterator[str]:
-        """The plan in words."""
+        """Yield the lines of the plan."""
         ranking, store = self.times.ranking_ms(self.workers), self.times.store[self.side]
         yield f"{self.images:,.0f} images a day of {self.side} x {self.side} pixels of 16 bits, each asked about once:"
         yield f"    {self.images / DAY_S:,.1f} a second on average, {self.peak_rate:,.1f} at the peak"
@@ -138,57 +145,57 @@ class Plan:
         yield f"    {self.cores:,} gateway cores at {FULL:.0%}: {self.gateway_ms:.2f} ms, {ranking:.2f} of it to rank"
         read, stored = self.peak_rate * store["bytes"] * 8e-9, self.images * 2 * self.side**2 / 1e12
         yield f"    {read:,.2f} Gbit/s from the store at the peak; {stored:,.1f} TB of images a day"
-        looks = self.workers * self.times.look / LOOK_S / 1000
-        yield f"    {looks:.2%} of a core of every gateway to look at the workers"
+        checks = self.workers * self.times.health_check / PROBE_INTERVAL_S / 1000
+        yield f"    {checks:.2%} of a core of every gateway for health checks of the workers"
         reads = self.peak_rate * store["reads"]
-        yield f"    {reads:,.0f} reads a second, {reads / S3_GETS:.1%} of what S3 promises for one prefix"
+        yield f"    {reads:,.0f} reads a second, {reads / S3_GETS:.1%} of the S3 limit for one prefix"
 
 
 def waits_ms(passages: Sequence[Passage]) -> tuple[float, float]:
-    """Median and 99th percentile of what others cost a request."""
-    waits = [1000 * each.waited for each in passages] or [0.0]
+    """Return the median and the 99th percentile of the waits, in milliseconds."""
+    waits = [1000 * passage.waited for passage in passages] or [0.0]
     return percentile(waits, 0.5), percentile(waits, 0.99)
 
 
 def steady(times: Times, workers: int, load: float, requests: int) -> tuple[float, float]:
-    """Waits at a part of what some workers carry, with gateways enough."""
+    """Return the waits at ``load``, a fraction of the workers' capacity, with enough gateways."""
     rate = load * workers * times.per_worker
     fleet = times.fleet(max(1, math.ceil(rate * times.gateway[f"new image of {SIDES[0]}"] / 500)), workers)
     return waits_ms(list(simulate(fleet, poisson(lambda _: rate, rate, requests / rate)))[requests // 10 :])
 
 
 def day(plan: Plan, workers: int) -> list[tuple[float, float, float]]:
-    """Rate and waits in each hour of a day that goes up and down like a cosine."""
+    """Return the rate and the waits in each hour of a day whose rate follows a cosine."""
     mean, swing = plan.images / DAY_S, plan.peak - 1
 
     def rate(now: float) -> float:
         return mean * (1 - swing * math.cos(2 * math.pi * now / SHORT_DAY_S))
 
     hours: list[list[Passage]] = [[] for _ in range(24)]
-    for each in simulate(plan.times.fleet(plan.cores, workers), poisson(rate, plan.peak_rate, SHORT_DAY_S)):
-        hours[int(each.came / SHORT_DAY_S * 24)].append(each)
-    return [(len(each) / SHORT_DAY_S * 24, *waits_ms(each)) for each in hours]
+    for passage in simulate(plan.times.fleet(plan.cores, workers), poisson(rate, plan.peak_rate, SHORT_DAY_S)):
+        hours[int(passage.arrived / SHORT_DAY_S * 24)].append(passage)
+    return [(len(passages) / SHORT_DAY_S * 24, *waits_ms(passages)) for passages in hours]
 
 
 def tables(times: Times, peak: float) -> Iterator[str]:
-    """What one of each carries, and the plans."""
-    for kind, cost in times.gateway.items():
-        yield f"one gateway core, {kind:19} {1000 / cost:>8,.0f} requests a second, {FULL * 1000 / cost:>6,.0f} planned"
+    """Yield the capacity of one core and of one worker, and the plans."""
+    for name, cost in times.gateway.items():
+        yield f"one gateway core, {name:19} {1000 / cost:>8,.0f} requests a second, {FULL * 1000 / cost:>6,.0f} planned"
     for batch, cost in times.batches.items():
         yield f"one worker, {batch:>2} at a time      {times.scale * 1000 / cost:>6.1f} answers a second"
-    yield f"one worker, known picture    {times.scale * 1000 / times.known:>6.1f} answers a second"
+    yield f"one worker, known image      {times.scale * 1000 / times.known_image:>6.1f} answers a second"
     for workers, cost in times.ranking.items():
         yield f"ranking {workers:>3} workers         {cost:>8.3f} ms a request"
-    yield f"a look at a worker          {times.look:>8.3f} ms"
-    for side, each in times.store.items():
-        yield f"an image of {side:>4}            {each['reads']:>8.2f} reads, {each['bytes'] / 1e6:.2f} MB"
+    yield f"health check of a worker    {times.health_check:>8.3f} ms"
+    for side, store in times.store.items():
+        yield f"an image of {side:>4}            {store['reads']:>8.2f} reads, {store['bytes'] / 1e6:.2f} MB"
     for images in (1e6, 1e8):
         for side in SIDES:
             yield from Plan(images, side, peak, times).lines()
 
 
 def write_into(page: Path, lines: Sequence[str]) -> None:
-    """Put lines between the two marks of a page."""
+    """Replace the lines between the two marks of a page."""
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     indented = "\n".join(f"    {line}".rstrip() for line in lines)
@@ -196,27 +203,29 @@ def write_into(page: Path, lines: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Print the tables, draw the picture, renew the page."""
+    """Print the tables, draw the plots and update the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peak", type=float, default=PEAK, help="peak of the day, in times its mean; at most 2")
-    parser.add_argument("--worker-per-second", type=float, help="answers a second of one worker at most")
-    parser.add_argument("--requests", type=int, default=12_000, help="simulated for each point")
-    parser.add_argument("--picture", type=Path, help="where to draw the queues; they take a minute")
-    parser.add_argument("--page", type=Path, help="page whose figures to renew")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--peak", type=float, default=PEAK, help="peak rate of the day, relative to its mean; at most 2"
+    )
+    parser.add_argument("--worker-per-second", type=float, help="maximum answers per second of one worker")
+    parser.add_argument("--requests", type=int, default=12_000, help="simulated requests per point")
+    parser.add_argument("--picture", type=Path, help="path of the plots, which take a minute")
+    parser.add_argument("--page", type=Path, help="page whose figures are updated")
+    args = parser.parse_args()
     times = Times.read(json.loads(FILE.read_text()))
-    if given.worker_per_second:
-        times = replace(times, scale=given.worker_per_second / times.per_worker)
-    lines = list(tables(times, given.peak))
+    if args.worker_per_second:
+        times = replace(times, scale=args.worker_per_second / times.per_worker)
+    lines = list(tables(times, args.peak))
     print("\n".join(lines))
-    if given.picture:
+    if args.picture:
         from capacity_picture import draw  # noqa: PLC0415  slow to import, and only needed here
 
-        queues = draw(Plan(1e6, SIDES[0], given.peak, times), given.requests, given.picture)
+        queues = draw(Plan(1e6, SIDES[0], args.peak, times), args.requests, args.picture)
         print("\n".join(queues))
         lines += ["", *queues]
-    if given.page:
-        write_into(given.page, lines)
+    if args.page:
+        write_into(args.page, lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The queues of ``capacity.py``, as tables and drawn."""
+"""Tables and plots of the simulated queues of ``capacity.py``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from capacity import LOADS, Plan, Times, day, steady
 
 FLEETS = (1, 2, 8, 32)
 LEAST_MS = 1.0
-"""Shorter waits are drawn as this one."""
+"""Minimum wait in the plots, in milliseconds."""
 SHORT = 0.75
-"""Part of the planned workers of a day that is short of them."""
+"""Fraction of the planned workers on an undersized day."""
 
 
 def draw(plan: Plan, requests: int, picture: Path) -> list[str]:
-    """Three panels: waits by load, by number of workers, and over a day; the same as lines of tables."""
+    """Plot the waits by load, by number of workers, and over a day; return the same figures as table lines."""
     figure = Figure(figsize=(15, 4.4), layout="constrained")
     by_load, by_workers, over_day = figure.subplots(1, 3)
     lines = [

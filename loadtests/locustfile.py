@@ -1,7 +1,7 @@
-"""What locust asks a gateway: chats that stream, many questions at once, captions, surveys, and questions over gRPC.
+"""Locust users of a gateway: streamed chats, batches of questions, captions, surveys, and questions over gRPC.
 
-What is asked, and how often each, stands in ``mix.py``. ``make load`` starts all that it needs; a gateway that runs
-already is asked with locust itself, here with its web page on port 8089, and here about surveys alone:
+``workload_mix.py`` defines the requests and their frequencies. ``make load`` starts a local stack. To load a running
+gateway, run Locust itself, with its web page on port 8089, or headless with surveys only:
 
     .venv/bin/locust -f loadtests/locustfile.py --host http://localhost:8080 --shape step
     .venv/bin/locust -f loadtests/locustfile.py --host http://localhost:8080 --headless --tags survey
@@ -20,8 +20,8 @@ import grpc
 import grpc.experimental.gevent
 from locust import HttpUser, LoadTestShape, constant, events, tag, task
 
-from mix import CAPTIONS, CHAT, RPC, SEQUENCE, SURVEYS, VQA, Mix, weights
-from sarlens.v1 import sar_pb2_grpc
+from sarlens.api.grpc.v1 import sar_pb2_grpc
+from workload_mix import CAPTIONS, CHAT, RPC, SEQUENCE, SURVEYS, VQA, Mix, weights
 
 grpc.experimental.gevent.init_gevent()
 
@@ -33,36 +33,44 @@ STARTED = count()
 
 @events.init_command_line_parser.add_listener
 def _options(parser: Any) -> None:
-    parser.add_argument("--shape", choices=sorted(SHAPES), default="steady", help="How many users there are, and when.")
-    parser.add_argument("--scenes", default="s3://scenes/port.tif", help="Scenes of 512 pixels or more, by commas.")
-    parser.add_argument("--grpc", default="", help="Address of gRPC; left out, port 8081 of the host.")
-    parser.add_argument("--model", default="sarlens-nano", help="Model to ask.")
-    parser.add_argument("--max-failed", type=float, default=0.0, help="Share of requests that may fail.")
-    parser.add_argument("--max-p95-ms", type=float, default=2000.0, help="Longest 95th percentile of an answer.")
-    parser.add_argument("--max-ttft-ms", type=float, default=2000.0, help="The same to the first token of a stream.")
-    parser.add_argument("--max-token-ms", type=float, default=500.0, help="The same between two tokens of a stream.")
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="steady", help="Number of users over time.")
+    parser.add_argument(
+        "--scenes", default="s3://scenes/port.tif", help="Comma-separated URLs of scenes, 512 pixels or more a side."
+    )
+    parser.add_argument("--grpc", default="", help="gRPC address; default: port 8081 of the host.")
+    parser.add_argument("--model", default="sarlens-nano", help="Model name in the requests.")
+    parser.add_argument("--max-failed", type=float, default=0.0, help="Maximum fraction of failed requests.")
+    parser.add_argument(
+        "--max-p95-ms", type=float, default=2000.0, help="Maximum 95th percentile of the response time."
+    )
+    parser.add_argument(
+        "--max-ttft-ms", type=float, default=2000.0, help="Maximum 95th percentile of the time to first token."
+    )
+    parser.add_argument(
+        "--max-token-ms", type=float, default=500.0, help="Maximum 95th percentile of the time per token."
+    )
 
 
 class Analyst(HttpUser):
-    """Asks on every surface, the next thing as soon as one is answered."""
+    """User that sends requests of every type, each as soon as the previous one is answered."""
 
     wait_time = constant(0)
 
     def on_start(self) -> None:
-        """Look at the options, open a channel for gRPC."""
+        """Open a gRPC channel, and send a first request."""
         options = self.environment.parsed_options
         self.mix = Mix(options.model, options.scenes.split(","))
         address = options.grpc or f"{urlsplit(self.environment.host).hostname}:8081"
         self.stub = sar_pb2_grpc.SarStub(grpc.insecure_channel(address))
-        # The first users begin with one surface each, so that a short run has all of them.
+        # The first users begin with a different surface each, so that a short run covers all of them.
         surfaces = (Analyst.chat, Analyst.vqa, Analyst.caption, Analyst.survey, Analyst.rpc)
-        wanted = [surface for surface in surfaces if surface in self.tasks]
-        wanted[next(STARTED) % len(wanted)](self)
+        enabled = [surface for surface in surfaces if surface in self.tasks]
+        enabled[next(STARTED) % len(enabled)](self)
 
     @tag("chat")
     @task(OFTEN[CHAT])
     def chat(self) -> None:
-        """Stream the answer to one question; time to first token and time per token become metrics of their own."""
+        """Stream the answer to one question, and record the time to first token and the time per token."""
         began, times, tokens, done = time.perf_counter(), list[float](), 0, False
         with self.client.post(CHAT, json=self.mix.body(CHAT), stream=True, catch_response=True) as response:
             for line in _lines(response, began):
@@ -75,17 +83,17 @@ class Analyst(HttpUser):
                     tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
                 done = done or line == b"data: [DONE]"
             if response.status_code == 200 and not done:
-                response.failure("the stream ended before it was complete")
+                response.failure("the stream ended early")
         if times:
-            self.took(TTFT, CHAT, times[0] - began)
+            self.record(TTFT, CHAT, times[0] - began)
         if times and tokens > 1:
-            # The last token ends the answer and has no text, so that its time is that of the end.
-            self.took(PER_TOKEN, CHAT, (time.perf_counter() - times[0]) / (tokens - 1))
+            # The last token has no text: its time is the end of the stream.
+            self.record(PER_TOKEN, CHAT, (time.perf_counter() - times[0]) / (tokens - 1))
 
     @tag("vqa")
     @task(OFTEN[VQA])
     def vqa(self) -> None:
-        """Ask eight questions about an image at once; each of them has to be answered."""
+        """Ask eight questions about an image; the request fails unless all are answered."""
         with self.client.post(VQA, json=self.mix.body(VQA), catch_response=True) as response:
             if response.status_code == 200 and b'"error"' in response.content:
                 response.failure("a question was not answered")
@@ -93,13 +101,13 @@ class Analyst(HttpUser):
     @tag("caption")
     @task(OFTEN[CAPTIONS])
     def caption(self) -> None:
-        """Want a concise caption."""
+        """Request a concise caption."""
         self.client.post(CAPTIONS, json=self.mix.body(CAPTIONS))
 
     @tag("survey")
     @task(OFTEN[SURVEYS])
     def survey(self) -> None:
-        """Take the features of a small survey as they come, each an answer; time to the first is a metric."""
+        """Stream the features of a small survey, and record the time to the first one."""
         began, first, features = time.perf_counter(), 0.0, 0
         body = self.mix.body(SURVEYS)
         with self.client.post(SURVEYS, json=body, headers=SEQUENCE, stream=True, catch_response=True) as response:
@@ -112,7 +120,7 @@ class Analyst(HttpUser):
             if response.status_code == 200 and features < int(response.headers["Sarlens-Tiles"]):
                 response.failure(f"{features} features of {response.headers['Sarlens-Tiles']} tiles")
         if features:
-            self.took(FIRST_FEATURE, SURVEYS, first - began)
+            self.record(FIRST_FEATURE, SURVEYS, first - began)
 
     @tag("grpc")
     @task(OFTEN[RPC])
@@ -122,14 +130,14 @@ class Analyst(HttpUser):
         began = time.perf_counter()
         try:
             self.stub.Vqa(self.mix.rpc(), timeout=60)
-        except grpc.RpcError as failed:
-            error = RuntimeError(failed.code().name)
-        self.took("gRPC", RPC, time.perf_counter() - began, error)
+        except grpc.RpcError as rpc_error:
+            error = RuntimeError(rpc_error.code().name)
+        self.record("gRPC", RPC, time.perf_counter() - began, error)
 
-    def took(self, kind: str, name: str, seconds: float, error: Exception | None = None) -> None:
-        """Record something that took a time."""
+    def record(self, request_type: str, name: str, seconds: float, error: Exception | None = None) -> None:
+        """Record a duration as a metric of Locust."""
         self.environment.events.request.fire(
-            request_type=kind,
+            request_type=request_type,
             name=name,
             response_time=1000 * seconds,
             response_length=0,
@@ -139,7 +147,7 @@ class Analyst(HttpUser):
 
 
 def _lines(response: Any, began: float) -> Iterator[bytes]:
-    """The lines of a stream as they come; locust, which times a stream to its head, is told when it ended."""
+    """Yield the lines of a stream, and set its response time, which Locust measures to the headers only."""
     yield from response.iter_lines(chunk_size=None)
     response.request_meta["response_time"] = 1000 * (time.perf_counter() - began)
 
@@ -158,40 +166,40 @@ SHAPES: dict[str, Callable[[float], float]] = {
     "spike": _spike,
     "soak": lambda share: min(1.0, share / 0.05),
 }
-"""The share of all users that there are when a share of the time is over."""
+"""Fraction of all users that are active, by the elapsed fraction of the run."""
 
 
 class Load(LoadTestShape):
-    """As many users as ``--users``, for ``--run-time``, in the shape of ``--shape``."""
+    """Up to ``--users`` users, for ``--run-time``, in the shape ``--shape``."""
 
     use_common_options = True
 
     def tick(self) -> tuple[int, float] | None:
-        """Users now, and how many may begin in a second."""
-        # Locust's types say that there may be no runner; there is one while a shape is asked.
+        """Return the current number of users, and how many may start per second."""
+        # Locust types the runner as optional; it exists while a shape runs.
         load: Any = self
-        options, gone = load.runner.environment.parsed_options, load.get_run_time()
+        options, elapsed_s = load.runner.environment.parsed_options, load.get_run_time()
         users, length = options.num_users or 10, options.run_time or 120
-        if gone >= length:
+        if elapsed_s >= length:
             return None
-        return max(1, round(users * SHAPES[options.shape](gone / length))), options.spawn_rate or users
+        return max(1, round(users * SHAPES[options.shape](elapsed_s / length))), options.spawn_rate or users
 
 
 @events.quitting.add_listener
 def _judge(environment: Any, **_: Any) -> None:
-    """Fail the run where a threshold is crossed."""
+    """Fail the run if a threshold is exceeded."""
     options, entries = environment.parsed_options, environment.stats.entries.values()
     answers = [entry for entry in entries if entry.method in ANSWERS]
-    asked, failed = (sum(getattr(entry, name) for entry in answers) for name in ("num_requests", "num_failures"))
-    reasons = [] if asked else ["nothing was asked"]
-    if asked and failed / asked > options.max_failed:
-        reasons.append(f"{failed} of {asked} requests failed")
+    requests, failed = (sum(getattr(entry, name) for entry in answers) for name in ("num_requests", "num_failures"))
+    reasons = [] if requests else ["no requests were sent"]
+    if requests and failed / requests > options.max_failed:
+        reasons.append(f"{failed} of {requests} requests failed")
     limits = {TTFT: options.max_ttft_ms, PER_TOKEN: options.max_token_ms, **dict.fromkeys(ANSWERS, options.max_p95_ms)}
     for entry in entries:
         limit = limits.get(entry.method)
-        took = entry.get_response_time_percentile(0.95)
-        if limit is not None and took > limit:
-            reasons.append(f"{entry.method} {entry.name} took {took:.0f} ms (p95), more than {limit:.0f}")
+        p95 = entry.get_response_time_percentile(0.95)
+        if limit is not None and p95 > limit:
+            reasons.append(f"{entry.method} {entry.name} took {p95:.0f} ms (p95), more than {limit:.0f}")
     for reason in reasons:
         print(f"FAILED: {reason}")
     environment.process_exit_code = 1 if reasons else 0

@@ -1,7 +1,7 @@
-"""Which packages the CPU time of a request that is passed on goes to, by cProfile around the gateway.
+"""CPU time of a forwarded request by layer of the gateway, from cProfile around it.
 
-The profiler slows Python down, and C not at all, so that the shares are of a slower gateway than `overhead.py` times.
-What starting up costs is taken off. uvloop's own work cannot be seen by it, and is left out.
+The profiler slows down Python but not C, so the shares are those of a slower gateway than in ``overhead.py``. The cost
+of startup is subtracted. cProfile can't measure the work inside uvloop.
 
     .venv/bin/python loadtests/profile_overhead.py
 """
@@ -20,58 +20,71 @@ from typing import Any
 import orjson
 import uvloop
 
-from hammer import hammer
+from harness import print_machine, sarlens, starter, stub_worker
 from overhead import PATH, SHORT, long_body
-from stand import sarlens, starter, static_worker
+from raw_http_load import hammer
 
-_PACKAGE = re.compile(r".*/(?:site-packages|service)/([A-Za-z_0-9]+)")
-_PACKAGES = ("sarlens", "aiohttp", "uvicorn", "prometheus_client")
+# The first pattern that a file matches is its layer.
+LAYERS = {
+    "HTTP server": r"/(uvicorn|sarlens/server)/",
+    "worker client": r"/(aiohttp|sarlens/workers/clients|sarlens/workers/event_stream)",
+    "worker pool and routing": r"/sarlens/(workers|routing)/",
+    "inference": r"/sarlens/inference/",
+    "metrics, log and traces": r"/(prometheus_client|structlog|opentelemetry|sarlens/observability|logging)/",
+    "admission": r"/sarlens/(admission|json_input)",
+    "chat body and images": r"/sarlens/(chat|imagery)/",
+    "routes and middlewares": r"/(starlette|sarlens/api)/",
+    "asyncio and contextlib": r"/(asyncio/|contextlib)",
+}
+_REST = "the rest"
 
 
-def seconds_by_package(body: bytes, requests: int) -> Counter[str]:
-    """What a gateway spends on ``requests`` requests, and on starting and ending."""
+def seconds_by_layer(body: bytes, requests: int) -> Counter[str]:
+    """Return the seconds that a gateway spends on startup, on ``requests`` requests, and on shutdown."""
     with tempfile.TemporaryDirectory() as state:
         path = Path(state) / "profile"
         with ExitStack() as stack:
             start = starter(stack, Path(state))
-            worker_url, _ = static_worker(start, "worker")
+            worker_url, _ = stub_worker(start, "worker")
             url, _ = sarlens(start, [worker_url], {}, ["-m", "cProfile", "-o", str(path)])
             uvloop.run(hammer(url, PATH, body, requests=requests, callers=32))
         return _read(path)
 
 
 def _read(path: Path) -> Counter[str]:
-    """Seconds by package. A function in C counts for the package that calls it."""
+    """Read the seconds by layer. The time of a C function belongs to its caller's layer."""
     seconds: Counter[str] = Counter()
     stats: dict[Any, Any] = vars(pstats.Stats(str(path)))["stats"]
     for (file, _, name), (_, _, own, _, callers) in stats.items():
         if file != "~":
-            # The frame below uvloop, which the profiler takes for busy while uvloop waits.
+            # The profiler counts this frame below uvloop as busy while uvloop waits.
             if name != "_exit_wrapper":
-                seconds[_package(file)] += own
+                seconds[layer_of(file)] += own
             continue
         for (caller, _, _), (_, _, part, _) in callers.items():
-            seconds[_package(caller)] += part
+            seconds[layer_of(caller)] += part
     return seconds
 
 
-def _package(file: str) -> str:
-    found = _PACKAGE.match(file)
-    return found[1] if found and found[1] in _PACKAGES else "the rest"
+def layer_of(file: str) -> str:
+    """Return the layer that a source file belongs to."""
+    return next((layer for layer, pattern in LAYERS.items() if re.search(pattern, file)), _REST)
 
 
 def main() -> None:
-    """Profile short and long requests, print the shares."""
+    """Profile short and long requests and print the shares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=6000, help="short requests; a tenth are long")
-    given = parser.parse_args()
+    parser.add_argument("--requests", type=int, default=6000, help="short requests; long ones are a tenth")
+    args = parser.parse_args()
+    print_machine()
     for name, body, requests in (
-        ("1 kB", orjson.dumps(SHORT), given.requests),
-        ("1 MB", long_body(), given.requests // 10),
+        ("1 kB", orjson.dumps(SHORT), args.requests),
+        ("1 MB", long_body(), args.requests // 10),
     ):
-        cost = seconds_by_package(body, 2 * requests) - seconds_by_package(body, requests)
-        line = ", ".join(f"{package} {seconds / cost.total():.0%}" for package, seconds in cost.most_common())
-        print(f"{name}: {1000 * cost.total() / requests:.2f} ms a request under the profiler: {line}")
+        cost = seconds_by_layer(body, 2 * requests) - seconds_by_layer(body, requests)
+        print(f"{name}: {1000 * cost.total() / requests:.2f} ms a request under the profiler")
+        for layer in [*LAYERS, _REST]:
+            print(f"  {layer:26}{1000 * cost[layer] / requests:8.3f} ms{cost[layer] / cost.total():6.0%}")
 
 
 if __name__ == "__main__":

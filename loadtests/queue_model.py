@@ -1,9 +1,9 @@
-"""Gateways and workers as queues: a simulation event by event, and the theory that it is held to.
+"""Discrete-event simulation of gateways and workers as queues, and Erlang's formulas for M/M/c.
 
-A request needs the core of a gateway, then a worker. A station serves up to ``slots`` requests at the same time, others
-wait in order; how fast each of ``n`` goes is ``speed(n)``. A core is one slot. A vLLM worker, which puts all that it
-has into one batch, has as many slots as sequences, and slows down as the batch grows. Which worker, says the gateway's
-own router (``sarlens.routing``). The theory is Erlang's: M/M/c.
+A request needs a gateway core, then a worker. A station serves up to ``slots`` requests at once, and queues others in
+order. ``speed(n)`` is the speed of each of ``n`` concurrent requests. A core has one slot. A vLLM worker has a slot per
+sequence of its batch, and slows down as the batch grows. The gateway's own router (``sarlens.routing``) selects the
+worker.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sarlens.routing.policy import Candidate, Router
+from sarlens.routing.policy import Candidate
+from sarlens.routing.router import Router
 
 Speed = Callable[[int], float]
 Draw = Callable[[random.Random], float]
 
 
 def even(_: int) -> float:
-    """The speed of a request that does not feel the others in its station."""
+    """Return the speed of a request that is independent of concurrent requests."""
     return 1.0
 
 
 @dataclass
 class Station:
-    """One that serves: what is at work by the progress at which it is done, and who waits.
+    """A server with a queue.
 
-    Progress is the work that a request which was there all the time would have got, in seconds of a station that has
-    nothing else to do, so that the next one done is the lowest, however the speed changes.
+    ``progress`` is the work done for a request that is served all the time, in seconds of a station without other
+    requests. ``running`` holds, per request, the progress at which it is done. The lowest ends next at any speed.
     """
 
     slots: int
@@ -40,80 +41,82 @@ class Station:
     progress: float = 0.0
     since: float = 0.0
     busy_s: float = 0.0
-    at_work: list[tuple[float, int]] = field(default_factory=list)
+    running: list[tuple[float, int]] = field(default_factory=list)
     waiting: deque[tuple[float, int]] = field(default_factory=deque)
     version: int = 0
 
     @property
     def load(self) -> int:
-        """Requests here."""
-        return len(self.at_work) + len(self.waiting)
+        """Number of running and waiting requests."""
+        return len(self.running) + len(self.waiting)
 
     def advance(self, now: float) -> None:
-        """Give what is at work its due until ``now``."""
-        if self.at_work:
-            self.progress += (now - self.since) * self.speed(len(self.at_work))
+        """Advance the running requests to ``now``."""
+        if self.running:
+            self.progress += (now - self.since) * self.speed(len(self.running))
             self.busy_s += now - self.since
         self.since = now
 
-    def take(self, work_s: float, request: int) -> None:
-        """Begin a request, or let it wait."""
-        if len(self.at_work) < self.slots:
-            heapq.heappush(self.at_work, (self.progress + work_s, request))
+    def add(self, work_s: float, request: int) -> None:
+        """Start or queue a request that needs ``work_s`` seconds at speed 1."""
+        if len(self.running) < self.slots:
+            heapq.heappush(self.running, (self.progress + work_s, request))
         else:
             self.waiting.append((work_s, request))
         self.version += 1
 
     def release(self) -> int:
-        """End the request that is done, begin the one that waits longest; which one is done."""
-        _, request = heapq.heappop(self.at_work)
+        """Remove and return the request that is done, and start the one that has waited longest."""
+        _, request = heapq.heappop(self.running)
         if self.waiting:
-            self.take(*self.waiting.popleft())
+            self.add(*self.waiting.popleft())
         self.version += 1
         return request
 
     def next_end(self) -> float:
-        """When the next request is done if nothing changes."""
-        return self.since + max(0.0, self.at_work[0][0] - self.progress) / self.speed(len(self.at_work))
+        """Return the time at which the next request is done if none arrives."""
+        return self.since + max(0.0, self.running[0][0] - self.progress) / self.speed(len(self.running))
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """What serves, and how long it takes.
-
-    ``gateway_s`` draws the seconds that a request has a gateway's core, ``worker_s`` those that it has a worker that
-    does nothing else; ``speed`` is of a worker with ``slots``. No gateways: requests go to the workers at once.
-    """
+    """Number of gateways and workers, and their service times."""
 
     gateways: int
+    """Number of gateway cores; with 0, requests go to the workers at once."""
     workers: int
     gateway_s: Draw
+    """Draws the seconds of a request on a gateway core."""
     worker_s: Draw
+    """Draws the seconds of a request on an otherwise idle worker."""
     slots: int = 1
+    """Concurrent requests per worker."""
     speed: Speed = even
+    """Speed of each of ``n`` concurrent requests of a worker."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """One request: when it came, how long it took, and how long it would have taken alone; all in seconds."""
+    """Times of one request, in seconds."""
 
-    came: float
+    arrived: float
     took: float
     alone: float
+    """Duration without other requests."""
 
     @property
     def waited(self) -> float:
-        """What others cost it."""
+        """Additional duration because of other requests, in seconds."""
         return max(0.0, self.took - self.alone)
 
 
 def simulate(fleet: Fleet, arrivals: Iterable[float], seed: int = 0) -> Iterator[Passage]:
-    """The passage of each request, in the order in which they end; ``arrivals`` are times that do not fall."""
+    """Yield each request in the order of completion; ``arrivals`` are ascending times."""
     yield from _Simulation(fleet, seed).run(arrivals)
 
 
 class _Simulation:
-    """The stations, and what happens next."""
+    """Stations and pending events."""
 
     def __init__(self, fleet: Fleet, seed: int) -> None:
         self._random = random.Random(seed)
@@ -121,15 +124,15 @@ class _Simulation:
         self._gateways = [Station(1) for _ in range(fleet.gateways)]
         self._workers = [Station(fleet.slots, fleet.speed) for _ in range(fleet.workers)]
         self._stations = self._gateways + self._workers
-        self._router = Router("affinity", bound=1.25, seed=seed)
+        self._router = Router("affinity", load_bound=1.25, seed=seed)
         self._ends: list[tuple[float, int, int]] = []
-        self._came: dict[int, tuple[float, float, float]] = {}
+        self._arrivals: dict[int, tuple[float, float, float]] = {}
 
     def run(self, arrivals: Iterable[float]) -> Iterator[Passage]:
         for request, now in enumerate(arrivals):
             yield from self._until(now)
             gateway_s = self._fleet.gateway_s(self._random) if self._gateways else 0.0
-            self._came[request] = now, gateway_s, self._fleet.worker_s(self._random)
+            self._arrivals[request] = now, gateway_s, self._fleet.worker_s(self._random)
             if self._gateways:
                 self._enter(request % len(self._gateways), gateway_s, request, now)
             else:
@@ -138,59 +141,62 @@ class _Simulation:
 
     def _until(self, now: float) -> Iterator[Passage]:
         while self._ends and self._ends[0][0] <= now:
-            when, place, version = heapq.heappop(self._ends)
-            station = self._stations[place]
+            when, index, version = heapq.heappop(self._ends)
+            station = self._stations[index]
             if version != station.version:
                 continue
             station.advance(when)
             request = station.release()
-            self._expect(place)
-            if place < len(self._gateways):
+            self._schedule_end(index)
+            if index < len(self._gateways):
                 self._to_worker(request, when)
             else:
-                came, gateway_s, worker_s = self._came.pop(request)
-                yield Passage(came, when - came, gateway_s + worker_s / self._fleet.speed(1))
+                arrived, gateway_s, worker_s = self._arrivals.pop(request)
+                yield Passage(arrived, when - arrived, gateway_s + worker_s / self._fleet.speed(1))
 
     def _to_worker(self, request: int, now: float) -> None:
-        loads = [Candidate(str(place), float(worker.load)) for place, worker in enumerate(self._workers)]
-        place = len(self._gateways) + self._router.rank(loads, str(request))[0]
-        self._enter(place, self._came[request][2], request, now)
+        loads = [Candidate(str(index), float(worker.load)) for index, worker in enumerate(self._workers)]
+        index = len(self._gateways) + self._router.rank(loads, str(request))[0]
+        self._enter(index, self._arrivals[request][2], request, now)
 
-    def _enter(self, place: int, work_s: float, request: int, now: float) -> None:
-        self._stations[place].advance(now)
-        self._stations[place].take(work_s, request)
-        self._expect(place)
+    def _enter(self, index: int, work_s: float, request: int, now: float) -> None:
+        self._stations[index].advance(now)
+        self._stations[index].add(work_s, request)
+        self._schedule_end(index)
 
-    def _expect(self, place: int) -> None:
-        station = self._stations[place]
-        if station.at_work:
-            heapq.heappush(self._ends, (station.next_end(), place, station.version))
+    def _schedule_end(self, index: int) -> None:
+        station = self._stations[index]
+        if station.running:
+            heapq.heappush(self._ends, (station.next_end(), index, station.version))
 
 
-def poisson(rate: Callable[[float], float], most: float, seconds: float, seed: int = 0) -> Iterator[float]:
-    """Times of requests that come by chance at ``rate(t)`` a second, never above ``most`` (Lewis and Shedler, 1979)."""
-    choose = random.Random(seed)
-    for now in itertools.accumulate(choose.expovariate(most) for _ in itertools.count()):
+def poisson(rate: Callable[[float], float], max_rate: float, seconds: float, seed: int = 0) -> Iterator[float]:
+    """Yield arrival times of a Poisson process with ``rate(t)`` per second, at max_rate ``max_rate``.
+
+    The method is thinning (Lewis and Shedler, 1979).
+    """
+    rng = random.Random(seed)
+    for now in itertools.accumulate(rng.expovariate(max_rate) for _ in itertools.count()):
         if now >= seconds:
             return
-        if choose.random() * most < rate(now):
+        if rng.random() * max_rate < rate(now):
             yield now
 
 
 def erlang_c(servers: int, load: float) -> float:
-    """The part of requests that have to wait in M/M/c (Erlang, 1917); ``load`` is arrivals times mean service."""
+    """Return the probability of a wait in M/M/c (Erlang, 1917); ``load`` is the arrival rate times the service time."""
     blocked = 1.0
     for number in range(1, servers + 1):
         blocked = load * blocked / (number + load * blocked)
     return blocked / (1 - load / servers * (1 - blocked))
 
 
-def mmc_wait(servers: int, rate: float, service_s: float, part: float) -> float:
-    """The wait, in seconds, that ``part`` of the requests do not exceed in M/M/c."""
+def mmc_wait(servers: int, rate: float, service_s: float, quantile: float) -> float:
+    """Return a quantile of the wait in M/M/c, in seconds."""
     waits = erlang_c(servers, rate * service_s)
-    return max(0.0, math.log(waits / (1 - part)) * service_s / (servers - rate * service_s))
+    return max(0.0, math.log(waits / (1 - quantile)) * service_s / (servers - rate * service_s))
 
 
-def percentile(values: Sequence[float], part: float) -> float:
-    """The value that ``part`` of some do not exceed."""
-    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+def percentile(values: Sequence[float], quantile: float) -> float:
+    """Return a quantile of values."""
+    return sorted(values)[min(len(values) - 1, int(quantile * len(values)))]

@@ -1,11 +1,14 @@
-"""What a request costs a gateway and a worker, in CPU time, for ``capacity.py``; kept in ``service_times.json``.
+"""CPU time of gateway and worker per request, for ``capacity.py``; written to ``service_times.json``.
 
-The gateway is measured before a static worker and a real S3 server: a text; a question about an image that it knows;
-and questions about images that it has never seen, each a new object of 512 or 2048 pixels a side, with the server's own
-count of what is read. Then before that worker under many names: what each further worker costs a request, and what it
-costs to look after them. Then before a real vLLM on the CPU with sarlens-nano: what the worker spends on questions
-about new pictures, 1 to 32 at the same time, and about one that it knows; and what the gateway spends on streams of 32
-tokens, 16 at the same time. CPU time is the scheduler's own, so that time which others have is not counted.
+Three setups measure:
+
+- A gateway, ``stub_worker.py`` and an S3 server: text requests, questions about a cached image, and questions about new
+  images. Each new image is an object of 512 or 2048 pixels a side; the S3 server counts the reads.
+- A gateway and the same worker under many URLs: the time per request and per health check of each further worker.
+- A gateway and vLLM on the CPU with sarlens-nano. The worker answers questions about new images, 1 to 32 at a time, and
+  about a cached one. The gateway forwards streams of 32 tokens, 16 at a time.
+
+CPU time comes from the scheduler, so the time of other processes isn't counted.
 
     .venv/bin/python loadtests/service_times.py
 """
@@ -33,14 +36,15 @@ import orjson
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from capacity import FILE, LOOK_S, SIDES
+from capacity import FILE, PROBE_INTERVAL_S, SIDES
 from cpu_per_request import TEXT
+from harness import JSON, machine, run_ms, sarlens, starter, stub_worker
 from local_stack import MODEL, LocalStack, local_stack
-from mix import Mix
-from sar_workload import tiff
-from sarlens.child import Child
-from sarlens.seaweed import KEYS, fill_bucket, free_port, s3_command
-from stand import JSON, run_ms, sarlens, starter, static_worker
+from sar_scenes import tiff
+from sarlens.devstack.ports import free_port
+from sarlens.devstack.seaweedfs import S3_CREDENTIALS, seaweedfs_command, upload_samples
+from sarlens.runtime.child_process import ManagedProcess
+from workload_mix import Mix
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 FLEETS = (1, 100, 300)
@@ -50,21 +54,21 @@ Body = Callable[[int], bytes]
 
 
 def about(image: str, question: str, **sar: object) -> bytes:
-    """A chat about an image."""
-    parts = [
+    """Return a chat about an image."""
+    local = [
         {"type": "image_url", "image_url": {"url": image, "sar": sar}},
         {"type": "text", "text": question},
     ]
-    return orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": parts}], "max_tokens": 32})
+    return orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": local}], "max_tokens": 32})
 
 
-async def cost_ms(url: str, process: Child, body: Body, numbers: Sequence[int], callers: int) -> float:
-    """CPU milliseconds of ``process`` for each of some requests, ``callers`` at a time."""
-    waiting = iter(numbers)
+async def cost_ms(url: str, process: ManagedProcess, body: Body, numbers: Sequence[int], callers: int) -> float:
+    """Return the CPU milliseconds of ``process`` per request, with ``callers`` concurrent requests."""
+    remaining = iter(numbers)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as session:
 
         async def caller() -> None:
-            for number in waiting:
+            for number in remaining:
                 async with session.post(f"{url}/v1/chat/completions", data=body(number), headers=JSON) as response:
                     answer = await response.read()
                     assert response.status == 200, answer[:300]
@@ -75,19 +79,19 @@ async def cost_ms(url: str, process: Child, body: Body, numbers: Sequence[int], 
 
 
 def gateway(rounds: int) -> dict[str, dict[str, Any]]:
-    """What the gateway spends on each kind of request, medians of some rounds, and what it reads of each new image."""
+    """Return the median CPU time of a gateway by type of request, and its reads per new image."""
     counts = dict(zip(SIDES, (60, 12), strict=True))
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         start = starter(stack, state)
         write_images(state / "scenes", {side: count * (rounds + 1) for side, count in counts.items()})
-        os.environ.update(KEYS)
-        port, counting = free_port(), free_port()
+        os.environ.update(S3_CREDENTIALS)
+        port, metrics_port = free_port(), free_port()
         s3_url = f"http://127.0.0.1:{port}"
-        s3 = start("s3", [*s3_command(state / "s3", port), f"-metricsPort={counting}"], {})
-        fill_bucket(s3, s3_url, state / "scenes")
-        url, process = sarlens(start, [static_worker(start, "worker")[0]], {"SARLENS_S3__ENDPOINT": s3_url})
-        kinds: dict[str, tuple[Body, int]] = {
+        s3 = start("s3", [*seaweedfs_command(state / "s3", port), f"-metricsPort={metrics_port}"], {})
+        upload_samples(s3, s3_url, state / "scenes")
+        url, process = sarlens(start, [stub_worker(start, "worker")[0]], {"SARLENS_S3__ENDPOINT": s3_url})
+        cases: dict[str, tuple[Body, int]] = {
             "text": (lambda _: orjson.dumps(TEXT), 2000),
             "known image": (lambda _: about("s3://scenes/512-0.tif", "How many ships?"), 2000),
         }
@@ -96,22 +100,22 @@ def gateway(rounds: int) -> dict[str, dict[str, Any]]:
             def once(number: int, side: int = side) -> bytes:
                 return about(f"s3://scenes/{side}-{number}.tif", "Any?")
 
-            kinds[f"new image of {side}"] = once, count
-        costs: dict[str, list[float]] = {kind: [] for kind in kinds}
+            cases[f"new image of {side}"] = once, count
+        costs: dict[str, list[float]] = {name: [] for name in cases}
         reads: dict[str, dict[str, float]] = {}
         for number in range(rounds + 1):
-            for kind, (body, count) in kinds.items():
-                numbers, before = range(number * count, (number + 1) * count), asyncio.run(answered(counting))
-                costs[kind].append(asyncio.run(cost_ms(url, process, body, numbers, 16)))
-                after = asyncio.run(answered(counting))
-                reads[kind] = {what: round((after[what] - before[what]) / count, 2) for what in after}
+            for name, (body, count) in cases.items():
+                numbers, before = range(number * count, (number + 1) * count), asyncio.run(s3_totals(metrics_port))
+                costs[name].append(asyncio.run(cost_ms(url, process, body, numbers, 16)))
+                after = asyncio.run(s3_totals(metrics_port))
+                reads[name] = {total: round((after[total] - before[total]) / count, 2) for total in after}
     # The first round warms up.
-    middle = {kind: round(statistics.median(each[1:]), 3) for kind, each in costs.items()}
-    return {"gateway_ms": middle, "store": {str(side): reads[f"new image of {side}"] for side in SIDES}}
+    medians = {name: round(statistics.median(values[1:]), 3) for name, values in costs.items()}
+    return {"gateway_ms": medians, "store": {str(side): reads[f"new image of {side}"] for side in SIDES}}
 
 
-async def answered(port: int) -> dict[str, float]:
-    """Reads that an S3 server has answered so far, and their bytes, by its own count."""
+async def s3_totals(port: int) -> dict[str, float]:
+    """Return the number and bytes of the reads that an S3 server has answered, from its metrics."""
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as response:
         page = await response.text()
     totals = {"SeaweedFS_s3_request_total": 0.0, "SeaweedFS_s3_bucket_traffic_sent_bytes_total": 0.0}
@@ -123,7 +127,7 @@ async def answered(port: int) -> dict[str, float]:
 
 
 def write_images(folder: Path, counts: dict[int, int]) -> None:
-    """Write so many images of each size: speckle of 16 bits, tiled, with overviews."""
+    """Write ``counts[side]`` images of each size: speckle of 16 bits, tiled, with overviews."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for side, count in counts.items():
@@ -133,81 +137,81 @@ def write_images(folder: Path, counts: dict[int, int]) -> None:
             tiff(folder / f"{side}-{number}.tif", pixels)
 
 
-def worker_ms(parts: LocalStack, rounds: int) -> dict[str, object]:
-    """What a vLLM worker spends on an answer: alone, one by one; in batches; and about a picture that it knows."""
-    mix, choose = Mix(MODEL, parts.scenes), random.Random(0)
+def worker_ms(local: LocalStack, rounds: int) -> dict[str, object]:
+    """Return the CPU time of a vLLM worker per response: one at a time, in batches, and about a cached image."""
+    mix, rng = Mix(MODEL, local.scenes), random.Random(0)
 
-    def fresh(_: int) -> bytes:
-        window = [choose.randrange(256), choose.randrange(256), 256, 256]
-        return about(choose.choice(parts.scenes), mix.question(), window=window)
+    def new_image(_: int) -> bytes:
+        window = [rng.randrange(256), rng.randrange(256), 256, 256]
+        return about(rng.choice(local.scenes), mix.question(), window=window)
 
-    def again(_: int) -> bytes:
-        return about(parts.scenes[0], mix.question(), window=[0, 0, 256, 256])
+    def known_image(_: int) -> bytes:
+        return about(local.scenes[0], mix.question(), window=[0, 0, 256, 256])
 
     def cost(body: Body, count: int, callers: int) -> float:
-        return asyncio.run(cost_ms(parts.url, parts.worker, body, range(count), callers))
+        return asyncio.run(cost_ms(local.url, local.worker, body, range(count), callers))
 
-    cost(fresh, 32, 16)
-    alone = [cost(fresh, 1, 1) for _ in range(40 * rounds)]
-    batches = {n: [cost(fresh, 8 + 4 * n, n) for _ in range(rounds)] for n in BATCHES}
-    known = [cost(again, 64, 16) for _ in range(rounds)]
+    cost(new_image, 32, 16)
+    alone = [cost(new_image, 1, 1) for _ in range(40 * rounds)]
+    batches = {n: [cost(new_image, 8 + 4 * n, n) for _ in range(rounds)] for n in BATCHES}
+    known = [cost(known_image, 64, 16) for _ in range(rounds)]
     return {
-        "alone": sorted(round(each, 2) for each in alone),
-        "in batches of": {str(n): round(statistics.median(each), 2) for n, each in batches.items()},
-        "known picture, 16 at a time": round(statistics.median(known), 2),
+        "alone": sorted(round(value, 2) for value in alone),
+        "in batches of": {str(n): round(statistics.median(values), 2) for n, values in batches.items()},
+        "known image, 16 at a time": round(statistics.median(known), 2),
     }
 
 
-def streamed_ms(parts: LocalStack, rounds: int) -> float:
-    """What a gateway spends on an answer that a vLLM worker streams token by token."""
+def streamed_ms(local: LocalStack, rounds: int) -> float:
+    """Return the CPU time of a gateway per response that a vLLM worker streams."""
 
     def body(number: int) -> bytes:
         messages = [{"role": "user", "content": f"Tell me about ship {number}."}]
         fixed = {"max_tokens": STREAMED, "ignore_eos": True, "stream": True}
         return orjson.dumps({"model": MODEL, "messages": messages, **fixed})
 
-    costs = [asyncio.run(cost_ms(parts.url, parts.gateway, body, range(160), 16)) for _ in range(rounds + 1)]
+    costs = [asyncio.run(cost_ms(local.url, local.gateway, body, range(160), 16)) for _ in range(rounds + 1)]
     return round(statistics.median(costs[1:]), 3)
 
 
 def many_workers(rounds: int) -> dict[str, Any]:
-    """What a fleet costs a gateway: further workers each request about a known picture, and looks each worker."""
+    """Return the CPU time of a gateway for many workers: per request about a cached image, and per health check."""
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((256, 256), np.uint8)).save(buffer, "png")
     body = about(f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", "Any?")
     costs: dict[int, list[float]] = {number: [] for number in FLEETS}
     with ExitStack() as stack:
         start = starter(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        worker, _ = static_worker(start, "worker")
-        names = [f"{worker}/{number}" for number in range(max(FLEETS))]
-        seldom = {"SARLENS_WORKER__PROBE_S": "600"}
-        gateways = {number: sarlens(start, names[:number], seldom) for number in FLEETS}
+        worker, _ = stub_worker(start, "worker")
+        urls = [f"{worker}/{number}" for number in range(max(FLEETS))]
+        seldom = {"SARLENS_WORKER__PROBE_INTERVAL_S": "600"}
+        gateways = {number: sarlens(start, urls[:number], seldom) for number in FLEETS}
         for _ in range(rounds + 1):
             for number, (url, process) in gateways.items():
                 costs[number].append(asyncio.run(cost_ms(url, process, lambda _: body, range(1000), 16)))
-        often = {"SARLENS_WORKER__PROBE_S": str(LOOK_S)}
-        _, process = sarlens(start, names, often)
-        before, looks = run_ms(process), 5
-        sleep(looks * LOOK_S)
-        look = (run_ms(process) - before) / looks / len(names)
-    middle = {number: statistics.median(each[1:]) for number, each in costs.items()}
-    ranking = {str(number): round(middle[number] - middle[min(FLEETS)], 3) for number in FLEETS[1:]}
-    return {"ranking_ms": ranking, "look_ms": round(look, 3)}
+        often = {"SARLENS_WORKER__PROBE_INTERVAL_S": str(PROBE_INTERVAL_S)}
+        _, process = sarlens(start, urls, often)
+        before, checks = run_ms(process), 5
+        sleep(checks * PROBE_INTERVAL_S)
+        health_check = (run_ms(process) - before) / checks / len(urls)
+    medians = {number: statistics.median(values[1:]) for number, values in costs.items()}
+    ranking = {str(number): round(medians[number] - medians[min(FLEETS)], 3) for number in FLEETS[1:]}
+    return {"ranking_ms": ranking, "health_check_ms": round(health_check, 3)}
 
 
 def main() -> None:
-    """Measure, print, keep."""
+    """Measure, print the figures, and write them to ``service_times.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    figures = {**gateway(given.rounds), **many_workers(given.rounds)}
+    args = parser.parse_args()
+    figures = {"machine": machine(), **gateway(args.rounds), **many_workers(args.rounds)}
     with ExitStack() as stack:
-        parts = local_stack(stack)
-        figures["gateway_ms"][f"{STREAMED} tokens streamed"] = streamed_ms(parts, given.rounds)
-        figures["worker_ms"] = worker_ms(parts, given.rounds)
-    told = json.dumps(figures, indent=1)
-    FILE.write_text(f"{told}\n")
-    print(told)
+        local = local_stack(stack)
+        figures["gateway_ms"][f"{STREAMED} tokens streamed"] = streamed_ms(local, args.rounds)
+        figures["worker_ms"] = worker_ms(local, args.rounds)
+    text = json.dumps(figures, indent=1)
+    FILE.write_text(f"{text}\n")
+    print(text)
 
 
 if __name__ == "__main__":

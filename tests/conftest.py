@@ -1,38 +1,163 @@
-"""What every test may ask for."""
+"""Fixtures, markers and settings of all tests."""
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
+from sarlens.imagery.core.image_threads import ImageThreads
+from sarlens.imagery.service.image_service import ImageService
 from sarlens.settings import Settings, WorkerSettings
-from stack.fake_worker import FakeWorker, fake_worker
-from stack.gateway import gateway
-from stack.oracle import Oracle
-from stack.oracle import serving as answering
-from stack.s3 import S3Server, s3_server
-from stack.vllm import vllm_worker
+from support.gateway import gateway
+from support.in_memory_store import InMemoryStore
+from support.s3 import S3Server, s3_server
+from support.vllm import vllm_worker
+from support.workers.fake_openai_server import FakeOpenAIServer, serving
+from support.workers.fake_worker import FakeWorker, fake_worker
 
-# The same examples in every run, so that a red run means a change of ours; explore looks for new ones.
+if TYPE_CHECKING:  # not in the extra "test"
+    from xdist.remote import Producer
+
+    from support.scheduler import ServerGroupScheduling
+
+# steady draws the same examples in every run, so that only a change of the code fails; explore draws new ones.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
-SAMPLES = Path(__file__).parents[2] / "shared" / "sar_samples"
+# Functions and fixtures that start a server of an external program, by the marker that its tests get.
+SERVERS = {
+    "vllm": {"vllm_url", "vllm_worker", "local_stack"},
+    "s3": {"s3", "s3_server", "local_stack"},
+    "prometheus": {"prometheus", "promtool"},
+}
+SLOW = frozenset(
+    {
+        "api/app/test_bounds",
+        "api/app/test_hostile_clients",
+        "api/app/test_overload",
+        "api/common/test_accept",
+        "api/common/test_auth",
+        "api/common/test_usage",
+        "api/grpc/test_call_guard",
+        "api/grpc/test_oip_servicer",
+        "api/oip/test_rest",
+        "api/openai/test_completions",
+        "api/sar/test_vqa",
+        "api/test_model_visibility",
+        "api/test_protocols",
+        "api/test_route_receipts",
+        "api/test_tenancy",
+        "chart/test_chart",
+        "docs/test_site",
+        "imagery/calibration/test_sentinel1",
+        "imagery/formats/test_hostile_files",
+        "imagery/formats/test_plain_tiff",
+        "imagery/formats/test_sicd",
+        "imagery/formats/test_tiff",
+        "imagery/geo/test_geometry_window",
+        "imagery/geo/test_hostile_polygons",
+        "imagery/render/test_speckle",
+        "imagery/sources/test_s3_credentials",
+        "imagery/sources/test_s3_errors",
+        "inference/test_dispatcher",
+        "inference/test_failover",
+        "inference/test_readiness_queue",
+        "inference/test_traffic_shares",
+        "inference/test_worker_response",
+        "jobs/test_database",
+        "jobs/test_filters",
+        "jobs/test_owner_limits",
+        "jobs/test_store",
+        "observability/test_logging",
+        "observability/test_metrics",
+        "observability/test_otel",
+        "ogc/test_jobs",
+        "routing/test_router",
+        "sarbench/test_finetune_cli",
+        "sarbench/test_nano_checkpoint",
+        "sarbench/test_simulate_dataset",
+        "sarbench/test_simulate_questions",
+        "sarbench/test_train_cli",
+        "sarbench/test_train_forward",
+        "sarbench/test_train_shards",
+        "server/test_management",
+        "server/test_server",
+        "server/test_slow_clients",
+        "server/test_startup_errors",
+        "surveys/test_job_executor",
+        "test_benchmark",
+        "bootstrap/test_gateway",
+        "test_capacity",
+        "test_harness",
+        "test_sar_scenes",
+        "test_sar_workload",
+        "workers/clients/test_triton",
+        "workers/clients/test_worker_contract",
+        "workers/test_monitor",
+    }
+)
+"""Files that start processes or take seconds, below this directory; ``make test-fast`` skips their tests."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip the import of slow files if their tests are deselected anyway."""
+    return True if "not slow" in config.option.markexpr and _is_slow(collection_path) else None
+
+
+def _is_slow(path: Path) -> bool:
+    return path.relative_to(Path(__file__).parent).with_suffix("").as_posix() in SLOW
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServerGroupScheduling:
+    """Keep the tests of a file in one process, and the tests that share a vLLM worker too."""
+    from support.scheduler import ServerGroupScheduling  # noqa: PLC0415  xdist isn't in the extra "test"
+
+    return ServerGroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the servers that it or its fixtures start; ``make test-fast`` skips these tests.
+
+    Tests of a vLLM worker run first, because they take the longest.
+    """
+    for item in items:
+        if _is_slow(item.path):
+            item.add_marker("slow")
+        for marker in servers_of(item) if isinstance(item, pytest.Function) else ():
+            item.add_marker(marker)
+    items.sort(key=lambda item: item.get_closest_marker("vllm") is None)
+
+
+def servers_of(item: pytest.Function) -> list[str]:
+    """Return the markers of the servers that a test starts."""
+    definitions = item._fixtureinfo.name2fixturedefs
+    functions = [definitions[name][-1].func for name in item.fixturenames if name in definitions]
+    used, strings = set(item.fixturenames), set[object]()
+    for code in [inspect.unwrap(function).__code__ for function in (*functions, item.obj)]:
+        used.update(code.co_names)
+        strings.update(code.co_consts)
+    if item.get_closest_marker("slow"):  # a parameter of a fixture that calls getfixturevalue("vllm_url")
+        used.update(name for name in strings if isinstance(name, str))
+    return [marker for marker, starters in SERVERS.items() if used & starters]
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting, profile or credential of the machine reaches a test."""
+    """Remove settings, profiles and credentials of this machine from the environment."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "SARLENS_"))]:
         if name != "AWS_CA_BUNDLE":
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    # Gateways of tests run side by side.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # Gateways of concurrent tests can't share one gRPC port.
     monkeypatch.setenv("SARLENS_GRPC__PORT", "none")
     monkeypatch.setenv("SARLENS_SURVEY__DATABASE", f"sqlite:///{tmp_path / 'jobs.db'}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
@@ -41,34 +166,54 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 async def worker() -> AsyncIterator[FakeWorker]:
-    """A fake worker."""
+    """Start a fake worker."""
     async with fake_worker() as fake:
         yield fake
 
 
 @pytest.fixture
 async def url(worker: FakeWorker) -> AsyncIterator[str]:
-    """A gateway before the fake worker."""
+    """Start a gateway in front of the fake worker; return its base URL."""
     async with gateway(Settings(worker=WorkerSettings(urls=(worker.url,)))) as base:
         yield base
 
 
 @pytest.fixture(scope="session")
 def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real vLLM worker, started once for all tests that ask it."""
+    """Start a vLLM worker once for all tests; return its base URL."""
     with vllm_worker(tmp_path_factory.mktemp("vllm")) as base:
         yield base
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """A real S3 server, started once for all tests that read from it."""
+    """Start an S3 server once for all tests."""
     with s3_server() as server:
         yield server
 
 
 @pytest.fixture
-async def oracle() -> AsyncIterator[Oracle]:
-    """An endpoint that answers."""
-    async with answering(Oracle()) as running:
+async def oracle() -> AsyncIterator[FakeOpenAIServer]:
+    """Start a fake OpenAI-compatible server."""
+    async with serving(FakeOpenAIServer()) as running:
         yield running
+
+
+@pytest.fixture
+def store() -> InMemoryStore:
+    """An empty store of objects in memory."""
+    return InMemoryStore()
+
+
+@pytest.fixture
+def threads() -> Iterator[ImageThreads]:
+    """Threads that decode two images at the same time and read eight, two of them in one bucket."""
+    threads = ImageThreads(max_decodes=2, max_reads=8, max_reads_per_bucket=2)
+    yield threads
+    threads.close()
+
+
+@pytest.fixture
+def image_service(store: InMemoryStore, threads: ImageThreads) -> ImageService:
+    """An image service that reads the store in memory."""
+    return store.image_service(threads)

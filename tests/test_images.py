@@ -16,11 +16,11 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from rasterio.transform import from_origin
 
-from conftest import SAMPLES
 from sarlens.settings import S3Settings, Settings, WorkerSettings
-from stack.fake_worker import MODEL, FakeWorker
-from stack.gateway import gateway
-from stack.s3 import S3Server
+from support.gateway import gateway
+from support.s3 import S3Server
+from support.sar_samples import SAMPLES
+from support.workers.fake_worker import MODEL, FakeWorker
 
 
 def geotiff(pixels: np.ndarray[Any, Any], names: tuple[str, ...] = (), **profile: Any) -> bytes:
@@ -48,7 +48,7 @@ def scene(side: int = 1024) -> np.ndarray[Any, Any]:
 
 @pytest.fixture(scope="module")
 def bucket(s3: S3Server) -> Any:
-    """A client of the S3 server, whose bucket `scenes` holds a scene."""
+    """A client of the S3 server, whose bucket `scenes` has a scene."""
     client = s3.client()
     client.put_object(Bucket="scenes", Key="port.tif", Body=geotiff(scene()))
     return client
@@ -65,7 +65,7 @@ async def base(s3: S3Server, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 
 
 async def ask(base: str, url: str, sar: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-    """Ask about one image and return status and answer."""
+    """Ask about one image and return status and response."""
     image: dict[str, Any] = {"url": url} | ({"sar": sar} if sar else {})
     content = [{"type": "image_url", "image_url": image}, {"type": "text", "text": "How many ships?"}]
     body = {"model": MODEL, "messages": [{"role": "user", "content": content}]}
@@ -73,8 +73,8 @@ async def ask(base: str, url: str, sar: dict[str, Any] | None = None) -> tuple[i
         return response.status, await response.json()
 
 
-def seen(worker: FakeWorker) -> Image.Image:
-    """The picture that the worker got last."""
+def rendered_for(worker: FakeWorker) -> Image.Image:
+    """The image that the worker received last."""
     url = worker.requests[-1]["messages"][0]["content"][0]["image_url"]["url"]
     head, data = url.split(",", 1)
     assert head == "data:image/png;base64"
@@ -82,7 +82,7 @@ def seen(worker: FakeWorker) -> Image.Image:
 
 
 async def metric(base: str, name: str, **labels: str) -> float:
-    """One sample of the metrics page."""
+    """The value of one metric."""
     async with aiohttp.ClientSession() as session, session.get(f"{base}/metrics") as response:
         page = await response.text()
     return sum(
@@ -93,15 +93,15 @@ async def metric(base: str, name: str, **labels: str) -> float:
     )
 
 
-async def test_a_scene_in_s3_is_answered(base: str, bucket: Any, worker: FakeWorker) -> None:
-    """The worker gets a scene of S3 as a grey picture of the size that its model sees, with the ship bright in it."""
+async def test_a_scene_in_s3_is_rendered_for_the_worker(base: str, bucket: Any, worker: FakeWorker) -> None:
+    """The worker gets a gray image of the size that its model sees, with the ship bright in it."""
     status, answer = await ask(base, "s3://scenes/port.tif")
     assert status == 200, answer
-    picture = seen(worker)
-    assert (picture.mode, picture.size) == ("L", (256, 256))
-    grey = np.asarray(picture)
-    assert grey[130:142, 68:92].mean() > 250
-    assert grey[:114].mean() < 150
+    image = rendered_for(worker)
+    assert (image.mode, image.size) == ("L", (256, 256))
+    gray = np.asarray(image)
+    assert gray[130:142, 68:92].mean() > 250
+    assert gray[:114].mean() < 150
     part = worker.requests[-1]["messages"][0]["content"][0]
     assert "sar" not in part["image_url"]
     assert len(part["uuid"]) == 64
@@ -115,18 +115,18 @@ async def test_an_image_is_rendered_once(base: str, bucket: Any, worker: FakeWor
     assert worker.shown == 1
 
 
-async def test_a_cached_image_moves_no_bytes(base: str, bucket: Any) -> None:
-    """The second question about an image moves none of it, from the store or to the worker."""
+async def test_a_cached_image_fetches_no_bytes(base: str, bucket: Any) -> None:
+    """The second question about an image fetches no bytes from the store and sends none to the worker."""
     await ask(base, "s3://scenes/port.tif")
-    moved = await metric(base, "sarlens_fetched_bytes_total", scheme="s3")
-    assert moved > 0
+    fetched = await metric(base, "sarlens_fetched_bytes_total", scheme="s3")
+    assert fetched > 0
     await ask(base, "s3://scenes/port.tif")
-    assert await metric(base, "sarlens_fetched_bytes_total", scheme="s3") == moved
+    assert await metric(base, "sarlens_fetched_bytes_total", scheme="s3") == fetched
     assert await metric(base, "sarlens_pictures_sent_total", form="id") == 1
 
 
-async def test_a_new_version_is_seen(base: str, bucket: Any, worker: FakeWorker) -> None:
-    """When an object is replaced, the next question sees the new one."""
+async def test_a_new_version_is_rendered(base: str, bucket: Any, worker: FakeWorker) -> None:
+    """After an object is replaced, the next question gets the new version."""
     bucket.put_object(Bucket="scenes", Key="changing.tif", Body=geotiff(scene()))
     await ask(base, "s3://scenes/changing.tif")
     bucket.put_object(Bucket="scenes", Key="changing.tif", Body=geotiff(scene()[:, ::-1]))
@@ -136,16 +136,16 @@ async def test_a_new_version_is_seen(base: str, bucket: Any, worker: FakeWorker)
     assert first != second
 
 
-async def test_a_window_and_its_rendering(base: str, bucket: Any, worker: FakeWorker) -> None:
-    """A window is cut where it was asked, at the size that was asked."""
+async def test_a_window_has_the_requested_size(base: str, bucket: Any, worker: FakeWorker) -> None:
+    """A window of 128 x 64 pixels at size 64 is rendered as 64 x 32."""
     status, answer = await ask(
         base, "s3://scenes/port.tif", {"window": [256, 512, 128, 64], "size": 64, "filter": "none"}
     )
     assert status == 200, answer
-    assert seen(worker).size == (64, 32)
+    assert rendered_for(worker).size == (64, 32)
 
 
-async def test_a_picture_of_eight_bits_goes_through(base: str, bucket: Any, worker: FakeWorker) -> None:
+async def test_an_8_bit_image_is_forwarded_unchanged(base: str, bucket: Any, worker: FakeWorker) -> None:
     """A small PNG reaches the worker as the same bytes."""
     buffer = io.BytesIO()
     Image.effect_noise((100, 80), 50).save(buffer, "png")
@@ -155,12 +155,27 @@ async def test_a_picture_of_eight_bits_goes_through(base: str, bucket: Any, work
     assert base64.b64decode(sent.split(",")[1]) == buffer.getvalue()
 
 
-async def test_the_picture_can_be_looked_at(base: str, bucket: Any) -> None:
-    """What the model sees can be fetched as a picture."""
+async def test_the_preview_is_the_rendered_image(base: str, bucket: Any) -> None:
+    """The image that the model sees is available as a preview."""
     query = {"url": "s3://scenes/port.tif", "window": "0,0,512,512", "filter": "lee", "stretch": "1,99", "size": "100"}
     async with aiohttp.ClientSession() as session, session.get(f"{base}/v1/sar/picture", params=query) as response:
         assert response.status == 200, await response.text()
         assert Image.open(io.BytesIO(await response.read())).size == (100, 100)
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"), [("{etag}", 304), ('"other", W/{etag}', 304), ("*", 304), ('"other"', 200), ("{etag}x", 200)]
+)
+async def test_a_known_preview_is_not_sent_again(base: str, bucket: Any, tags: str, status: int) -> None:
+    """With the entity tag of the image in ``If-None-Match``, the response is 304 without a body, before rendering."""
+    query = {"url": "s3://scenes/port.tif", "size": "90"}
+    async with aiohttp.ClientSession() as session:
+        async with session.head(f"{base}/v1/sar/picture", params=query) as response:
+            etag = response.headers["ETag"]
+        headers = {"If-None-Match": tags.format(etag=etag)}
+        async with session.get(f"{base}/v1/sar/picture", params=query, headers=headers) as response:
+            assert (response.status, response.headers["ETag"]) == (status, etag)
+            assert bool(await response.read()) == (status == 200)
 
 
 TRUNCATED = geotiff(scene())[:40_000]
@@ -193,29 +208,29 @@ def huge() -> bytes:
         ("port.tif", None, {"bands": [2]}, 400, "band_missing"),
     ],
 )
-async def test_bad_images_harm_nothing(
+async def test_an_invalid_image_is_rejected(
     base: str, bucket: Any, key: str, body: bytes | None, sar: dict[str, Any] | None, status: int, code: str
 ) -> None:
-    """A bad image is refused with its own code and no word of this machine's files, and the next request works."""
+    """An invalid image is rejected with its code and without local paths, and the next request works."""
     if body is not None:
         bucket.put_object(Bucket="scenes", Key=key, Body=body)
-    answered, answer = await ask(base, f"s3://scenes/{key}", sar)
-    assert (answered, answer["error"]["code"]) == (status, code), answer
+    returned, answer = await ask(base, f"s3://scenes/{key}", sar)
+    assert (returned, answer["error"]["code"]) == (status, code), answer
     message = answer["error"]["message"]
     assert not any(word in message for word in ("passwd", "/vsi", "/tmp", "Traceback", "test-secret"))
     assert (await ask(base, "s3://scenes/port.tif"))[0] == 200
 
 
 async def test_a_missing_bucket_is_not_found(base: str, bucket: Any) -> None:
-    """A bucket that is not there is a 404."""
+    """A bucket that doesn't exist is a 404."""
     status, answer = await ask(base, "s3://no-such-bucket/port.tif")
     assert (status, answer["error"]["code"]) == (404, "image_not_found")
 
 
-async def test_wrong_credentials_are_the_gateways_fault(
+async def test_wrong_credentials_are_a_bad_gateway(
     s3: S3Server, bucket: Any, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that refuses the gateway's own keys is a 502 that shows no key."""
+    """A store that rejects the gateway's credentials is a 502 that contains no key."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-wrong-secret")
     settings = Settings(worker=WorkerSettings(urls=(worker.url,)), s3=S3Settings(endpoint=s3.endpoint))
@@ -227,10 +242,10 @@ async def test_wrong_credentials_are_the_gateways_fault(
 
 
 async def test_an_unreachable_store_is_a_bad_gateway(worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that nobody answers for is a 502 within the time limit."""
+    """A store at which nothing listens is a 502 within the time limit."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    s3 = S3Settings(endpoint="http://127.0.0.1:9", timeout_s=10)
+    s3 = S3Settings(endpoint="http://127.0.0.1:9", request_timeout_s=10)
     async with gateway(Settings(worker=WorkerSettings(urls=(worker.url,)), s3=s3)) as base, asyncio.timeout(10):
         status, answer = await ask(base, "s3://scenes/port.tif")
     assert (status, answer["error"]["code"]) == (502, "source_unavailable")
@@ -248,10 +263,10 @@ async def test_an_unreachable_store_is_a_bad_gateway(worker: FakeWorker, monkeyp
     ],
 )
 @pytest.mark.slow
-async def test_real_radar_is_answered_by_real_vllm(
+async def test_a_real_worker_answers_about_real_radar_images(
     s3: S3Server, bucket: Any, vllm_url: str, name: str, sar: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real Sentinel-1 files, from digital numbers to decibels with nodata, are asked of a real vLLM."""
+    """Real Sentinel-1 files, from digital numbers to decibels with nodata, are answered by a real vLLM."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
     bucket.upload_file(str(SAMPLES / name), "scenes", name)

@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# Makes the pinned requirement files from pyproject.toml. Needs uv, and UV_FIND_LINKS or UV_INDEX
-# naming a place that holds a CPU build of torch. The files name versions only: they install from any index.
+# Writes the pinned requirement files from pyproject.toml. Requires uv, and a CPU build of torch in UV_FIND_LINKS or
+# UV_INDEX. The files contain versions but no index, so they install from any index.
+# With --keep, pinned packages keep their versions, and only missing ones are added.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=service/requirements
-pin() {
+extras=(--extra cpu --extra local --extra gis --extra sicd --extra postgres --extra finetune --extra dev)
+all=$(mktemp) kept=$(mktemp)
+trap 'rm -f "$all" "$kept"' EXIT
+[ "${1:-}" != --keep ] || cat "$out"/{gateway,worker,finetune,dev}.txt >"$kept"
+resolve() {
     uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
-        --override "$out/unwanted.txt" "$@" pyproject.toml |
-        # Other platforms than Linux and macOS, and CUDA, are not served by these files; a local version
-        # such as +cpu is the index's business.
-        sed -E "/sys_platform == '(win32|emscripten)'/d; /^(nvidia|cuda)-/d; s/\+cpu//; /^torch==/s/ ;.*//" | sort -u
+        --override "$out/unwanted.txt" --constraint "$kept" "$@" pyproject.toml
 }
-all=$(mktemp)
-trap 'rm -f "$all"' EXIT
-pin --all-extras >"$all"
-pin --constraint "$all" >"$out/gateway.txt"
-pin --constraint "$all" --extra worker --extra local >"$out/worker.txt"
-pin --constraint "$all" --extra finetune >"$out/finetune.txt"
+pin() {
+    # Only Linux and macOS are supported, without CUDA. A local version such as +cpu depends on the index.
+    resolve "$@" |
+        sed -E "/sys_platform == '(win32|emscripten)'/d; /^(nvidia|cuda)-/d; s/\+cpu//; /^torch==/s/ ;.*//" | LC_ALL=C sort -u
+}
+pin "${extras[@]}" >"$all"
+pin --constraint "$all" --extra postgres >"$out/gateway.txt"
+pin --constraint "$all" --extra postgres --extra cpu --extra local >"$out/worker.txt"
+pin --constraint "$all" --extra postgres --extra finetune >"$out/finetune.txt"
 pin --constraint "$all" --extra dev >"$out/dev.txt"

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Takes away what a gateway never opens, from the folder of installed packages that is named.
+# Removes files that a gateway never opens from a folder of installed packages: trim.sh FOLDER.
 set -eu
 cd "$1"
 # The benchmark, with the weights of sarlens-nano.
 rm -rf sarbench
-# Tests that libraries install of themselves.
+# Tests of libraries.
 find . -depth -type d -name tests -exec rm -rf {} +
-# What AWS services are like: S3 is asked, and those that credentials come from.
+# Sources of compiled modules, and types for editors.
+find . -type f \( -name '*.c' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' \) -delete
+# Descriptions of AWS services, except S3 and the services that issue credentials.
 find botocore/data -mindepth 1 -maxdepth 1 -type d \
     ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
-# Symbols for debuggers. Libraries that wheels bundle are left alone: they were edited after linking, and strip breaks them.
+# Debug symbols. strip would break the libraries that wheels bundle, because they were modified after linking.
 find . -type f -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} +

@@ -1,1 +1,1 @@
-"""The SARLANG-1M benchmark as software: simulate, train, serve, score."""
+"""The SARLANG-1M benchmark as a package: read, simulate, train, fine-tune, run, score, and report."""

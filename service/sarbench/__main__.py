@@ -1,4 +1,4 @@
-"""``python -m sarbench`` is the ``sarbench`` command."""
+"""Entry point of ``python -m sarbench``, equal to the ``sarbench`` command."""
 
 from sarbench.cli import app
 

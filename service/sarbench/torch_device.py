@@ -1,4 +1,4 @@
-"""Which device torch computes on."""
+"""Selection of the torch device."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import torch
 from sarbench.errors import TrainingError
 
 
-def torch_device(name: str) -> torch.device:
-    """The device called ``cpu`` or ``cuda``; ``auto`` is CUDA where there is one.
+def select_device(name: str) -> torch.device:
+    """Return the torch device for ``auto``, ``cpu``, or ``cuda``; ``auto`` prefers CUDA.
 
     Raises:
-        TrainingError: there is none of that name.
+        TrainingError: ``name`` is unknown, or CUDA isn't available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name not in {"cpu", "cuda"}:
-        raise TrainingError(f"--device is auto, cpu or cuda, not {name}")
+        raise TrainingError(f"--device must be auto, cpu, or cuda, not {name}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("no CUDA device is at hand: use --device cpu")
+        raise TrainingError("no CUDA device is available: pass --device cpu")
     return torch.device(name)

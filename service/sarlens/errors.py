@@ -1,271 +1,330 @@
-"""The error tree, and the one table that says how each looks on the wire.
+"""The error tree, with the status, code and type of each error in every protocol.
 
 SarlensError
-├── BadRequest                400  what was sent cannot be understood
-│   ├── UnsupportedImage      400  the bytes are no image that Sarlens reads
-│   ├── WindowOutside         400  the window is empty or lies outside the image
-│   ├── BandMissing           400  the image has no such band
-│   ├── NotGeoreferenced      400  the image does not say where on the Earth it lies
-│   ├── CalibrationMissing    400  the image cannot be calibrated as asked
-│   ├── NothingMeasured       400  no pixel of the window was measured
-│   ├── SourceRefused         400  a scheme or host that policy does not allow
-│   ├── UnsupportedItem       400  the JSON is no STAC Item that leads to an image
-│   ├── AssetMissing          400  the STAC Item does not say which asset is meant
-│   └── WrongMethod           405  the path is right, the method is not
-├── Unauthenticated           401  no API key, or none that is known
-├── NotAllowed                403  the API key does not open a model or an image
-├── AccessDenied              403  the store refuses the object to these credentials
+├── BadRequest                400  the request is invalid
+│   ├── UnsupportedImage      400  the image format isn't supported
+│   ├── WindowOutOfBounds     400  the window is empty or outside the image
+│   ├── BandNotFound          400  the image has no such band
+│   ├── NotGeoreferenced      400  the image has no georeference
+│   ├── CalibrationMissing    400  the image can't be calibrated as requested
+│   ├── NoValidPixels         400  the window has no valid pixel
+│   ├── SourceNotAllowed      400  the scheme or host of the URL isn't allowed
+│   ├── UnsupportedItem       400  the JSON isn't a STAC Item with an image
+│   ├── AssetNotFound         400  the STAC Item has no such asset, or several candidates
+│   └── MethodNotAllowed      405  the path doesn't support the method
+├── Unauthenticated           401  the API key is missing or unknown
+├── PermissionDenied          403  the API key doesn't allow the image
+├── AccessDenied              403  the object store denies access
 ├── NotFound                  404
-│   ├── ImageNotFound         404  no such object, bucket or page
-│   ├── ModelNotFound         404  no worker serves the model
-│   ├── ProcessNotFound       404  no such process
-│   ├── JobNotFound           404  no such job, or another key's
-│   └── ResultNotReady        404  the job is not over yet
-├── TooLarge                  413  a body or an image over the limit
-├── DeadlinePassed            408  the caller's deadline came before the answer
+│   ├── ImageNotFound         404  the object, bucket or page doesn't exist
+│   ├── ModelNotFound         404  no worker serves the model, or the key doesn't allow it
+│   ├── ProcessNotFound       404  the process doesn't exist
+│   ├── JobNotFound           404  the job doesn't exist, or belongs to another key
+│   └── ResultNotReady        404  the job has no result yet
+├── PayloadTooLarge           413  a body or an image exceeds a limit
+├── DeadlineExceeded          408  the caller's deadline passed
+├── RequestTimeout            408  the request didn't arrive in time
 ├── SourceChanged             409  the object changed while it was read
-├── QuotaExceeded             429  the API key has used up its minute
-├── SourceUnavailable         502  the store cannot be reached or fails
+├── OutputExists              409  the output of a survey exists already
+├── QuotaExceeded             429  the API key reached its rate limit
+├── HeadTooLarge              431  the headers exceed the limit
+├── SourceUnavailable         502  the object store is unreachable or fails
+│   ├── SourceThrottled       503  the object store or web server rejects requests for a while
 │   └── StoreCredentials      502  the gateway's own credentials are missing or wrong
-├── JobFailed                 500  a job has come to no result
-├── JobsUnavailable           503  the database of jobs fails
-├── WorkerFailed              502  a worker broke off or answered nonsense
-│   └── WorkerUnreachable     502  a worker answered not one byte
-├── NoWorker                  503  no worker can take the request now
-├── Overloaded                503  more is asked than can be answered soon
-├── Draining                  503  this gateway is going down
+├── JobFailed                 500  the job failed
+├── JobsUnavailable           503  the job database fails
+├── WorkerFailed              502  a worker closed the connection or sent an invalid response
+│   ├── WorkerUnreachable     502  a worker doesn't accept connections
+│   └── WorkerLost            502  a worker failed its health check before it responded
+├── NoWorkerAvailable         503  no worker is available
+│   └── WorkersFull           429  every worker declined the request with 429
+├── Overloaded                503  the gateway is overloaded
+├── Draining                  503  the gateway is shutting down
 └── Timeout                   504  a source or a worker took too long
 
-Errors carry plain values: a sentence for the caller and, where one field is to blame, its name.
-They never carry requests, credentials or paths of this machine.
+Errors hold a sentence for the caller and, if one field is invalid, its name.
+They never hold requests, credentials or local paths.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
+
+MAX_MESSAGE_CHARS = 4000
+"""Maximum length of a message; messages can quote what a caller sent."""
+MAX_PARAM_CHARS = 256
+"""Maximum length of a field's name."""
 
 
 class SarlensError(Exception):
-    """Anything that Sarlens tells a caller went wrong.
-
-    ``status`` is the HTTP status, ``kind`` the ``type`` of an OpenAI error object and ``code`` its ``code``,
-    which is also the closed label that metrics count by. ``rpc`` is the status code of gRPC, ``ogc`` the name of the
-    exception in OGC API Processes, where that has one.
-    """
+    """An error that the gateway reports to a caller."""
 
     status: ClassVar[int] = 500
-    kind: ClassVar[str] = "server_error"
+    """HTTP status code."""
+    openai_type: ClassVar[str] = "server_error"
+    """Field ``type`` of an OpenAI error object."""
     code: ClassVar[str] = "internal_error"
-    rpc: ClassVar[str] = "INTERNAL"
-    ogc: ClassVar[str | None] = None
+    """Field ``code`` of an OpenAI error object; also the label of the metrics."""
+    grpc_status: ClassVar[str] = "INTERNAL"
+    """Name of the gRPC status code."""
+    ogc_exception: ClassVar[str | None] = None
+    """Name of the exception in OGC API Processes, if it defines one."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        super().__init__(message[:MAX_MESSAGE_CHARS])
+        self.message = message if len(message) <= MAX_MESSAGE_CHARS else f"{message[: MAX_MESSAGE_CHARS - 1]}…"
+        self.param = param and param[:MAX_PARAM_CHARS]
         self.retry_after = retry_after
 
 
-class CannotStart(Exception):
-    """Why a gateway does not start: one line for the operator, without secrets."""
+class StartupError(Exception):
+    """The gateway can't start; the message is one line for the operator, without secrets."""
+
+
+class BindError(StartupError):
+    """The gateway can't listen on an address."""
 
 
 class BadRequest(SarlensError):
-    """What was sent cannot be understood."""
+    """The request is invalid."""
 
     status = 400
-    kind = "invalid_request_error"
+    openai_type = "invalid_request_error"
     code = "bad_request"
-    rpc = "INVALID_ARGUMENT"
+    grpc_status = "INVALID_ARGUMENT"
 
 
 class UnsupportedImage(BadRequest):
-    """The bytes are no image that Sarlens reads."""
+    """The image format isn't supported."""
 
     code = "unsupported_image"
 
 
-class WindowOutside(BadRequest):
-    """The window is empty or lies outside the image."""
+class WindowOutOfBounds(BadRequest):
+    """The window is empty or outside the image."""
 
     code = "window_outside"
 
 
-class BandMissing(BadRequest):
+class BandNotFound(BadRequest):
     """The image has no such band."""
 
     code = "band_missing"
 
 
 class NotGeoreferenced(BadRequest):
-    """The image does not say where on the Earth it lies."""
+    """The image has no georeference."""
 
     code = "not_georeferenced"
 
 
 class CalibrationMissing(BadRequest):
-    """What a calibration needs is not there, or does not belong to the image."""
+    """The calibration data is missing or doesn't belong to the image."""
 
     code = "calibration_missing"
 
 
-class NothingMeasured(BadRequest):
-    """No pixel of the window was measured."""
+class NoValidPixels(BadRequest):
+    """The window has no valid pixel."""
 
     code = "nothing_measured"
 
 
-class SourceRefused(BadRequest):
-    """The image's scheme or host is not allowed here."""
+class SourceNotAllowed(BadRequest):
+    """The scheme or host of the image URL isn't allowed."""
 
     code = "source_refused"
 
 
 class UnsupportedItem(BadRequest):
-    """The JSON is no STAC Item, or one that leads to no image."""
+    """The JSON isn't a STAC Item with an image."""
 
     code = "unsupported_item"
 
 
-class AssetMissing(BadRequest):
-    """A STAC Item has no such asset, or none that is meant for certain."""
+class AssetNotFound(BadRequest):
+    """The STAC Item has no such asset, or several candidates."""
 
     code = "asset_missing"
 
 
-class WrongMethod(BadRequest):
-    """The path is right, the method is not."""
+class MethodNotAllowed(BadRequest):
+    """The path doesn't support the method."""
 
     status = 405
     code = "wrong_method"
 
+    def __init__(self, message: str, *, allow: Collection[str] = ()) -> None:
+        """``allow`` has the methods that the path supports."""
+        super().__init__(message)
+        self.allow = allow
+
 
 class Unauthenticated(SarlensError):
-    """The request carries no API key that is known here."""
+    """The API key is missing or unknown."""
 
     status = 401
-    kind = "authentication_error"
+    openai_type = "authentication_error"
     code = "invalid_api_key"
-    rpc = "UNAUTHENTICATED"
+    grpc_status = "UNAUTHENTICATED"
 
 
-class NotAllowed(SarlensError):
-    """The API key does not open a model or an image."""
+class PermissionDenied(SarlensError):
+    """The API key doesn't allow the image, the metrics, or the model of a job."""
 
     status = 403
-    kind = "permission_error"
+    openai_type = "permission_error"
     code = "not_allowed"
-    rpc = "PERMISSION_DENIED"
+    grpc_status = "PERMISSION_DENIED"
 
 
 class QuotaExceeded(SarlensError):
-    """The API key has used up its requests or tokens for now."""
+    """The API key reached its limit of requests or tokens per minute, or of queued requests."""
 
     status = 429
-    kind = "rate_limit_error"
+    openai_type = "rate_limit_error"
     code = "quota_exceeded"
-    rpc = "RESOURCE_EXHAUSTED"
+    grpc_status = "RESOURCE_EXHAUSTED"
 
 
 class AccessDenied(SarlensError):
-    """The store refuses the object to these credentials."""
+    """The object store denies access to the object."""
 
     status = 403
-    kind = "permission_error"
+    openai_type = "permission_error"
     code = "access_denied"
-    rpc = "PERMISSION_DENIED"
+    grpc_status = "PERMISSION_DENIED"
 
 
 class NotFound(SarlensError):
-    """Nothing is there under that name."""
+    """The resource doesn't exist."""
 
     status = 404
-    kind = "not_found_error"
+    openai_type = "not_found_error"
     code = "not_found"
-    rpc = "NOT_FOUND"
+    grpc_status = "NOT_FOUND"
 
 
 class ImageNotFound(NotFound):
-    """No such object, bucket or page."""
+    """The object, bucket or page doesn't exist."""
 
     code = "image_not_found"
 
 
 class ModelNotFound(NotFound):
-    """No worker serves the model."""
+    """No worker serves the model, or the API key doesn't allow it."""
 
     code = "model_not_found"
 
 
 class ProcessNotFound(NotFound):
-    """There is no process of that name."""
+    """The process doesn't exist."""
 
     code = "process_not_found"
-    ogc = "no-such-process"
+    ogc_exception = "no-such-process"
 
 
 class JobNotFound(NotFound):
-    """No job has that id, or it is another caller's."""
+    """The job doesn't exist, or belongs to another caller."""
 
     code = "job_not_found"
-    ogc = "no-such-job"
+    ogc_exception = "no-such-job"
 
 
 class ResultNotReady(NotFound):
     """The job has no result yet."""
 
     code = "result_not_ready"
-    ogc = "result-not-ready"
+    ogc_exception = "result-not-ready"
 
 
 class JobFailed(SarlensError):
-    """A job has ended without a result."""
+    """The job failed."""
 
     code = "job_failed"
 
 
 class JobsUnavailable(SarlensError):
-    """The database that jobs are kept in fails."""
+    """The job database fails."""
 
     status = 503
     code = "jobs_unavailable"
-    rpc = "UNAVAILABLE"
+    grpc_status = "UNAVAILABLE"
 
 
-class DeadlinePassed(SarlensError):
-    """The caller's deadline came before the answer."""
+class DeadlineExceeded(SarlensError):
+    """The caller's deadline passed."""
 
     status = 408
-    kind = "timeout_error"
+    openai_type = "timeout_error"
     code = "deadline_passed"
-    rpc = "DEADLINE_EXCEEDED"
+    grpc_status = "DEADLINE_EXCEEDED"
+
+
+class RequestTimeout(SarlensError):
+    """The request didn't arrive in time, or too slowly."""
+
+    status = 408
+    openai_type = "timeout_error"
+    code = "request_timeout"
+    grpc_status = "DEADLINE_EXCEEDED"
 
 
 class SourceChanged(SarlensError):
-    """The object was replaced while it was being read."""
+    """The object changed while the gateway read it."""
 
     status = 409
-    kind = "conflict_error"
+    openai_type = "conflict_error"
     code = "source_changed"
-    rpc = "ABORTED"
+    grpc_status = "ABORTED"
 
 
-class TooLarge(SarlensError):
-    """A body or an image is over its limit."""
+class OutputExists(SarlensError):
+    """The output of a survey exists, or another survey writes to it."""
+
+    status = 409
+    openai_type = "conflict_error"
+    code = "output_exists"
+    grpc_status = "ALREADY_EXISTS"
+
+
+class PayloadTooLarge(SarlensError):
+    """A body or an image exceeds a limit."""
 
     status = 413
-    kind = "invalid_request_error"
+    openai_type = "invalid_request_error"
     code = "too_large"
-    rpc = "RESOURCE_EXHAUSTED"
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class HeadTooLarge(SarlensError):
+    """The request line and headers exceed the limit."""
+
+    status = 431
+    openai_type = "invalid_request_error"
+    code = "head_too_large"
+    grpc_status = "RESOURCE_EXHAUSTED"
 
 
 class SourceUnavailable(SarlensError):
-    """The place that holds the image cannot be reached or fails."""
+    """The object store or web server is unreachable or fails."""
 
     status = 502
-    kind = "upstream_error"
+    openai_type = "upstream_error"
     code = "source_unavailable"
-    rpc = "UNAVAILABLE"
+    grpc_status = "UNAVAILABLE"
+
+
+class SourceThrottled(SourceUnavailable):
+    """The object store or web server rejects requests because it gets too many."""
+
+    DEFAULT_RETRY_AFTER_S: ClassVar[int] = 5
+    """Seconds until a retry, if the source doesn't say."""
+
+    status = 503
+    openai_type = "overloaded_error"
+    code = "source_throttled"
 
 
 class StoreCredentials(SourceUnavailable):
@@ -275,51 +334,66 @@ class StoreCredentials(SourceUnavailable):
 
 
 class WorkerFailed(SarlensError):
-    """A worker broke off, or answered what no worker should."""
+    """A worker closed the connection or sent an invalid response."""
 
     status = 502
-    kind = "upstream_error"
+    openai_type = "upstream_error"
     code = "worker_failed"
-    rpc = "UNAVAILABLE"
+    grpc_status = "UNAVAILABLE"
 
 
 class WorkerUnreachable(WorkerFailed):
-    """A worker answered not one byte, so another may be asked."""
+    """A worker doesn't accept connections; the request can go to another worker."""
 
     code = "worker_unreachable"
 
 
-class NoWorker(SarlensError):
-    """No worker can take the request now."""
+class WorkerLost(WorkerFailed):
+    """A worker failed its health check before it responded; it may have processed the request."""
+
+    code = "worker_lost"
+
+
+class NoWorkerAvailable(SarlensError):
+    """No worker is available."""
 
     status = 503
-    kind = "overloaded_error"
+    openai_type = "overloaded_error"
     code = "no_worker"
-    rpc = "UNAVAILABLE"
+    grpc_status = "UNAVAILABLE"
+
+
+class WorkersFull(NoWorkerAvailable):
+    """Every worker declined the request with 429."""
+
+    status = 429
+    openai_type = "rate_limit_error"
+    code = "workers_full"
+    grpc_status = "RESOURCE_EXHAUSTED"
 
 
 class Overloaded(SarlensError):
-    """More is asked than can be answered soon."""
+    """The gateway is overloaded."""
 
     status = 503
-    kind = "overloaded_error"
+    openai_type = "overloaded_error"
     code = "overloaded"
-    rpc = "RESOURCE_EXHAUSTED"
+    grpc_status = "RESOURCE_EXHAUSTED"
 
 
 class Draining(SarlensError):
-    """This gateway is going down and takes no more work."""
+    """The gateway is shutting down."""
 
     status = 503
-    kind = "overloaded_error"
+    openai_type = "overloaded_error"
     code = "draining"
-    rpc = "UNAVAILABLE"
+    grpc_status = "UNAVAILABLE"
 
 
 class Timeout(SarlensError):
     """A source or a worker took longer than allowed."""
 
     status = 504
-    kind = "timeout_error"
+    openai_type = "timeout_error"
     code = "timeout"
-    rpc = "DEADLINE_EXCEEDED"
+    grpc_status = "DEADLINE_EXCEEDED"

@@ -1,4 +1,4 @@
-"""The Grafana dashboard of the chart, panel by panel; run, it writes the JSON anew."""
+"""Grafana dashboard of the chart. Run this module to write its JSON."""
 
 from __future__ import annotations
 
@@ -18,61 +18,63 @@ _WIDTH, _HEIGHT = 8, 7
 
 
 class Query(NamedTuple):
-    """A query and the name of its lines. ``@`` stands for the labels that choose an installation."""
+    """A query and the legend of its series. ``@`` is replaced with the labels that select an installation."""
 
     expr: str
     legend: str
 
 
 class Plot(NamedTuple):
-    """A panel: its unit in Grafana's words, what it tells, and its queries."""
+    """A panel: title, Grafana unit, description and queries."""
 
     title: str
     unit: str
-    tells: str
+    description: str
     queries: tuple[Query, ...]
 
 
 def rate(metric: str, by: str = "", where: str = "") -> str:
-    """The sum of rates of a counter, by some labels."""
+    """Return the PromQL of a counter's rate, summed by labels."""
     return f"sum by ({by}) (rate({metric}{{@{', ' + where if where else ''}}}[$__rate_interval]))"
 
 
 def quantiles(metric: str, by: str = "", where: str = "") -> tuple[Query, ...]:
-    """The median, the 95th and the 99th percentile of a histogram."""
+    """Return queries of the median, the 95th and the 99th percentile of a histogram."""
     return tuple(
         Query(f"histogram_quantile({q}, {rate(metric + '_bucket', ', '.join(filter(None, (by, 'le'))), where)})", name)
         for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
     )
 
 
-def each(metric: str, label: str, where: str = "") -> tuple[Query, ...]:
-    """The rates of a counter for each value of a label."""
+def rate_by(metric: str, label: str, where: str = "") -> tuple[Query, ...]:
+    """Return a query of a counter's rate by label."""
     return (Query(rate(metric, label, where), f"{{{{{label}}}}}"),)
 
 
-def share(part: str, whole: str, name: str) -> Query:
-    """One rate as a part of another."""
+def ratio(part: str, whole: str, name: str) -> Query:
+    """Return a query of one rate relative to another."""
     return Query(f"{part} / {whole}", name)
 
 
 _ANSWERED = 'outcome=~"answered|gone"'
 _WORK = 'route!~"/healthz?|/readyz|/metrics|/v2/health/.*|.*/Server(Live|Ready)"'
 _OF_GATEWAYS = "* on (job, instance) group_left() sarlens_build_info{@}"
-"""Workers tell of their processes by the same names."""
+"""Restricts process metrics to gateways, because workers export the same names."""
+
+_KEYS_LOADED = "sarlens_keys_loaded_timestamp_seconds{@}"
 
 ROWS: dict[str, tuple[Plot, ...]] = {
-    "Is it well": (
+    "Health": (
         Plot(
             "Requests by outcome",
             "reqps",
-            "Failed is any error that is not the caller's own fault.",
-            each("sarlens_requests_total", "outcome", _WORK),
+            "Requests per second. Failed requests are errors that the client didn't cause.",
+            rate_by("sarlens_requests_total", "outcome", _WORK),
         ),
         Plot(
-            "Budget burnt: availability",
+            "Error budget burn rate: availability",
             "short",
-            "How many times faster than the objective of 99.9 % allows. Over 14.4 for an hour wakes somebody.",
+            "Relative to the rate that the objective of 99.9 % allows. The critical alert fires above 14.4 over 1 h.",
             (
                 Query("sarlens:failed_requests:ratio_rate1h{@} / 0.001", "1 h"),
                 Query("sarlens:failed_requests:ratio_rate6h{@} / 0.001", "6 h"),
@@ -80,9 +82,9 @@ ROWS: dict[str, tuple[Plot, ...]] = {
             ),
         ),
         Plot(
-            "Budget burnt: latency",
+            "Error budget burn rate: latency",
             "short",
-            "The same for 99 % of requests within 10 s.",
+            "Relative to the rate that the objective of 99 % within 10 s allows.",
             (
                 Query("sarlens:slow_requests:ratio_rate1h{@} / 0.01", "1 h"),
                 Query("sarlens:slow_requests:ratio_rate6h{@} / 0.01", "6 h"),
@@ -92,52 +94,52 @@ ROWS: dict[str, tuple[Plot, ...]] = {
         Plot(
             "Errors",
             "reqps",
-            "By the codes of docs/errors.md, the eight most frequent.",
+            "Errors per second of the eight most frequent codes; see docs/reference/errors.md.",
             (Query(f"topk(8, {rate('sarlens_errors_total', 'code')})", "{{code}}"),),
         ),
         Plot(
             "Workers",
             "short",
-            "Workers that a gateway sees, those that are ready, and those whose breaker is open.",
+            "Number of workers: discovered, ready, and with an open circuit breaker.",
             (
-                Query("count(count by (worker) (sarlens_worker_ready{@}))", "found"),
+                Query("count(count by (worker) (sarlens_worker_ready{@}))", "discovered"),
                 Query("sum(max by (worker) (sarlens_worker_ready{@}))", "ready"),
                 Query("sum(max by (worker) (sarlens_worker_breaker_open{@}))", "breaker open"),
             ),
         ),
         Plot(
-            "Waiting and sent away",
+            "Queued and rejected requests",
             "short",
-            "Requests that wait for a place, and those a second that get none, by reason.",
+            "Requests in the queue, and requests per second rejected by admission control, by reason.",
             (
-                Query("sum(sarlens_queued_requests{@})", "waiting"),
+                Query("sum(sarlens_queued_requests{@})", "queued"),
                 Query(rate("sarlens_shed_requests_total", "reason"), "{{reason}}/s"),
             ),
         ),
     ),
-    "How fast": (
+    "Latency and throughput": (
         Plot(
-            "Duration of requests",
+            "Request duration",
             "s",
-            "From the first byte in to the last byte out; of streams, to the last token.",
+            "From the arrival of the request to the last byte of the response.",
             quantiles("sarlens_request_duration_seconds", where=f"{_WORK}, {_ANSWERED}"),
         ),
         Plot(
             "Time to first token",
             "s",
-            "Of streams, from the request's arrival.",
+            "From the arrival of a streaming request to its first token.",
             quantiles("sarlens_time_to_first_token_seconds"),
         ),
         Plot(
             "Time per output token",
             "s",
-            "Of streams, the mean of each answer.",
+            "Mean per streamed response.",
             quantiles("sarlens_time_per_output_token_seconds"),
         ),
         Plot(
-            "Where the time goes",
+            "Duration of stages",
             "s",
-            "The 95th percentile of each stage.",
+            "95th percentile per stage of a request.",
             (
                 Query(
                     f"histogram_quantile(0.95, {rate('sarlens_stage_duration_seconds_bucket', 'stage, le')})",
@@ -145,62 +147,115 @@ ROWS: dict[str, tuple[Plot, ...]] = {
                 ),
             ),
         ),
-        Plot("Requests by route", "reqps", "", each("sarlens_requests_total", "route")),
-        Plot("Tokens", "short", "A second, read and written.", each("sarlens_tokens_total", "kind")),
+        Plot("Requests by route", "reqps", "Requests per second.", rate_by("sarlens_requests_total", "route")),
+        Plot("Tokens", "short", "Prompt and output tokens per second.", rate_by("sarlens_tokens_total", "kind")),
+    ),
+    "Admission and shared state": (
+        Plot(
+            "Connections",
+            "short",
+            "Open HTTP connections, and connections per second that the gateway closed at a limit, by reason.",
+            (
+                Query("sum(sarlens_http_connections{@})", "open"),
+                Query(rate("sarlens_http_connections_closed_total", "reason"), "{{reason}}/s"),
+            ),
+        ),
+        Plot(
+            "Age of the API keys",
+            "s",
+            "Time since the oldest key file in use was loaded, and 0 without a file. It grows until the file changes.",
+            (Query(f"(time() - min({_KEYS_LOADED})) * (min({_KEYS_LOADED}) > bool 0)", "age"),),
+        ),
+        Plot(
+            "Failing dependencies",
+            "short",
+            "Number of gateways that can't load the changed key file, reach the quota server, or use the job database.",
+            (
+                Query("sum(sarlens_keys_reload_failing{@})", "key file"),
+                Query("sum(1 - sarlens_shared_quota_up{@})", "quota server"),
+                Query("sum(1 - sarlens_job_database_up{@})", "job database"),
+            ),
+        ),
+        Plot(
+            "Worker discovery",
+            "ops",
+            "Failed discovery attempts per second, by type of location.",
+            rate_by("sarlens_discovery_failures_total", "place"),
+        ),
     ),
     "Images": (
         Plot(
-            "Images looked for",
+            "Source requests",
             "ops",
-            "Found, or what the store did.",
+            "Lookups of images per second, by scheme and result.",
             (Query(rate("sarlens_source_requests_total", "scheme, result"), "{{scheme}} {{result}}"),),
         ),
-        Plot("Bytes fetched", "Bps", "From where images lie.", each("sarlens_fetched_bytes_total", "scheme")),
         Plot(
-            "Bytes not sent",
+            "Bytes fetched",
             "Bps",
-            "To each worker, since it had the picture.",
-            each("sarlens_worker_elided_bytes_total", "worker"),
+            "Bytes per second from image sources, by scheme.",
+            rate_by("sarlens_fetched_bytes_total", "scheme"),
         ),
         Plot(
-            "Hits",
+            "Bytes saved",
+            "Bps",
+            "Image bytes per second not sent to each worker, because it has the image cached.",
+            rate_by("sarlens_worker_elided_bytes_total", "worker"),
+        ),
+        Plot(
+            "Hit ratios",
             "percentunit",
-            "Questions that met a worker with their image; pictures at hand; images by id that were gone.",
+            "Requests routed to a worker with the image; cached rendered images; images sent by id but evicted.",
             (
-                share(
+                ratio(
                     rate("sarlens_worker_affinity_requests_total", where='result="hit"'),
                     rate("sarlens_worker_affinity_requests_total"),
                     "affinity",
                 ),
-                share(
+                ratio(
                     rate("sarlens_picture_cache_requests_total", where='result="hit"'),
                     rate("sarlens_picture_cache_requests_total"),
-                    "picture cache",
+                    "rendered image cache",
                 ),
-                share(
+                ratio(
                     rate("sarlens_pictures_sent_total", where='form="missed"'),
                     rate("sarlens_pictures_sent_total", where='form="id"'),
-                    "forgotten by workers",
+                    "evicted by workers",
                 ),
             ),
         ),
-        Plot("Pictures sent", "ops", "As data or by id.", each("sarlens_pictures_sent_total", "form")),
-        Plot("Tiles of surveys", "ops", "That are done.", each("sarlens_survey_tiles_total", "ended")),
+        Plot(
+            "Images sent",
+            "ops",
+            "Images per second sent to workers, as data or by id.",
+            rate_by("sarlens_pictures_sent_total", "form"),
+        ),
+        Plot(
+            "Survey tiles",
+            "ops",
+            "Completed tiles per second, by result.",
+            rate_by("sarlens_survey_tiles_total", "ended"),
+        ),
     ),
-    "Workers as the gateway sees them": (
+    "Workers, from the gateway": (
         Plot(
             "In flight",
             "short",
-            "Requests that each worker is answering.",
+            "Number of requests in progress per worker.",
             (Query("sum by (worker) (sarlens_worker_in_flight_requests{@})", "{{worker}}"),),
         ),
-        Plot("Failures", "ops", "Those that count for the breaker.", each("sarlens_worker_failures_total", "worker")),
         Plot(
-            "Affinity hits of each worker",
+            "Failures",
+            "ops",
+            "Failures per second that count toward the circuit breaker, by worker.",
+            rate_by("sarlens_worker_failures_total", "worker"),
+        ),
+        Plot(
+            "Affinity hit ratio by worker",
             "percentunit",
-            "Its answers about pictures that it had.",
+            "Requests whose image the worker has cached, relative to all requests with images.",
             (
-                share(
+                ratio(
                     rate("sarlens_worker_affinity_requests_total", "worker", 'result="hit"'),
                     rate("sarlens_worker_affinity_requests_total", "worker"),
                     "{{worker}}",
@@ -208,77 +263,82 @@ ROWS: dict[str, tuple[Plot, ...]] = {
             ),
         ),
     ),
-    "Workers as they see themselves (vLLM)": (
+    "Workers, from vLLM": (
         Plot(
             "Running and waiting",
             "short",
-            "Requests inside vLLM.",
+            "Number of requests in vLLM.",
             (
                 Query("sum by (instance) (vllm:num_requests_running{@})", "{{instance}} running"),
                 Query("sum by (instance) (vllm:num_requests_waiting{@})", "{{instance}} waiting"),
             ),
         ),
         Plot(
-            "KV-cache in use",
+            "KV cache usage",
             "percentunit",
-            "",
+            "Used fraction of the KV cache.",
             (Query("max by (instance) (vllm:kv_cache_usage_perc{@})", "{{instance}}"),),
         ),
         Plot(
-            "Cache hits",
+            "Cache hit ratios",
             "percentunit",
-            "Tokens of prompts that were computed before; images that were processed before.",
+            "Prompt tokens found in the prefix cache; images found in the processor cache.",
             (
-                share(rate("vllm:prefix_cache_hits_total"), rate("vllm:prefix_cache_queries_total"), "prefix"),
-                share(rate("vllm:mm_cache_hits_total"), rate("vllm:mm_cache_queries_total"), "images"),
+                ratio(rate("vllm:prefix_cache_hits_total"), rate("vllm:prefix_cache_queries_total"), "prefix"),
+                ratio(rate("vllm:mm_cache_hits_total"), rate("vllm:mm_cache_queries_total"), "images"),
             ),
         ),
-        Plot("Time in vLLM's queue", "s", "", quantiles("vllm:request_queue_time_seconds")),
+        Plot(
+            "Time in vLLM's queue",
+            "s",
+            "Time before vLLM starts a request.",
+            quantiles("vllm:request_queue_time_seconds"),
+        ),
         Plot(
             "Tokens",
             "short",
-            "A second, by worker.",
+            "Tokens per second, by worker.",
             (
-                Query(rate("vllm:prompt_tokens_total", "instance"), "{{instance}} read"),
-                Query(rate("vllm:generation_tokens_total", "instance"), "{{instance}} written"),
+                Query(rate("vllm:prompt_tokens_total", "instance"), "{{instance}} prompt"),
+                Query(rate("vllm:generation_tokens_total", "instance"), "{{instance}} output"),
             ),
         ),
         Plot(
             "Preemptions",
             "ops",
-            "Requests put off for want of KV-cache.",
-            each("vllm:num_preemptions_total", "instance"),
+            "Preemptions per second because the KV cache is full.",
+            rate_by("vllm:num_preemptions_total", "instance"),
         ),
     ),
-    "Gateways as processes": (
+    "Gateway processes": (
         Plot(
             "CPU",
             "short",
-            "Cores in use. Where a gateway has several processes, see the container's own figures.",
+            "Used cores. If a gateway has several processes, see the metrics of the container.",
             (Query(f"rate(process_cpu_seconds_total{{@}}[$__rate_interval]) {_OF_GATEWAYS}", "{{instance}}"),),
         ),
         Plot(
             "Memory",
             "bytes",
-            "Resident.",
+            "Resident memory.",
             (Query(f"process_resident_memory_bytes{{@}} {_OF_GATEWAYS}", "{{instance}}"),),
         ),
         Plot(
             "Open files",
             "percentunit",
-            "Of those that are allowed.",
+            "Open file descriptors, relative to the limit.",
             (Query(f"process_open_fds{{@}} / process_max_fds{{@}} {_OF_GATEWAYS}", "{{instance}}"),),
         ),
     ),
 }
 
 
-def built() -> str:
-    """The dashboard as JSON."""
+def build_dashboard() -> str:
+    """Return the dashboard as JSON."""
     board = (
         dashboard.Dashboard("Sarlens")
         .uid("sarlens")
-        .description("Questions about radar images: the gateways, and the vLLM workers behind them.")
+        .description("Sarlens gateways and their vLLM workers.")
         .tags(["sarlens", "vllm"])
         .time("now-3h", "now")
         .refresh("30s")
@@ -294,7 +354,7 @@ def built() -> str:
 
 
 def _namespaces() -> dashboard.QueryVariable:
-    """Which installations are shown; outside Kubernetes there is no such label, and all are."""
+    """Return the variable that selects namespaces; outside Kubernetes, it selects everything."""
     return (
         dashboard.QueryVariable("namespace")
         .label("Namespace")
@@ -311,7 +371,7 @@ def _namespaces() -> dashboard.QueryVariable:
 def _panel(plot: Plot) -> timeseries.Panel:
     legend = common.VizLegendOptions().show_legend(True)
     legend = legend.display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).calcs([])
-    panel = timeseries.Panel().title(plot.title).description(plot.tells).datasource(_SOURCE).unit(plot.unit)
+    panel = timeseries.Panel().title(plot.title).description(plot.description).datasource(_SOURCE).unit(plot.unit)
     panel = panel.span(_WIDTH).height(_HEIGHT).min(0).fill_opacity(8).legend(legend)
     for query, letter in zip(plot.queries, "ABCDEF", strict=False):
         expr = query.expr.replace("@", 'namespace=~"$namespace"')
@@ -320,4 +380,4 @@ def _panel(plot: Plot) -> timeseries.Panel:
 
 
 if __name__ == "__main__":
-    DASHBOARD.write_text(built())
+    DASHBOARD.write_text(build_dashboard())

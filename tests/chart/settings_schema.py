@@ -1,4 +1,4 @@
-"""The part of values.schema.json that follows from the gateway's settings; run, it is written anew."""
+"""Part of values.schema.json that follows from the gateway's settings. Run this module to write it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from pydantic import SecretStr
 from sarlens.settings import Settings
 
 SCHEMA = Path(__file__).parents[2] / "helm/sarlens/values.schema.json"
-PLACED = {
+SET_BY_CHART = {
     "host",
     "port",
     "keys.file",
-    "keys.open",
+    "keys.allow_anonymous",
     "grpc.port",
+    "management.host",
+    "management.port",
     "grpc.cert_file",
     "grpc.key_file",
     "grpc.client_ca_file",
 }
-"""Settings that follow from where the chart mounts and listens."""
+"""Settings that the chart sets itself, such as mount paths and ports."""
 
 
 def secret_settings() -> set[str]:
-    """Settings that a Secret holds, as ``group.name``."""
+    """Return the settings that a Secret holds, as ``group.name``."""
     return {
         f"{group}.{name}"
         for group, outer in Settings.model_fields.items()
@@ -35,24 +37,24 @@ def secret_settings() -> set[str]:
 
 
 def settings_schema() -> dict[str, Any]:
-    """What may stand in the values' ``settings:``, group by group."""
+    """Return the schema of ``settings:`` in the values."""
     whole = Settings.model_json_schema(mode="validation")
-    kept_out = PLACED | secret_settings()
+    excluded = SET_BY_CHART | secret_settings()
     properties: dict[str, Any] = {}
     for name, field in whole["properties"].items():
         if "$ref" not in field:
-            if name not in kept_out:
+            if name not in excluded:
                 properties[name] = _plain(field)
             continue
         group = whole["$defs"][field["$ref"].rpartition("/")[2]]
-        inner = {key: _plain(each) for key, each in group["properties"].items() if f"{name}.{key}" not in kept_out}
+        inner = {key: _plain(schema) for key, schema in group["properties"].items() if f"{name}.{key}" not in excluded}
         if inner:
             properties[name] = _closed(inner)
     return _closed(properties)
 
 
 def secrets_schema() -> dict[str, Any]:
-    """What may stand in the values' ``secrets:``."""
+    """Return the schema of ``secrets:`` in the values."""
     return _closed({name: {"$ref": "#/$defs/secretKey"} for name in sorted(secret_settings())})
 
 
@@ -61,12 +63,12 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(field: dict[str, Any]) -> dict[str, Any]:
-    """A field without what only documents it; ``format`` is no assertion to Helm."""
-    return {key: value for key, value in field.items() if key not in {"title", "default", "format"}}
+    """Return a field without title, default, examples, and ``format``, which Helm doesn't validate."""
+    return {key: value for key, value in field.items() if key not in {"title", "default", "examples", "format"}}
 
 
 def main() -> None:
-    """Write the two parts anew."""
+    """Write both schemas to values.schema.json."""
     schema = json.loads(SCHEMA.read_text())
     schema["properties"] |= {"settings": settings_schema(), "secrets": secrets_schema()}
     SCHEMA.write_text(json.dumps(schema, indent=1) + "\n")

@@ -1,12 +1,15 @@
-"""The Helm chart's objects, rendered by Helm itself and held to the schemas of Kubernetes and of operators."""
+"""Objects of the Helm chart, rendered by Helm and validated against the schemas of Kubernetes and of operators."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
+import shutil
 import sys
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import helm_python as helm
@@ -17,6 +20,7 @@ from chart.rendering import (
     CHART,
     EVERYTHING,
     PROFILES,
+    Object,
     container,
     everything,
     merged,
@@ -27,32 +31,32 @@ from chart.rendering import (
     validate,
     values_of,
 )
-from sarlens.seaweed import free_port
-from sarlens.settings import GrpcSettings, Settings, WorkerSettings, describe
-from stack.fake_worker import FakeWorker
-from stack.gateway import gateway
+from sarlens.devstack.ports import free_port
+from sarlens.settings import GrpcSettings, ManagementSettings, Settings, WorkerSettings, describe
+from support.gateway import gateway
+from support.workers.fake_worker import FakeWorker
 
 every_profile = pytest.mark.parametrize("profile", [*PROFILES, EVERYTHING])
 
 
 def test_there_are_three_profiles() -> None:
-    """A profile each to try out, for one GPU, and for production."""
+    """The chart has profiles for development, for one GPU, and for production."""
     assert PROFILES == ["values-dev.yaml", "values-production.yaml", "values-single-gpu.yaml"]
 
 
 def test_lint_finds_no_errors() -> None:
-    """helm lint has nothing to complain of but that there is no icon."""
-    found = helm.lint(str(CHART), strict=True)
-    assert not found["errors"]
-    assert [message["error"] for message in found["messages"]] == ["icon is recommended"]
+    """helm lint reports no errors, and only recommends an icon."""
+    result = helm.lint(str(CHART), strict=True)
+    assert not result["errors"]
+    assert [message["error"] for message in result["messages"]] == ["icon is recommended"]
 
 
 @every_profile
 def test_objects_are_valid(profile: str) -> None:
-    """Each object is valid by its schema, strictly, those of KEDA, the Prometheus operator and Gateway API included."""
+    """Every object is valid under strict schemas, including those of KEDA, the Prometheus operator and Gateway API."""
     assert rendered(profile)
-    for each in rendered(profile):
-        validate(each)
+    for item in rendered(profile):
+        validate(item)
 
 
 @pytest.mark.parametrize(
@@ -68,185 +72,252 @@ def test_objects_are_valid(profile: str) -> None:
         ("GRPCRoute", ("spec", "rules", 0, "backendRefs", 0, "port"), "grpc"),
     ],
 )
-def test_the_schemas_of_operators_refuse(kind: str, path: tuple[str | int, ...], wrong: Any) -> None:
-    """The schemas written here see a typo, a wrong type and a word that the operator does not know."""
-    thing = deepcopy(of_kind(rendered(EVERYTHING), kind)[0])
-    inner: Any = thing
+def test_operator_schemas_reject_mistakes(kind: str, path: tuple[str | int, ...], wrong: Any) -> None:
+    """The schemas in crds.yaml reject a typo, a wrong type and an unknown value."""
+    item = deepcopy(of_kind(rendered(EVERYTHING), kind)[0])
+    inner: Any = item
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = wrong
     with pytest.raises(jsonschema.ValidationError):
-        validate(thing)
+        validate(item)
 
 
-def test_all_kinds_are_there() -> None:
-    """With all turned on the chart makes every kind of object that an operator expects."""
-    kinds = {each["kind"] for each in rendered(EVERYTHING)}
-    own = {"Deployment", "StatefulSet", "Service", "ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Ingress"}
-    assert kinds >= own | {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Pod"}
+def test_the_chart_has_all_kinds() -> None:
+    """With every feature enabled, the chart has every kind of object."""
+    kinds = {item["kind"] for item in rendered(EVERYTHING)}
+    core = {"Deployment", "StatefulSet", "Service", "ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Ingress"}
+    assert kinds >= core | {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Pod"}
     assert kinds >= {"ServiceMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute", "GRPCRoute"}
-    assert "PersistentVolumeClaim" in {each["kind"] for each in rendered("values-single-gpu.yaml")}
+    assert "PersistentVolumeClaim" in {item["kind"] for item in rendered("values-single-gpu.yaml")}
 
 
 @every_profile
 def test_nothing_runs_as_root(profile: str) -> None:
-    """No container runs as root, gains privileges, keeps a capability or writes to its root."""
+    """No container runs as root, escalates privileges, keeps a capability, or writes to its root file system."""
     assert pods(rendered(profile))
     for pod in pods(rendered(profile)):
-        whole = pod["spec"]["securityContext"]
-        assert whole["runAsNonRoot"] is True
-        assert whole["runAsUser"] > 0
-        for each in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
-            own = each["securityContext"]
-            assert own["allowPrivilegeEscalation"] is False
-            assert own["readOnlyRootFilesystem"] is True
-            assert own["capabilities"] == {"drop": ["ALL"]}
+        pod_context = pod["spec"]["securityContext"]
+        assert pod_context["runAsNonRoot"] is True
+        assert pod_context["runAsUser"] > 0
+        for spec in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
+            context = spec["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
 
 
 @every_profile
 def test_selectors_match(profile: str) -> None:
-    """Each Service, disruption budget and network policy selects the labels of exactly one kind of pod or more."""
+    """Each Service, disruption budget and network policy selects the labels of at least one pod template."""
     labels = [pod["metadata"]["labels"] for pod in pods(rendered(profile))]
-    selectors = [each["spec"]["selector"] for each in of_kind(rendered(profile), "Service")]
-    selectors += [each["spec"]["selector"]["matchLabels"] for each in of_kind(rendered(profile), "PodDisruptionBudget")]
-    selectors += [each["spec"]["podSelector"]["matchLabels"] for each in of_kind(rendered(profile), "NetworkPolicy")]
-    for each in of_kind(rendered(profile), "Deployment", "StatefulSet"):
-        chosen = each["spec"]["selector"]["matchLabels"]
-        assert chosen.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+    selectors = [item["spec"]["selector"] for item in of_kind(rendered(profile), "Service")]
+    selectors += [item["spec"]["selector"]["matchLabels"] for item in of_kind(rendered(profile), "PodDisruptionBudget")]
+    selectors += [item["spec"]["podSelector"]["matchLabels"] for item in of_kind(rendered(profile), "NetworkPolicy")]
+    for item in of_kind(rendered(profile), "Deployment", "StatefulSet"):
+        selected = item["spec"]["selector"]["matchLabels"]
+        assert selected.items() <= item["spec"]["template"]["metadata"]["labels"].items()
     for selector in selectors:
-        assert any(selector.items() <= each.items() for each in labels), selector
+        assert any(selector.items() <= pod_labels.items() for pod_labels in labels), selector
 
 
 @every_profile
 def test_settings_exist(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each SARLENS_ variable of the gateway is a setting of the code, and Settings takes the value that is given."""
+    """Each SARLENS_ variable of the gateway is a setting, and Settings accepts its value."""
     gateway = container(rendered(profile), "Deployment")
-    (settings,) = (each for each in of_kind(rendered(profile), "ConfigMap") if "SARLENS_HOST" in each["data"])
+    (settings,) = (item for item in of_kind(rendered(profile), "ConfigMap") if "SARLENS_HOST" in item["data"])
     assert {"configMapRef": {"name": settings["metadata"]["name"]}} in gateway["envFrom"]
-    given = dict(settings["data"])
-    for each in gateway["env"]:
-        given[each["name"]] = "2" if "resourceFieldRef" in each.get("valueFrom", {}) else "redis://kept-in-a-secret"
-    assert given.keys() <= {variable for variable, _, _ in describe()}
-    for name, value in given.items():
+    variables = dict(settings["data"])
+    for item in gateway["env"]:
+        variables[item["name"]] = "2" if "resourceFieldRef" in item.get("valueFrom", {}) else "redis://kept-in-a-secret"
+    assert variables.keys() <= {variable for variable, _, _ in describe()}
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    taken = Settings()
-    assert taken.worker.urls
-    assert taken.host == "0.0.0.0"
-    assert taken.keys.open is (profile == "values-dev.yaml")
+    parsed = Settings()
+    assert parsed.worker.urls
+    assert parsed.host == "0.0.0.0"
+    assert parsed.keys.allow_anonymous is (profile == "values-dev.yaml")
 
 
 @every_profile
-@pytest.mark.parametrize("more", [{}, {"settings": {"drain_s": 90.5}, "gateway": {"preStopSeconds": 33}}])
+@pytest.mark.parametrize("more", [{}, {"settings": {"drain_timeout_s": 90.5}, "gateway": {"preStopSeconds": 33}}])
 def test_pods_outlive_their_drain(profile: str, more: dict[str, Any]) -> None:
-    """A pod's grace period is longer than its preStop and its drain together, whatever these are set to."""
+    """The grace period of a pod is longer than its preStop hook and its drain together."""
     objects = render(merged(values_of(profile), more))
-    drain = max(float(each["data"].get("SARLENS_DRAIN_S", 0)) for each in of_kind(objects, "ConfigMap"))
-    for each in of_kind(objects, "Deployment", "StatefulSet"):
-        spec = each["spec"]["template"]["spec"]
+    drain = max(float(item["data"].get("SARLENS_DRAIN_TIMEOUT_S", 0)) for item in of_kind(objects, "ConfigMap"))
+    for item in of_kind(objects, "Deployment", "StatefulSet"):
+        spec = item["spec"]["template"]["spec"]
         args = spec["containers"][0]["args"]
         if "--shutdown-timeout" in args:
             drain = float(args[args.index("--shutdown-timeout") + 1])
-        slept = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-        assert slept > 0
-        assert spec["terminationGracePeriodSeconds"] > slept + drain
+        pre_stop_s = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pre_stop_s > 0
+        assert spec["terminationGracePeriodSeconds"] > pre_stop_s + drain
 
 
 @every_profile
-def test_probes_are_apart(profile: str) -> None:
-    """Starting, living and being ready are asked apart: a gateway without workers is not ready, and lives."""
-    for each in of_kind(rendered(profile), "Deployment", "StatefulSet"):
-        asked = each["spec"]["template"]["spec"]["containers"][0]
-        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= asked.keys()
+def test_probes_are_separate(profile: str) -> None:
+    """Startup, liveness and readiness have separate probes: a gateway without workers is alive but not ready."""
+    for item in of_kind(rendered(profile), "Deployment", "StatefulSet"):
+        spec = item["spec"]["template"]["spec"]["containers"][0]
+        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= spec.keys()
     gateway = container(rendered(profile), "Deployment")
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert gateway[probe]["httpGet"]["port"] == "management"
     assert gateway["livenessProbe"]["httpGet"]["path"] == gateway["startupProbe"]["httpGet"]["path"] == "/healthz"
     assert gateway["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
 @every_profile
-def test_rights_are_few(profile: str) -> None:
-    """The one Role lets the gateway list endpoint slices, and nothing else."""
+def test_the_gateway_has_minimal_permissions(profile: str) -> None:
+    """The only Role lets the gateway read endpoint slices."""
     for role in of_kind(rendered(profile), "Role"):
         for rule in role["rules"]:
             assert rule["resources"] == ["endpointslices"]
             assert set(rule["verbs"]) <= {"get", "list", "watch"}
-    assert not of_kind(rendered(profile), "ClusterRole", "ClusterRoleBinding", "Secret")
+    assert not of_kind(rendered(profile), "ClusterRole", "ClusterRoleBinding")
 
 
-def test_pods_and_policies_name_what_exists() -> None:
-    """What a pod mounts and whom it runs as, and what a scaler scales, are among the objects or named by the values."""
+@every_profile
+def test_only_scrapers_reach_the_management_port(profile: str) -> None:
+    """Port 8082 has a headless Service of its own, and Prometheus and the test pod alone may connect to it."""
+    objects = rendered(profile)
+    ports = container(objects, "Deployment")["ports"]
+    assert {"name": "management", "containerPort": 8082} in ports
+    (settings,) = (item["data"] for item in of_kind(objects, "ConfigMap") if "SARLENS_HOST" in item["data"])
+    assert (settings["SARLENS_MANAGEMENT__HOST"], settings["SARLENS_MANAGEMENT__PORT"]) == ("0.0.0.0", "8082")
+    services = {item["metadata"]["name"]: item["spec"] for item in of_kind(objects, "Service")}
+    exposing = {name for name, spec in services.items() if any(port["port"] == 8082 for port in spec["ports"])}
+    (name,) = exposing
+    assert name.endswith("-management")
+    assert (services[name]["clusterIP"], services[name].get("type")) == ("None", None)
+    for route in of_kind(objects, "HTTPRoute", "GRPCRoute", "Ingress"):
+        assert name not in json.dumps(route)
+    policies = [
+        item
+        for item in of_kind(objects, "NetworkPolicy")
+        if item["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    ]
+    for policy in policies:
+        rules = policy["spec"]["ingress"]
+        (management,) = (rule for rule in rules if {"port": 8082, "protocol": "TCP"} in rule["ports"])
+        assert management["ports"] == [{"port": 8082, "protocol": "TCP"}]
+        assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}} in management[
+            "from"
+        ]
+        assert len(management["from"]) == 2
+    for monitor in of_kind(objects, "ServiceMonitor"):
+        gateway_pods = monitor["metadata"]["name"].endswith("-gateway")
+        assert monitor["spec"]["endpoints"][0]["port"] == ("management" if gateway_pods else "http")
+
+
+def test_references_between_objects_resolve() -> None:
+    """Service accounts, volumes, scale targets and backends of routes refer to existing objects."""
     for profile in [*PROFILES, EVERYTHING]:
         objects = rendered(profile)
-        made = {(each["kind"], each["metadata"]["name"]) for each in objects}
-        for each in of_kind(objects, "Deployment", "StatefulSet"):
-            spec = each["spec"]["template"]["spec"]
-            assert ("ServiceAccount", spec["serviceAccountName"]) in made
-            claimed = {v["name"] for v in spec["volumes"]}
-            claimed |= {claim["metadata"]["name"] for claim in each["spec"].get("volumeClaimTemplates", [])}
-            assert {mount["name"] for mount in spec["containers"][0]["volumeMounts"]} == claimed
-        for each in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler"):
-            target = each["spec"]["scaleTargetRef"]
-            assert (target["kind"], target["name"]) in made
-        for each in of_kind(objects, "HTTPRoute", "GRPCRoute"):
-            assert ("Service", each["spec"]["rules"][0]["backendRefs"][0]["name"]) in made
-
-
-def test_what_scales_has_no_number_of_pods() -> None:
-    """Where an autoscaler decides, the number of pods is not set: an upgrade would set it back."""
-    for each in of_kind(rendered(EVERYTHING), "Deployment", "StatefulSet"):
-        assert "replicas" not in each["spec"]
+        existing = {(item["kind"], item["metadata"]["name"]) for item in objects}
+        for item in of_kind(objects, "Deployment", "StatefulSet"):
+            spec = item["spec"]["template"]["spec"]
+            assert ("ServiceAccount", spec["serviceAccountName"]) in existing
+            volumes = {v["name"] for v in spec["volumes"]}
+            volumes |= {claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", [])}
+            assert {mount["name"] for mount in spec["containers"][0]["volumeMounts"]} == volumes
+        for item in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler"):
+            target = item["spec"]["scaleTargetRef"]
+            assert (target["kind"], target["name"]) in existing
+        for item in of_kind(objects, "HTTPRoute", "GRPCRoute"):
+            assert ("Service", item["spec"]["rules"][0]["backendRefs"][0]["name"]) in existing
 
 
 def test_workers_scale_by_queue_and_cache() -> None:
-    """KEDA asks Prometheus for vLLM's waiting requests and its KV-cache in use, of this worker alone."""
+    """KEDA scales a worker by the waiting requests and the KV cache usage of its own pods."""
     (scaled,) = of_kind(rendered(EVERYTHING), "ScaledObject")
-    queries = [each["metadata"]["query"] for each in scaled["spec"]["triggers"]]
-    chosen = '{namespace="sar",service="demo-sarlens-qwen"}'
-    assert queries == [f"sum(vllm:num_requests_waiting{chosen})", f"100 * avg(vllm:kv_cache_usage_perc{chosen})"]
+    queries = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
+    selector = '{namespace="sar",service="demo-sarlens-qwen"}'
+    assert queries == [f"sum(vllm:num_requests_waiting{selector})", f"100 * avg(vllm:kv_cache_usage_perc{selector})"]
 
 
-def test_surveys_have_a_place() -> None:
-    """Surveys lie on a volume that outlives pod and release, written to by one pod at a time, or in PostgreSQL."""
+def test_survey_jobs_are_persistent() -> None:
+    """Survey jobs are in PostgreSQL, or on a volume that survives pod and release and has one writer at a time."""
     (claim,) = of_kind(rendered("values-single-gpu.yaml"), "PersistentVolumeClaim")
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     (gateway,) = of_kind(rendered("values-single-gpu.yaml"), "Deployment")
     assert gateway["spec"]["strategy"] == {"type": "Recreate"}
-    (volume,) = (each for each in gateway["spec"]["template"]["spec"]["volumes"] if each["name"] == "surveys")
+    (volume,) = (item for item in gateway["spec"]["template"]["spec"]["volumes"] if item["name"] == "surveys")
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     fleet = container(rendered("values-production.yaml"), "Deployment")
-    (kept,) = (each for each in fleet["env"] if each["name"] == "SARLENS_SURVEY__DATABASE")
-    assert kept["valueFrom"] == {"secretKeyRef": {"name": "sarlens-postgresql", "key": "url"}}
-    assert "surveys" not in {each["name"] for each in fleet["volumeMounts"]}
+    (database,) = (item for item in fleet["env"] if item["name"] == "SARLENS_SURVEY__DATABASE")
+    assert database["valueFrom"] == {"secretKeyRef": {"name": "sarlens-postgresql", "key": "url"}}
+    assert "surveys" not in {mount["name"] for mount in fleet["volumeMounts"]}
 
 
 def test_secrets_come_by_reference() -> None:
-    """No value that the settings call secret can stand in the values, and each comes from a Secret's key."""
-    for each in container(rendered(EVERYTHING), "Deployment")["env"]:
-        assert "value" not in each
+    """Secret settings come from the key of a Secret, and no object holds their values."""
+    for item in container(rendered(EVERYTHING), "Deployment")["env"]:
+        assert "value" not in item
     text = json.dumps(rendered(EVERYTHING))
     assert not re.search(r'"SARLENS_(KEYS__REDIS_URL|SURVEY__DATABASE|WORKER__API_KEY)": ', text)
 
 
-def test_the_gateway_ends_tls_of_routes() -> None:
-    """A gateway whose gRPC is TLS has no GRPCRoute, which would speak plain HTTP/2 to it."""
+def image_id_secret(objects: list[Object]) -> str:
+    """The generated secret of image ids, which the gateway reads by reference."""
+    (secret,) = of_kind(objects, "Secret")
+    (variable,) = (
+        item for item in container(objects, "Deployment")["env"] if item["name"] == "SARLENS_WORKER__IMAGE_ID_SECRET"
+    )
+    (key,) = secret["data"]
+    assert variable["valueFrom"] == {"secretKeyRef": {"name": secret["metadata"]["name"], "key": key}}
+    return base64.b64decode(secret["data"][key]).decode()
+
+
+def test_the_secret_of_image_ids_is_generated_once(tmp_path: Path) -> None:
+    """An installation has 43 random characters, an upgrade keeps them, and a Secret of your own replaces them."""
+    values = values_of("values-dev.yaml")
+    first, second = image_id_secret(render(values)), image_id_secret(render(values))
+    assert (len(first), len(second), first == second) == (43, 43, False)
+    installed = shutil.copytree(CHART, tmp_path / "sarlens")
+    template = installed / "templates/gateway/secret.yaml"
+    lookup = 'lookup "v1" "Secret" .Release.Namespace $name'
+    assert lookup in template.read_text()
+    in_cluster = '(dict "data" (dict "image-id-secret" "a2VwdCBmcm9tIHRoZSBpbnN0YWxsYXRpb24="))'
+    template.write_text(template.read_text().replace(lookup, in_cluster))
+    assert image_id_secret(render(values, installed)) == "kept from the installation"
+    own = {"secrets": {"worker.image_id_secret": {"secretName": "mine", "key": "secret"}}}
+    objects = render(merged(values, own))
+    assert not of_kind(objects, "Secret")
+    assert {
+        "name": "SARLENS_WORKER__IMAGE_ID_SECRET",
+        "valueFrom": {"secretKeyRef": {"name": "mine", "key": "secret"}},
+    } in container(objects, "Deployment")["env"]
+
+
+def test_a_gateway_with_grpc_tls_has_no_grpc_route() -> None:
+    """With gRPC over TLS, the chart has no GRPCRoute, because a GRPCRoute connects without TLS."""
     tls = {"gateway": {"grpc": {"tlsSecretName": "tls"}}, "gatewayApi": {"grpcHostnames": []}}
     objects = render(merged(everything(), tls))
     assert of_kind(objects, "HTTPRoute")
     assert not of_kind(objects, "GRPCRoute")
 
 
-async def test_the_hook_of_helm_test_asks_the_gateway(worker: FakeWorker) -> None:
-    """The script that `helm test` runs passes on a gateway that serves REST and gRPC, and fails where none does."""
+async def test_the_helm_test_hook_checks_the_gateway(worker: FakeWorker) -> None:
+    """The script of `helm test` passes for a gateway that serves REST and gRPC, and fails without one."""
     (hook,) = of_kind(rendered("values-dev.yaml"), "Pod")
     (script,) = hook["spec"]["containers"][0]["args"]
-    port = free_port()
-    async with gateway(Settings(worker=WorkerSettings(urls=(worker.url,)), grpc=GrpcSettings(port=port))) as url:
-        there = script.replace("http://demo-sarlens:8080", url).replace("demo-sarlens:8081", f"127.0.0.1:{port}")
+    port, management = free_port(), free_port()
+    settings = Settings(
+        worker=WorkerSettings(urls=(worker.url,)),
+        grpc=GrpcSettings(port=port),
+        management=ManagementSettings(port=management),
+    )
+    async with gateway(settings) as url:
+        local_script = script.replace("http://demo-sarlens:8080", url).replace("demo-sarlens:8081", f"127.0.0.1:{port}")
+        local_script = local_script.replace("demo-sarlens-management:8082", f"127.0.0.1:{management}")
 
         async def passes() -> bool:
-            run = asyncio.create_subprocess_exec(sys.executable, "-c", there, stderr=asyncio.subprocess.DEVNULL)
+            run = asyncio.create_subprocess_exec(sys.executable, "-c", local_script, stderr=asyncio.subprocess.DEVNULL)
             return await (await run).wait() == 0
 
         async with asyncio.timeout(30):
-            while not await passes():  # the health of gRPC follows that of REST within a second
+            while not await passes():  # gRPC is healthy at most one second after REST
                 await asyncio.sleep(0.2)
     assert not await passes()

@@ -1,4 +1,4 @@
-"""The Grafana dashboard: what the code writes, and what Prometheus answers to it."""
+"""The Grafana dashboard: its JSON, and its queries against Prometheus."""
 
 from __future__ import annotations
 
@@ -15,34 +15,37 @@ import aiohttp
 import numpy as np
 import pytest
 
-from chart.dashboard import DASHBOARD, built
+from chart.dashboard import DASHBOARD, build_dashboard
 from chart.rendering import CHART, EVERYTHING, of_kind, rendered
 from sarlens.settings import S3Settings, Settings, WorkerSettings
-from stack.fake_worker import MODEL
-from stack.gateway import gateway
-from stack.prometheus import Prometheus, needs_prometheus, prometheus, promtool
-from stack.s3 import S3Server
-from stack.scenes import geotiff, sea
+from support.gateway import gateway
+from support.georeferenced_scenes import geotiff, sea
+from support.prometheus import Prometheus, needs_prometheus, prometheus, promtool
+from support.s3 import S3Server
+from support.workers.fake_worker import MODEL
 
 PANELS = [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
 QUERIES = {(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]}
 SCENES = 3
 
 
-def test_the_dashboard_is_what_the_code_writes() -> None:
-    """The JSON in the chart is that of dashboard.py, to the byte."""
-    assert DASHBOARD.read_text() == built(), "run it: PYTHONPATH=service:tests python tests/chart/dashboard.py"
+def test_the_dashboard_is_generated() -> None:
+    """The JSON in the chart equals the output of dashboard.py, byte for byte."""
+    assert DASHBOARD.read_text() == build_dashboard(), (
+        "run it: PYTHONPATH=service:tests python tests/chart/dashboard.py"
+    )
 
 
 def test_the_chart_ships_the_dashboard() -> None:
-    """The ConfigMap that Grafana's sidecar looks for holds the file as it is."""
-    (held,) = [each for each in of_kind(rendered(EVERYTHING), "ConfigMap") if "sarlens.json" in each["data"]]
-    assert held["data"]["sarlens.json"] == DASHBOARD.read_text()
-    assert held["metadata"]["labels"]["grafana_dashboard"] == "1"
+    """The ConfigMap that Grafana's sidecar reads holds the file unchanged."""
+    (config_map,) = [item for item in of_kind(rendered(EVERYTHING), "ConfigMap") if "sarlens.json" in item["data"]]
+    assert config_map["data"]["sarlens.json"] == DASHBOARD.read_text()
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
-def test_every_panel_says_what_it_is() -> None:
-    """Each panel has a title, a unit and at least one query of its own."""
+def test_every_panel_is_described() -> None:
+    """Each panel has a title, a description, a unit and at least one query that no other panel has."""
+    assert all(panel["description"] for panel in PANELS)
     assert all(panel["title"] and panel["fieldConfig"]["defaults"]["unit"] and panel["targets"] for panel in PANELS)
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
     assert len(QUERIES) == sum(len(panel["targets"]) for panel in PANELS)
@@ -57,7 +60,7 @@ def _chat(number: int, **more: Any) -> dict[str, Any]:
 
 
 async def _load(base: str) -> None:
-    """What callers do: streams, answers in one piece, typed answers, a survey, mistakes; on and on."""
+    """Send streams, whole responses, typed answers, surveys and failing requests until canceled."""
     url, questions = "s3://scenes/board-0.tif", ["How many ships are in the image?"]
     async with aiohttp.ClientSession() as session:
         number = 0
@@ -70,8 +73,8 @@ async def _load(base: str) -> None:
                 ("/v1/chat/completions", _chat(number) | {"model": "another"}, 404),
             ):
                 async with session.post(base + path, json=body) as response:
-                    told = await response.text()
-                    assert response.status == status, told
+                    text = await response.text()
+                    assert response.status == status, text
             number += 1
 
 
@@ -85,14 +88,14 @@ async def _under_load(base: str) -> AsyncIterator[None]:
 
 
 async def _unanswered(watcher: Prometheus, queries: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """The queries to which there is no data, or only NaN."""
-    found = set()
+    """Return the queries without data, or with NaN only."""
+    unanswered = set()
     for title, expr in queries:
-        asked = expr.replace("$namespace", ".*").replace("$__rate_interval", "15s")
-        series = await asyncio.to_thread(watcher.query, asked)
+        promql = expr.replace("$namespace", ".*").replace("$__rate_interval", "15s")
+        series = await asyncio.to_thread(watcher.query, promql)
         if not any(math.isfinite(value) for _, value in series):
-            found.add((title, expr))
-    return found
+            unanswered.add((title, expr))
+    return unanswered
 
 
 @pytest.mark.slow
@@ -100,9 +103,9 @@ async def _unanswered(watcher: Prometheus, queries: set[tuple[str, str]]) -> set
 async def test_every_query_finds_data(
     vllm_url: str, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every query of the dashboard, put to a Prometheus that scraped a loaded gateway and its vLLM worker, has data.
+    """Every query of the dashboard has data in a Prometheus that scrapes a loaded gateway and its vLLM worker.
 
-    promtool finds nothing wrong with that gateway's page.
+    promtool accepts the metrics page of that gateway.
     """
     for number in range(SCENES):
         pixels = sea(512, 512, np.array([(100, 100), (300, 200)]), seed=number)
@@ -113,13 +116,13 @@ async def test_every_query_finds_data(
     async with gateway(settings) as base:
         targets = {"gateway": base, "worker": vllm_url}
         with prometheus(tmp_path, targets, CHART / "rules" / "sarlens.yaml") as watcher:
-            left, until = QUERIES, monotonic() + 90
+            unanswered, deadline = QUERIES, monotonic() + 90
             async with _under_load(base):
-                while left and monotonic() < until:
+                while unanswered and monotonic() < deadline:
                     await asyncio.sleep(1)
-                    left = await _unanswered(watcher, left)
-            assert not left
+                    unanswered = await _unanswered(watcher, unanswered)
+            assert not unanswered
             scraped = (await asyncio.to_thread(watcher.get, "targets"))["activeTargets"]
-            assert [each["health"] for each in scraped] == ["up", "up"]
+            assert [target["health"] for target in scraped] == ["up", "up"]
         async with aiohttp.ClientSession() as session, session.get(f"{base}/metrics") as response:
             await asyncio.to_thread(promtool, "check", "metrics", given=await response.read())

@@ -1,4 +1,4 @@
-"""The alert rules, held to stories by promtool, to the metrics of the code, and to the runbook."""
+"""Alert rules: promtool tests, metrics, and sections of the runbook."""
 
 from __future__ import annotations
 
@@ -11,78 +11,77 @@ import pytest
 import yaml
 
 from chart.rendering import CHART, EVERYTHING, merged, of_kind, render, rendered, values_of
-from sarlens.ingress.openai import PATHS
-from sarlens.metrics import Metrics
-from sarlens.v1 import sar_pb2
-from stack.prometheus import needs_prometheus, promtool
+from sarlens.api.grpc.v1 import sar_pb2
+from sarlens.api.openai.completions import PATHS
+from sarlens.observability.metrics import Metrics
+from support.prometheus import needs_prometheus, promtool
 
 ROOT = Path(__file__).parents[2]
 RULES = CHART / "rules" / "sarlens.yaml"
-STORIES = Path(__file__).with_name("alerts.yaml")
+CASES = Path(__file__).with_name("alerts.yaml")
 GROUPS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"]
 ALERTS = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
 
 
 @needs_prometheus
-def test_the_rules_are_rules() -> None:
-    """promtool reads all of them, finds no two alike, and has no remark."""
+def test_the_rules_are_valid() -> None:
+    """promtool accepts all rules without a warning, and finds no duplicates."""
     promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
 
 
 @needs_prometheus
-def test_the_stories_come_true() -> None:
-    """Every alert fires in the stories in which it should, with these words, and in no other."""
-    promtool("test", "rules", str(STORIES))
+def test_alerts_fire_as_specified() -> None:
+    """Every alert fires in the cases of alerts.yaml that expect it, with the expected annotations, and in no others."""
+    promtool("test", "rules", str(CASES))
 
 
-def test_every_alert_has_stories() -> None:
-    """Each alert fires in one story at least and stays quiet in another."""
-    told: dict[str, set[bool]] = defaultdict(set)
-    for story in yaml.safe_load(STORIES.read_text())["tests"]:
-        for case in story["alert_rule_test"]:
-            told[case["alertname"]].add(bool(case["exp_alerts"]))
-    assert told == {rule["alert"]: {True, False} for rule in ALERTS}
+def test_every_alert_has_cases() -> None:
+    """Each alert has at least one case in which it fires and one in which it doesn't."""
+    results: dict[str, set[bool]] = defaultdict(set)
+    for test in yaml.safe_load(CASES.read_text())["tests"]:
+        for case in test["alert_rule_test"]:
+            results[case["alertname"]].add(bool(case["exp_alerts"]))
+    assert results == {rule["alert"]: {True, False} for rule in ALERTS}
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
-def test_every_alert_leads_to_its_section(rule: dict[str, Any]) -> None:
-    """Its runbook_url names a section of the runbook that is there, and it is of one of two severities."""
-    sections = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+def test_every_alert_has_a_runbook_section(rule: dict[str, Any]) -> None:
+    """The runbook_url of each alert names a section of the runbook, and its severity is critical or warning."""
+    sections = re.findall(r"^## (\w+)$", (ROOT / "docs/how-to/runbook.md").read_text(), re.MULTILINE)
     assert rule["alert"] in sections
-    assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    assert rule["annotations"]["runbook_url"] == f"docs/how-to/runbook.md#{rule['alert'].lower()}"
     assert rule["labels"]["severity"] in {"critical", "warning"}
 
 
-def test_the_runbook_has_no_section_too_many() -> None:
-    """Every section of the runbook is of an alert that is there, and its links between sections lead somewhere."""
-    page = (ROOT / "docs/runbook.md").read_text()
+def test_every_runbook_section_has_an_alert() -> None:
+    """Every section of the runbook belongs to an alert, and links between sections resolve."""
+    page = (ROOT / "docs/how-to/runbook.md").read_text()
     names = {rule["alert"] for rule in ALERTS}
     assert set(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == names
     assert set(re.findall(r"\]\(#(\w+)\)", page)) <= {name.lower() for name in names}
 
 
-def test_rules_ask_for_metrics_that_are_there() -> None:
-    """Each metric of the rules is one of the code or is recorded by a rule before."""
-    known = {rule["record"] for group in GROUPS for rule in group["rules"] if "record" in rule}
+def test_rules_use_existing_metrics() -> None:
+    """Each metric in the rules is exported by the gateway or recorded by another rule."""
+    existing = {rule["record"] for group in GROUPS for rule in group["rules"] if "record" in rule}
     for metric in Metrics().registry.collect():
-        tails = (
+        suffixes = (
             ("_bucket", "_count") if metric.type == "histogram" else ("_total",) if metric.type == "counter" else ("",)
         )
-        known |= {metric.name + tail for tail in tails}
-    asked = {
+        existing |= {metric.name + suffix for suffix in suffixes}
+    used = {
         name for group in GROUPS for rule in group["rules"] for name in re.findall(r"sarlens[_:]\w[\w:]*", rule["expr"])
     }
-    assert asked <= known
+    assert used <= existing
 
 
-def test_objectives_are_of_questions() -> None:
-    """The routes that the objectives count are those that ask a model, in every protocol, and no others; surveys, which
-    take as long as a scene is large, are among the others."""
+def test_objectives_count_questions() -> None:
+    """The objectives count the routes that ask a model, in every protocol, except surveys and all other routes."""
     (pattern,) = set(re.findall(r'route=~"([^"]+)"', RULES.read_text()))
-    asks = {*PATHS, "/v1/sar/vqa", "/v1/sar/captions", "/v2/models/{model}/infer"}
-    asks |= {f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelStreamInfer")}
+    counted = {*PATHS, "/v1/sar/vqa", "/v1/sar/captions", "/v2/models/{model}/infer"}
+    counted |= {f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelStreamInfer")}
     (service,) = sar_pb2.DESCRIPTOR.services_by_name.values()
-    asks |= {f"/{service.full_name}/{method.name}" for method in service.methods if method.name != "Survey"}
+    counted |= {f"/{service.full_name}/{method.name}" for method in service.methods if method.name != "Survey"}
     others = {
         "/v1/models",
         "/v1/sar/picture",
@@ -95,25 +94,25 @@ def test_objectives_are_of_questions() -> None:
         "/v2/health/ready",
     }
     others |= {f"/inference.GRPCInferenceService/{name}" for name in ("ServerReady", "ModelMetadata", "ModelReady")}
-    assert all(re.fullmatch(pattern, route) for route in asks)
+    assert all(re.fullmatch(pattern, route) for route in counted)
     assert not any(re.fullmatch(pattern, route) for route in others)
 
 
 def test_the_chart_ships_these_rules() -> None:
-    """The PrometheusRule holds the file's groups as they are."""
+    """The PrometheusRule holds the groups of the file unchanged."""
     (rule,) = of_kind(rendered(EVERYTHING), "PrometheusRule")
     assert rule["spec"]["groups"] == GROUPS
 
 
-def test_the_runbook_may_lie_elsewhere() -> None:
-    """monitoring.rules.runbook is where every runbook_url begins."""
+def test_the_runbook_url_is_configurable() -> None:
+    """Every runbook_url begins with monitoring.rules.runbook."""
     values = merged(values_of(EVERYTHING), {"monitoring": {"rules": {"runbook": "https://wiki.example.com/sarlens"}}})
     (rule,) = of_kind(render(values), "PrometheusRule")
     urls = [
-        each["annotations"]["runbook_url"]
+        alert["annotations"]["runbook_url"]
         for group in rule["spec"]["groups"]
-        for each in group["rules"]
-        if "alert" in each
+        for alert in group["rules"]
+        if "alert" in alert
     ]
     assert len(urls) == len(ALERTS)
     assert all(url.startswith("https://wiki.example.com/sarlens#") for url in urls)

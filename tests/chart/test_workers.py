@@ -1,4 +1,4 @@
-"""The vLLM workers that the chart starts."""
+"""The vLLM workers of the chart."""
 
 from __future__ import annotations
 
@@ -6,27 +6,44 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import helm_python as helm
 import pytest
 
-from chart.rendering import EVERYTHING, PROFILES, container, of_kind, rendered
-from sarlens.workers.vllm import cpu_environment, cpu_options, worker_command, worker_environment
+from chart.rendering import EVERYTHING, PROFILES, container, merged, of_kind, render, rendered
+from sarlens.devstack.vllm import cpu_environment, cpu_options, vllm_command, vllm_environment
 
 DOCKERFILE = (Path(__file__).parents[2] / "Dockerfile").read_text()
 
 
-def test_workers_are_started_as_the_router_needs_them() -> None:
-    """A worker gets every switch that `sarlens worker` gives, and a cache for prefixes and for images by id."""
+def test_workers_have_the_options_of_sarlens_worker() -> None:
+    """A worker has every option of `sarlens worker`, and caches for prefixes and for images by id."""
     args = container(rendered(EVERYTHING), "StatefulSet")["args"]
-    needed = worker_command("/models/qwen", "qwen", "0.0.0.0", 8000)[3:]
-    assert args[: len(needed)] == needed
-    after = dict(zip(args, [*args[1:], ""], strict=True))
+    required = vllm_command("/models/qwen", "qwen", "0.0.0.0", 8000)[3:]
+    assert args[: len(required)] == required
+    options = dict(zip(args, [*args[1:], ""], strict=True))
     assert "--enable-prefix-caching" in args
-    assert float(after["--mm-processor-cache-gb"]) > 0
-    assert int(after["--shutdown-timeout"]) > 0
-    assert after["--tensor-parallel-size"] == "2"
-    given = {each["name"]: each.get("value") for each in container(rendered(EVERYTHING), "StatefulSet")["env"]}
-    assert worker_environment().items() <= given.items()
+    assert float(options["--mm-processor-cache-gb"]) > 0
+    assert int(options["--shutdown-timeout"]) > 0
+    assert options["--tensor-parallel-size"] == "2"
+    environment = {item["name"]: item.get("value") for item in container(rendered(EVERYTHING), "StatefulSet")["env"]}
+    assert vllm_environment().items() <= environment.items()
+
+
+def test_workers_schedule_by_priority_if_the_gateway_sends_it() -> None:
+    """`settings.worker.priority_scheduling` configures both sides, and extraArgs can't contradict it."""
+    worker = {"name": "a", "model": "/models/a", "modelClaim": "models"}
+    plain: dict[str, Any] = {"keys": {"allowAnonymous": True}, "workers": [worker]}
+    prioritized = merged(plain, {"settings": {"worker": {"priority_scheduling": True}}})
+    objects = render(prioritized)
+    args = container(objects, "StatefulSet")["args"]
+    assert args[args.index("--scheduling-policy") + 1] == "priority"
+    settings = {name: value for item in of_kind(objects, "ConfigMap") for name, value in item["data"].items()}
+    assert settings["SARLENS_WORKER__PRIORITY_SCHEDULING"] == "true"
+    assert "--scheduling-policy" not in container(render(plain), "StatefulSet")["args"]
+    with pytest.raises(helm.HelmError, match="extraArgs must not contain --scheduling-policy"):
+        render(merged(prioritized, {"workers": [worker | {"extraArgs": ["--scheduling-policy=fcfs"]}]}))
 
 
 _PARSED = """
@@ -35,54 +52,54 @@ from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 parser = make_arg_parser(FlexibleArgumentParser())
-taken = [vars(parser.parse_args(args)) for args in json.loads(sys.argv[1])]
-print(json.dumps(taken, default=str))
+parsed = [vars(parser.parse_args(args)) for args in json.loads(sys.argv[1])]
+print(json.dumps(parsed, default=str))
 """
 
 
 @pytest.mark.slow
 def test_vllm_understands_its_command_lines() -> None:
-    """The parser of the vLLM that is pinned takes the arguments of every worker of every profile."""
-    workers = [each for profile in [*PROFILES, EVERYTHING] for each in of_kind(rendered(profile), "StatefulSet")]
-    args = [each["spec"]["template"]["spec"]["containers"][0]["args"] for each in workers]
+    """The argument parser of the pinned vLLM accepts the arguments of every worker of every profile."""
+    workers = [item for profile in [*PROFILES, EVERYTHING] for item in of_kind(rendered(profile), "StatefulSet")]
+    args = [worker["spec"]["template"]["spec"]["containers"][0]["args"] for worker in workers]
     command = [sys.executable, "-c", _PARSED, json.dumps(args)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    taken = json.loads(ended.stdout.splitlines()[-1])
-    assert len(taken) == len(args) > len(PROFILES)
-    for each in taken:
-        assert (each["api_server_count"], each["allowed_media_domains"]) == (1, ["none.invalid"])
-        assert each["enable_prefix_caching"] is True
-    assert "ships" in taken[-1]["lora_modules"][0]
-    assert taken[-1]["otlp_traces_endpoint"] == "http://otel:4317"
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-2000:]
+    parsed = json.loads(process.stdout.splitlines()[-1])
+    assert len(parsed) == len(args) > len(PROFILES)
+    for options in parsed:
+        assert (options["api_server_count"], options["allowed_media_domains"]) == (1, ["none.invalid"])
+        assert options["enable_prefix_caching"] is True
+    assert "ships" in parsed[-1]["lora_modules"][0]
+    assert parsed[-1]["otlp_traces_endpoint"] == "http://otel:4317"
 
 
-def test_workers_connect_to_nothing() -> None:
-    """A worker's pods may connect to nothing but what its values list; gateways and Prometheus may connect to them."""
+def test_workers_have_no_egress() -> None:
+    """Pods of a worker have no egress by default, and only gateways and Prometheus can connect to them."""
     (workers,) = of_kind(rendered(EVERYTHING), "StatefulSet")
-    chosen = workers["spec"]["template"]["metadata"]["labels"]
+    labels = workers["spec"]["template"]["metadata"]["labels"]
     policies = [
-        each["spec"]
-        for each in of_kind(rendered(EVERYTHING), "NetworkPolicy")
-        if each["spec"]["podSelector"]["matchLabels"].items() <= chosen.items()
+        item["spec"]
+        for item in of_kind(rendered(EVERYTHING), "NetworkPolicy")
+        if item["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     ]
-    assert [each.get("egress") or [] for each in policies] == [[]]
-    assert all({"Ingress", "Egress"} <= set(each["policyTypes"]) for each in policies)
-    assert [len(each["ingress"][0]["from"]) for each in policies] == [2]
+    assert [policy.get("egress") or [] for policy in policies] == [[]]
+    assert all({"Ingress", "Egress"} <= set(policy["policyTypes"]) for policy in policies)
+    assert [len(policy["ingress"][0]["from"]) for policy in policies] == [2]
 
 
 def test_services_of_workers_are_headless() -> None:
-    """Gateways see the pods of a worker, not one address for all, and the StatefulSet is named by its Service."""
+    """The Service of a worker is headless, so that gateways discover its pods, and the StatefulSet refers to it."""
     for profile in [*PROFILES, EVERYTHING]:
-        services = {each["metadata"]["name"]: each["spec"] for each in of_kind(rendered(profile), "Service")}
-        for each in of_kind(rendered(profile), "StatefulSet"):
-            assert services[each["spec"]["serviceName"]]["clusterIP"] == "None"
+        services = {item["metadata"]["name"]: item["spec"] for item in of_kind(rendered(profile), "Service")}
+        for item in of_kind(rendered(profile), "StatefulSet"):
+            assert services[item["spec"]["serviceName"]]["clusterIP"] == "None"
 
 
-def test_the_nano_worker_is_started_alike_everywhere(tmp_path: Path) -> None:
-    """The image and the profile for trying out start sarlens-nano as `make serve` does on a CPU without bfloat16.
+def test_all_nano_workers_have_the_same_options(tmp_path: Path) -> None:
+    """The image and the development profile start sarlens-nano as `make serve` does on a CPU without bfloat16.
 
-    They run on processors that are not known when they are built, and 32-bit numbers are what all have.
+    Their processor isn't known at build time, and every processor supports 32-bit floats.
     """
     command = json.loads(DOCKERFILE.split("\nCMD ")[1].split("\n\n")[0].replace("\\\n", ""))
     assert command[:5] == ["worker", "--model", "/opt/sarlens-nano", "--host", "0.0.0.0"]
@@ -92,7 +109,7 @@ def test_the_nano_worker_is_started_alike_everywhere(tmp_path: Path) -> None:
     assert sorted(command[5:]) == sorted(options)
     nano = container(rendered("values-dev.yaml"), "StatefulSet")
     assert set(options) <= set(nano["args"])
-    given = {each["name"]: each.get("value") for each in nano["env"]}
-    assert cpu_environment().items() <= given.items()
-    for name, value in cpu_environment().items() - worker_environment().items():
+    environment = {item["name"]: item.get("value") for item in nano["env"]}
+    assert cpu_environment().items() <= environment.items()
+    for name, value in cpu_environment().items() - vllm_environment().items():
         assert f"{name}={value}" in DOCKERFILE

@@ -1,4 +1,4 @@
-"""Tables of Sentinel-1 annotation by SciPy, from numbers taken from the XML without a parser."""
+"""Tables of Sentinel-1 annotation, interpolated by SciPy from numbers that are read without an XML parser."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
-from sarlens.request import Calibration
+from sarlens.types.render_params import Calibration
 
 GAINS: dict[Calibration, str] = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
 
 
 def numbers(text: str, name: str) -> list[list[float]]:
-    """All lists of numbers of that name in XML, read without a parser."""
+    """Return all lists of numbers in elements of this name."""
     return [
-        [float(each) for each in found.split()] for found in re.findall(rf"<{name}(?: [^>]*)?>([^<]*)</{name}>", text)
+        [float(number) for number in text.split()] for text in re.findall(rf"<{name}(?: [^>]*)?>([^<]*)</{name}>", text)
     ]
 
 
 def gridded(text: str, vectors: str, field: str, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[Any]:
-    """A table of the XML at rows and columns, by SciPy; the table has to be a regular grid."""
+    """Return a table at azimuth lines (rows) and range pixels (cols); the table must be a regular grid."""
     part = text[text.index(f"<{vectors}") : text.index(f"</{vectors}>")]
     lines = [line[0] for line in numbers(part, "line")]
     pixels = numbers(part, "pixel")
-    assert all(each == pixels[0] for each in pixels)
+    assert all(line == pixels[0] for line in pixels)
     table = RegularGridInterpolator((lines, pixels[0]), np.array(numbers(part, field)))
     grid = np.meshgrid(np.clip(rows, None, lines[-1]), np.clip(cols, None, pixels[0][-1]), indexing="ij")
-    found: NDArray[Any] = table(np.stack(grid, axis=-1))
-    return found
+    values: NDArray[Any] = table(np.stack(grid, axis=-1))
+    return values
 
 
 def noise_by_scipy(text: str, rows: NDArray[Any], cols: NDArray[Any]) -> NDArray[Any]:
-    """Thermal noise of either kind of annotation, pixel by pixel along azimuth."""
+    """Return the thermal noise of annotation of either version, pixel by pixel along azimuth."""
     if "<noiseVectorList" in text:
         return gridded(text, "noiseVectorList", "noiseLut", rows, cols)
     noise = gridded(text, "noiseRangeVectorList", "noiseRangeLut", rows, cols)

@@ -1,4 +1,4 @@
-"""From a question to its application."""
+"""Classification of questions by application."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarbench.simulate.chip import simulate_chip
-from sarbench.simulate.questions import ask
+from sarbench.simulate.questions import generate_questions
 from sarlens.prompts.applications import CATEGORIES_PREFIX, POSITIONS_PREFIX, Application
-from sarlens.prompts.classify import classify, other_kind
-from stack.released import BOXED, GENERAL
+from sarlens.prompts.classify import classify, others_subtype
+from support.sarlang_fixture import BOXED, GENERAL
 
 
 @pytest.mark.parametrize(("question", "application"), [(row[1], row[3]) for row in (*BOXED, *GENERAL)])
-def test_the_known_questions_go_where_the_paper_counts_them(question: str, application: Application) -> None:
-    """Every question known from the paper's figures is put under its application."""
+def test_the_questions_of_the_paper_have_its_applications(question: str, application: Application) -> None:
+    """Every question in the paper's figures is classified as in the paper."""
     assert classify(question) is application
 
 
@@ -38,28 +38,28 @@ def test_the_known_questions_go_where_the_paper_counts_them(question: str, appli
         ("???", Application.OTHERS),
     ],
 )
-def test_the_first_rule_that_fits_decides(question: str, application: Application) -> None:
-    """Rules are tried in their order: yes/no, counting, boxes, places, the kinds of Others, then naming."""
+def test_the_first_matching_rule_wins(question: str, application: Application) -> None:
+    """The rules apply in order: yes/no, counting, boxes, positions, the subtypes of Others, then naming."""
     assert classify(question) is application
 
 
 @pytest.mark.parametrize("prefix", [CATEGORIES_PREFIX, POSITIONS_PREFIX])
 @pytest.mark.parametrize(("question", "application"), [(row[1], row[3]) for row in BOXED])
 def test_a_prefix_sentence_changes_no_application(prefix: str, question: str, application: Application) -> None:
-    """The sentence that names the classes before a SARDet question is not part of what is asked."""
+    """The sentence that lists the classes before a SARDet question doesn't change its application."""
     assert classify(f"{prefix} {question}") is application
 
 
-def test_others_are_told_apart_as_the_figure_tells_them() -> None:
-    """The five kinds that the paper counts under Others are known by their words."""
-    kinds = [other_kind(row[1]) for row in GENERAL if row[3] is Application.OTHERS]
+def test_the_subtypes_of_others_match_the_paper() -> None:
+    """The five subtypes of Others are detected by their keywords."""
+    kinds = [others_subtype(row[1]) for row in GENERAL if row[3] is Application.OTHERS]
     assert kinds == ["Shape", "Direction", "Pattern", "Land Cover", "Reasoning"]
 
 
-def test_the_simulator_asks_what_the_rules_understand() -> None:
-    """Every simulated question is put under the application that it was made for."""
+def test_simulated_questions_have_their_own_application() -> None:
+    """Every simulated question is classified as the application that it was generated for."""
     rng = np.random.default_rng(0)
-    asked = [qa for index in range(60) for qa in ask(simulate_chip(5, index, 64, "train").truth, rng)]
+    asked = [qa for index in range(60) for qa in generate_questions(simulate_chip(5, index, 64, "train").truth, rng)]
     assert {qa.application for qa in asked} == set(Application) - {Application.IMAGE_DESCRIPTION}
     wrong = {(qa.question, qa.application) for qa in asked if classify(qa.question) is not qa.application}
     assert not wrong
@@ -67,5 +67,5 @@ def test_the_simulator_asks_what_the_rules_understand() -> None:
 
 @given(st.text())
 def test_every_text_has_an_application(text: str) -> None:
-    """No question, however odd, is without a place in the tables."""
+    """Any text has an application."""
     assert classify(text) in Application

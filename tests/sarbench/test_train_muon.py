@@ -1,4 +1,4 @@
-"""Muon beside torch's own."""
+"""Muon, compared with torch.optim.Muon."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from sarbench.train.muon import Muon, orthogonal
-from sarlens.workers.vllm import imitates_bfloat16
+from sarbench.train.muon import Muon, orthogonalize
+from sarlens.devstack.vllm import lacks_native_bfloat16
 
 
 @pytest.mark.parametrize("shape", [(24, 8), (8, 24), (16, 16)])
-def test_it_steps_as_torchs_does(shape: tuple[int, int]) -> None:
-    """With bfloat16 three steps change a matrix as torch.optim.Muon does, bit for bit."""
+def test_steps_equal_those_of_torch_in_bfloat16(shape: tuple[int, int]) -> None:
+    """In bfloat16, three steps are bit-identical to those of torch.optim.Muon."""
     torch.manual_seed(0)
     ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
     steppers = (
@@ -29,15 +29,15 @@ def test_it_steps_as_torchs_does(shape: tuple[int, int]) -> None:
     assert torch.equal(ours, theirs)
 
 
-def test_32_bits_make_singular_values_near_one() -> None:
-    """With 32 bits the update of a random matrix has singular values between a half and one and a half."""
+def test_singular_values_are_near_1_in_float32() -> None:
+    """In float32, the update of a random matrix has singular values between 0.5 and 1.5."""
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonal(torch.randn(32, 96), torch.float32))
+    values = torch.linalg.svdvals(orthogonalize(torch.randn(32, 96), torch.float32))
     assert 0.5 < values.min() < values.max() < 1.5
 
 
-def test_a_processor_is_known_by_its_flags(tmp_path: Path) -> None:
-    """One without instructions for bfloat16 imitates it; of one that tells nothing it is not assumed."""
+def test_bfloat16_emulation_is_detected_from_cpu_flags(tmp_path: Path) -> None:
+    """CPUs without bfloat16 flags emulate it; without CPU information, native support is assumed."""
     (tmp_path / "old").write_text("flags : fpu avx2")
     (tmp_path / "new").write_text("flags : fpu avx2 avx512_bf16")
-    assert [imitates_bfloat16(tmp_path / name) for name in ("old", "new", "none")] == [True, False, False]
+    assert [lacks_native_bfloat16(tmp_path / name) for name in ("old", "new", "none")] == [True, False, False]

@@ -1,71 +1,61 @@
-"""How conversations are worded and laid into rows."""
+"""Packing of conversations into rows."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from sarbench.nano.tokenizer import build_tokenizer
 from sarbench.simulate.qa import QA
-from sarbench.train.chips import Known
-from sarbench.train.packing import GRID, LENGTH, UNLEARNT, Packer, object_map
-from sarbench.train.wording import conversations
+from sarbench.train.packing import IGNORE_INDEX, PATCHES_PER_SIDE, ROW_TOKENS, Packer, object_map
+from sarbench.train.paraphrases import make_conversations
+from sarbench.train.shards import ChipLabels
 from sarlens.prompts.applications import CATEGORIES, Application
 
-PICTURE = np.zeros((256, 256), np.uint8)
+IMAGE = np.zeros((256, 256), np.uint8)
 
 
-def known(questions: int = 6) -> Known:
-    """A picture with one ship and so many questions."""
-    asked = tuple(
+def chip_labels(questions: int = 6) -> ChipLabels:
+    """Return the labels of an image with one ship and some questions."""
+    qas = tuple(
         QA(Application.INSTANCE_COUNTING, "count ship", "How many ships are there in the image?", str(number))
         for number in range(questions)
     )
-    return Known(asked, ("A short caption.", "A caption that says more."), ((5, 16, 32, 48, 16),))
+    return ChipLabels(qas, ("A short caption.", "A caption that says more."), ((5, 16, 32, 48, 16),))
 
 
-def test_rows_hold_as_much_as_fits() -> None:
-    """Conversations fill rows without overlap, and what does not fit is left out and not counted."""
-    packed = Packer(1).pack([(PICTURE, known(20))], np.random.default_rng(0))
-    turns = packed.batch.turns[0, 0]
-    assert 2 <= len(packed.places) < 22
-    assert int(turns.max()) == len(packed.places)
-    steps = np.diff(turns[turns > 0].numpy())
+def test_rows_are_filled_without_overlap() -> None:
+    """Conversations fill rows without overlap, and those that don't fit are dropped."""
+    packed = Packer(1).pack([(IMAGE, chip_labels(20))], np.random.default_rng(0))
+    segment_ids = packed.batch.segment_ids[0, 0]
+    assert 2 <= len(packed.segments) < 22
+    assert int(segment_ids.max()) == len(packed.segments)
+    steps = np.diff(segment_ids[segment_ids > 0].numpy())
     assert set(steps) <= {0, 1}
-    assert packed.batch.tokens.shape == (1, 1, LENGTH)
+    assert packed.batch.tokens.shape == (1, 1, ROW_TOKENS)
 
 
-def test_only_answers_are_learnt() -> None:
-    """Targets outside answers are void, those inside have weight."""
-    batch = Packer(8).pack([(PICTURE, known())], None).batch
-    learnt = batch.targets != UNLEARNT
+def test_only_answer_tokens_are_trained() -> None:
+    """Only answer tokens have targets and weights."""
+    batch = Packer(8).pack([(IMAGE, chip_labels())], None).batch
+    learnt = batch.targets != IGNORE_INDEX
     assert bool((batch.weights[learnt] > 0).all())
     assert bool((batch.weights[~learnt] == 0).all())
     assert int(learnt.sum()) == sum(
-        len(build_tokenizer()(told.answer)["input_ids"]) + 1 for told in conversations(known(), None)
+        len(build_tokenizer()(conversation.answer)["input_ids"]) + 1
+        for conversation in make_conversations(chip_labels(), None)
     )
 
 
-def test_a_conversation_longer_than_a_row_is_left_out() -> None:
-    """Text that no row holds does no harm."""
-    long = QA(Application.OTHERS, "use", "word " * LENGTH, "Yes")
-    packed = Packer(2).pack([(PICTURE, Known((long,), ("a", "b"), ()))], None)
-    assert [place[-1] for place in packed.places] == [Application.IMAGE_DESCRIPTION] * 2
+def test_conversations_longer_than_a_row_are_dropped() -> None:
+    """A conversation longer than a row is dropped, and the others are packed."""
+    long = QA(Application.OTHERS, "use", "word " * ROW_TOKENS, "Yes")
+    packed = Packer(2).pack([(IMAGE, ChipLabels((long,), ("a", "b"), ()))], None)
+    assert [segment[-1] for segment in packed.segments] == [Application.IMAGE_DESCRIPTION] * 2
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_words_vary_but_not_answers(seed: int) -> None:
-    """A question may be put in other words; its answer and application stay."""
-    told = conversations(known(), np.random.default_rng(seed))
-    plain = conversations(known(), None)
-    assert [(one.answer, one.application) for one in told] == [(one.answer, one.application) for one in plain]
-    assert all("{" not in one.asked for one in told)
-    assert any(one.asked != other.asked for one, other in zip(told, plain, strict=True))
-
-
-def test_the_map_marks_middles_and_reaches() -> None:
-    """A ship three patches long marks three patches as reached and the one at its middle."""
-    marks = object_map(known()).reshape(2, len(CATEGORIES), GRID, GRID)
+def test_object_maps_mark_centers_and_boxes() -> None:
+    """A ship that covers three patches marks all three, and its center patch separately."""
+    marks = object_map(chip_labels()).reshape(2, len(CATEGORIES), PATCHES_PER_SIDE, PATCHES_PER_SIDE)
     ship = CATEGORIES.index("ship")
     assert np.argwhere(marks[0]).tolist() == [[ship, 2, 2]]
     assert np.argwhere(marks[1]).tolist() == [[ship, 2, 1], [ship, 2, 2], [ship, 2, 3]]

@@ -13,7 +13,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* Where a pod may run. Takes the part of the values that says. */}}
+{{- /* Scheduling of a pod. Argument: the values of the gateway or of a worker. */}}
 {{- define "sarlens.placement" -}}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
@@ -28,7 +28,7 @@ affinity:
 {{- end }}
 {{- end }}
 
-{{- /* An answer on /healthz and the like. Takes path, port, period, failures. */}}
+{{- /* HTTP probe. Arguments: path, port, period, failures. */}}
 {{- define "sarlens.probe" -}}
 httpGet: {path: {{ .path }}, port: {{ .port }}}
 periodSeconds: {{ .period }}

@@ -1,29 +1,32 @@
-{{- /* Settings as variables: groups are one level deep; lists and maps inside them are JSON. */}}
+{{- /* Settings as environment variables: groups are one level deep; lists and maps inside them are JSON. */}}
 {{- define "sarlens.settings" -}}
 {{- $all := deepCopy .Values.settings }}
-{{- $places := list }}
+{{- $locations := list }}
 {{- range .Values.workers }}
 {{- $service := printf "%s-%s" (include "sarlens.fullname" $) .name }}
 {{- if eq $.Values.discovery "kubernetes" }}
-{{- $places = append $places (printf "kubernetes://%s/%s:8000" $.Release.Namespace $service) }}
+{{- $locations = append $locations (printf "kubernetes://%s/%s:8000" $.Release.Namespace $service) }}
 {{- else }}
-{{- $places = append $places (printf "dns://%s.%s.svc:8000" $service $.Release.Namespace) }}
+{{- $locations = append $locations (printf "dns://%s.%s.svc:8000" $service $.Release.Namespace) }}
 {{- end }}
 {{- end }}
 {{- $worker := default dict $all.worker }}
-{{- $_ := set $all "worker" (set $worker "urls" (concat $places (default list $worker.urls))) }}
-{{- include "sarlens.placed" . | fromYaml | mergeOverwrite $all | include "sarlens.variables" }}
+{{- $_ := set $all "worker" (set $worker "urls" (concat $locations (default list $worker.urls))) }}
+{{- include "sarlens.fixedSettings" . | fromYaml | mergeOverwrite $all | include "sarlens.variables" }}
 {{- end }}
 
-{{- /* The settings that follow from where the chart mounts and listens. */}}
-{{- define "sarlens.placed" -}}
+{{- /* Settings that follow from the chart's mounts and ports. */}}
+{{- define "sarlens.fixedSettings" -}}
 host: 0.0.0.0
 port: 8080
+management:
+  host: 0.0.0.0
+  port: 8082
 keys:
 {{- if .Values.keys.secretName }}
   file: /etc/sarlens/keys/{{ .Values.keys.key }}
 {{- end }}
-  open: {{ .Values.keys.open }}
+  allow_anonymous: {{ .Values.keys.allowAnonymous }}
 {{- with .Values.gateway.grpc }}
 {{- if .enabled }}
 grpc:
@@ -43,8 +46,8 @@ grpc:
 {{- range $name, $value := . }}
 {{- $variable := printf "SARLENS_%s" (upper $name) }}
 {{- if kindIs "map" $value }}
-{{- range $key, $inner := $value }}
-{{- include "sarlens.variable" (dict "name" (printf "%s__%s" $variable (upper $key)) "value" $inner) }}
+{{- range $key, $nested := $value }}
+{{- include "sarlens.variable" (dict "name" (printf "%s__%s" $variable (upper $key)) "value" $nested) }}
 {{- end }}
 {{- else }}
 {{- include "sarlens.variable" (dict "name" $variable "value" $value) }}

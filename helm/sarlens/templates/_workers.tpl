@@ -1,18 +1,19 @@
-{{- /* The workers, each complete with what it leaves to the defaults, as {"workers": […]}. */}}
+{{- /* The workers, each merged with workerDefaults, as {"workers": […]}. */}}
 {{- define "sarlens.workers" -}}
 {{- $all := list -}}
+{{- $common := dict "priorityScheduling" ((.Values.settings.worker | default dict).priority_scheduling | default false) -}}
 {{- range .Values.workers -}}
-{{- $all = append $all (mergeOverwrite (deepCopy $.Values.workerDefaults) .) -}}
+{{- $all = append $all (mergeOverwrite (deepCopy $.Values.workerDefaults) . $common) -}}
 {{- end -}}
 {{- dict "workers" $all | toJson -}}
 {{- end }}
 
-{{- /* The command line of a worker: the switches that the gateway relies on, then what the values say. */}}
+{{- /* Command line of a worker: the options that the gateway requires, then extraArgs. */}}
 {{- define "sarlens.worker.args" -}}
 {{- toYaml (concat (include "sarlens.worker.switches" . | fromYamlArray) .extraArgs) }}
 {{- end }}
 
-{{- /* The switches of service/sarlens/workers/vllm.py, and those that follow from the worker's values. */}}
+{{- /* Options of service/sarlens/devstack/vllm.py, and those that follow from the worker's values. */}}
 {{- define "sarlens.worker.switches" -}}
 {{- $args := list "--model" .model "--served-model-name" (default .name .servedModelName) "--host" "0.0.0.0" "--port" "8000" }}
 {{- $args = concat $args (list "--api-server-count" "1" "--allowed-media-domains" "none.invalid") }}
@@ -20,6 +21,9 @@
 {{- $args = concat $args (list "--enable-prefix-caching" "--mm-processor-cache-gb" (toString .imageCacheGb)) }}
 {{- $args = concat $args (list "--shutdown-timeout" (toString .shutdownTimeoutSeconds)) }}
 {{- $args = concat $args (list "--tensor-parallel-size" (toString .tensorParallelSize)) }}
+{{- if .priorityScheduling }}
+{{- $args = concat $args (list "--scheduling-policy" "priority") }}
+{{- end }}
 {{- if .loraAdapters }}
 {{- $args = concat $args (list "--enable-lora" "--lora-modules") }}
 {{- range .loraAdapters }}

@@ -1,4 +1,4 @@
-"""``sarbench info`` and ``sarbench validate``."""
+"""The commands ``sarbench info`` and ``sarbench validate``."""
 
 from __future__ import annotations
 
@@ -11,88 +11,92 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from sarbench.dataset.census import PUBLISHED, PUBLISHED_OTHERS, PUBLISHED_SPLITS, Census, take_census
-from sarbench.dataset.layout import Split
-from sarbench.dataset.library import Library, open_library
+from sarbench.dataset.counts import PUBLISHED, PUBLISHED_OTHERS, PUBLISHED_SPLITS, DatasetCounts, count_dataset
+from sarbench.dataset.release_files import Split
+from sarbench.dataset.sarlang import SarlangDataset, open_dataset
 from sarlens.prompts.applications import Application
 
-Name = TypeVar("Name", bound=Hashable)
-Where = Annotated[str, typer.Argument(metavar="PATH", help="Directory or s3://bucket/prefix that holds the data set.")]
+GroupT = TypeVar("GroupT", bound=Hashable)
+DatasetPath = Annotated[str, typer.Argument(metavar="PATH", help="Directory or s3://bucket/prefix of the data set.")]
 
 
-def info(path: Where) -> None:
-    """Count a data set's texts and images, per application and split, beside the published counts."""
+def info(path: DatasetPath) -> None:
+    """Count the texts and images of a data set per application and split, next to the published counts."""
     console = Console()
-    library = open_library(path)
-    census = _counted(library, console)
-    console.print(_files(library, census))
-    console.print(_splits(census))
+    dataset = open_dataset(path)
+    counts = _count_with_progress(dataset, console)
+    console.print(_file_table(dataset, counts))
+    console.print(_split_table(counts))
     titles = {application: application.heading for application in Application}
-    console.print(_counts("Application", titles, census.texts, PUBLISHED))
-    kinds = {kind: kind for kind in PUBLISHED_OTHERS}
-    console.print(_counts("Kind of Others", kinds, census.others, PUBLISHED_OTHERS))
-    if census.faults:
-        console.print(f"[yellow]{len(census.faults):,} rows are not counted: sarbench validate names them[/]")
+    console.print(_count_table("Application", titles, counts.texts, PUBLISHED))
+    subtypes = {subtype: subtype for subtype in PUBLISHED_OTHERS}
+    console.print(_count_table("Subtype of Others", subtypes, counts.others_subtypes, PUBLISHED_OTHERS))
+    if counts.errors:
+        console.print(
+            f"[yellow]{len(counts.errors):,} invalid rows are not counted: list them with sarbench validate[/]"
+        )
 
 
 def validate(
-    path: Where, show: Annotated[int, typer.Option(min=0, help="Bad rows to print; all are counted.")] = 50
+    path: DatasetPath, show: Annotated[int, typer.Option(min=0, help="Maximum number of invalid rows to print.")] = 50
 ) -> None:
-    """Check every row: its columns, that no field is empty, that its image is there. Ends with 1 where any is bad."""
+    """Check each row's columns, fields, and image. The exit code is 1 if any row is invalid."""
     console = Console()
-    library = open_library(path)
-    census = _counted(library, console)
-    for stranger in library.strangers:
-        console.print(f"not read, no released name: {stranger}", markup=False, highlight=False, soft_wrap=True)
-    for fault in census.faults[:show]:
-        console.print(str(fault), markup=False, highlight=False, soft_wrap=True)
-    if len(census.faults) > show:
-        console.print(f"… and {len(census.faults) - show:,} more")
-    console.print(f"{census.rows.total():,} good rows, {len(census.faults):,} bad")
-    if census.faults:
+    dataset = open_dataset(path)
+    counts = _count_with_progress(dataset, console)
+    for unrecognized in dataset.unrecognized_files:
+        console.print(
+            f"ignored, not a file name of the release: {unrecognized}", markup=False, highlight=False, soft_wrap=True
+        )
+    for error in counts.errors[:show]:
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    if len(counts.errors) > show:
+        console.print(f"… and {len(counts.errors) - show:,} more")
+    console.print(f"{counts.rows.total():,} valid rows, {len(counts.errors):,} invalid")
+    if counts.errors:
         raise typer.Exit(1)
 
 
-def _counted(library: Library, console: Console) -> Census:
+def _count_with_progress(dataset: SarlangDataset, console: Console) -> DatasetCounts:
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("reading texts", total=sum(library.text_bytes.values()))
-        return take_census(library, lambda size: progress.advance(task, size))
+        task = progress.add_task("reading texts", total=sum(dataset.text_bytes.values()))
+        return count_dataset(dataset, lambda size: progress.advance(task, size))
 
 
-def _files(library: Library, census: Census) -> Table:
-    table = Table("File", "Kind", "Split", title=library.where)
+def _file_table(dataset: SarlangDataset, counts: DatasetCounts) -> Table:
+    table = Table("File", "Subset", "Split", title=dataset.location)
     table.add_column("Images", justify="right")
     table.add_column("Texts", justify="right")
-    for part in library.parts:
-        images, rows = len(census.images[part]), census.rows[part]
-        table.add_row(part.path, part.variety, part.split, f"{images:,}", f"{rows:,}")
+    for file in dataset.files:
+        images, rows = len(counts.images[file]), counts.rows[file]
+        table.add_row(file.path, file.subset, file.split, f"{images:,}", f"{rows:,}")
     return table
 
 
-def _splits(census: Census) -> Table:
+def _split_table(counts: DatasetCounts) -> Table:
     table = Table("Split")
     for column in ("Train images", "Test images", "Train texts", "Test texts"):
         table.add_column(column, justify="right")
-    for kind, counts in census.splits().items():
-        table.add_row(kind, *_grouped(counts))
-        table.add_row("as published", *_grouped(PUBLISHED_SPLITS[kind]), style="dim")
+    for text_kind, numbers in counts.counts_by_split().items():
+        table.add_row(text_kind, *_format_integers(numbers))
+        table.add_row("published", *_format_integers(PUBLISHED_SPLITS[text_kind]), style="dim")
     return table
 
 
-def _counts(
-    heading: str, titles: Mapping[Name, str], counted: Counter[tuple[Name, Split]], published: Mapping[Name, int]
+def _count_table(
+    heading: str, titles: Mapping[GroupT, str], counts: Counter[tuple[GroupT, Split]], published: Mapping[GroupT, int]
 ) -> Table:
     table = Table(heading)
-    for column in ("Train", "Test", "Total", "As published"):
+    for column in ("Train", "Test", "Total", "Published"):
         table.add_column(column, justify="right")
-    for name, title in titles.items():
-        train, test = counted[name, "train"], counted[name, "test"]
-        table.add_row(title, *_grouped((train, test, train + test, published[name])))
-    train, test = (sum(counted[name, split] for name in titles) for split in ("train", "test"))
+    for group, title in titles.items():
+        train, test = counts[group, "train"], counts[group, "test"]
+        table.add_row(title, *_format_integers((train, test, train + test, published[group])))
+    train, test = (sum(counts[name, split] for name in titles) for split in ("train", "test"))
     table.add_section()
-    table.add_row("Total", *_grouped((train, test, train + test, sum(published.values()))))
+    table.add_row("Total", *_format_integers((train, test, train + test, sum(published.values()))))
     return table
 
 
-def _grouped(numbers: Iterable[int]) -> list[str]:
+def _format_integers(numbers: Iterable[int]) -> list[str]:
     return [f"{number:,}" for number in numbers]

@@ -1,4 +1,4 @@
-"""From a released text file to its rows, one at a time: each is an Item or a Fault that names file and line."""
+"""Rows of a released text file, each parsed into a Sample or an InvalidRow that names file and line."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sarbench.dataset.csvrows import csv_texts
-from sarbench.dataset.jsonrows import json_texts
-from sarbench.dataset.layout import Part, Text
+from sarbench.dataset.csv_rows import read_csv_rows
+from sarbench.dataset.json_rows import read_json_rows
+from sarbench.dataset.release_files import RawRow, TextFile
 from sarlens.prompts.applications import Application
 from sarlens.prompts.classify import classify
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One text of the benchmark: a caption (then ``question`` is empty) or a question with its answer.
+class Sample:
+    """One text of the benchmark: a question with its answer, or a caption (``question`` is empty).
 
-    ``image`` is a file name without folders; ``answer`` is as released, spaces and case kept, since the paper's
-    scorer sees them; ``number`` counts the part's rows from 1.
+    ``image`` is a file name without folders. ``answer`` keeps its spaces and case, because the paper's scorer doesn't
+    normalize them. ``number`` is the index of the row in its file, counted from 1.
     """
 
-    part: Part
+    file: TextFile
     number: int
     line: int
     image: str
@@ -30,18 +30,18 @@ class Item:
 
     @property
     def key(self) -> str:
-        """What tells this text from every other of the data set."""
-        return f"{self.part.path}#{self.number}"
+        """Unique identifier of this text in the data set."""
+        return f"{self.file.path}#{self.number}"
 
     @property
     def application(self) -> Application:
-        """Image Description for captions, or what the question asks for."""
+        """Image Description for captions; otherwise derived from the wording of the question."""
         return classify(self.question) if self.question else Application.IMAGE_DESCRIPTION
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """A row that cannot be used, and why."""
+class InvalidRow:
+    """A row that cannot be used, and the reason."""
 
     path: str
     line: int
@@ -51,24 +51,24 @@ class Fault:
         return f"{self.path}:{self.line}: {self.reason}"
 
 
-def read_rows(part: Part, pieces: Iterator[bytes]) -> Iterator[Item | Fault]:
-    """The rows of one file, as its bytes stream in.
+def read_rows(file: TextFile, chunks: Iterator[bytes]) -> Iterator[Sample | InvalidRow]:
+    """Yield the rows of one file while its bytes stream in.
 
     Raises:
-        DatasetError: the file as a whole cannot be read: wrong columns, no JSON list, broken JSON.
+        DatasetError: the file as a whole cannot be read: wrong columns, not a JSON list, or broken JSON.
     """
-    texts = (json_texts if part.is_json else csv_texts)(part, pieces)
-    for number, (line, text) in enumerate(texts, 1):
-        reason = text if isinstance(text, str) else _complaint(part, text)
-        if isinstance(text, str) or reason:
-            yield Fault(part.path, line, str(reason))
+    raw_rows = (read_json_rows if file.is_json else read_csv_rows)(file, chunks)
+    for number, (line, raw_row) in enumerate(raw_rows, 1):
+        reason = raw_row if isinstance(raw_row, str) else _find_error(file, raw_row)
+        if isinstance(raw_row, str) or reason:
+            yield InvalidRow(file.path, line, str(reason))
         else:
-            question = "" if part.variety.is_caption else text.question
-            yield Item(part, number, line, re.split(r"[/\\]", text.image.strip())[-1], question, text.answer)
+            question = "" if file.subset.is_caption else raw_row.question
+            yield Sample(file, number, line, re.split(r"[/\\]", raw_row.image.strip())[-1], question, raw_row.answer)
 
 
-def _complaint(part: Part, text: Text) -> str | None:
-    fields = {column: getattr(text, field) for column, field in part.columns.items()}
+def _find_error(file: TextFile, raw_row: RawRow) -> str | None:
+    fields = {column: getattr(raw_row, field) for column, field in file.columns.items()}
     if empty := [column for column, value in fields.items() if not value.strip()]:
         return f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty"
     if garbled := [column for column, value in fields.items() if not _is_unicode(value)]:

@@ -1,4 +1,4 @@
-"""Where a data set lies: a local directory or a prefix in S3, read through one interface."""
+"""Object store of a data set: one interface for a local directory and an S3 prefix."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
+from sarbench.dataset.release_files import HOW_TO_GET_DATA
 from sarbench.errors import DatasetError
 
 CHUNK_BYTES = 1 << 20
-FAILURES = (BaseError, OSError)
-"""What obstore raises when a listing or a read fails."""
+STORE_ERRORS = (BaseError, OSError)
+"""Exceptions that obstore raises when a listing or a read fails."""
 
 
-def open_store(where: str) -> ObjectStore:
+def open_store(location: str) -> ObjectStore:
     """Open a directory or ``s3://bucket/prefix``.
 
-    Credentials, region and endpoint of S3 come from boto3's chain; without credentials requests go unsigned.
+    S3 credentials, region, and endpoint come from boto3's chain. Without credentials, requests are unsigned.
 
     Raises:
-        DatasetError: there is no such directory, or the address has another scheme or no bucket.
+        DatasetError: the directory doesn't exist, or the URL has another scheme or no bucket.
     """
-    scheme, separator, rest = where.partition("://")
+    scheme, separator, rest = location.partition("://")
     if not separator:
-        if not Path(where).is_dir():
-            raise DatasetError(f"{where} is not a directory")
-        return LocalStore(prefix=Path(where).absolute())
+        if not Path(location).is_dir():
+            raise DatasetError(f"{location} is not a directory. {HOW_TO_GET_DATA}")
+        return LocalStore(prefix=Path(location).absolute())
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
-        raise DatasetError(f"{where} is neither a directory nor s3://bucket/prefix")
+        raise DatasetError(f"{location} must be a directory or s3://bucket/prefix")
     return _open_s3(bucket, prefix.strip("/"))
 
 
@@ -51,55 +52,55 @@ def _open_s3(bucket: str, prefix: str) -> S3Store:
     )
 
 
-def sizes(store: ObjectStore) -> dict[str, int]:
-    """Every object's path, sorted, and its size in bytes.
+def list_sizes(store: ObjectStore) -> dict[str, int]:
+    """Map each object's path to its size in bytes, sorted by path.
 
     Raises:
         DatasetError: the store cannot be listed.
     """
     try:
         entries = [entry for batch in store.list(chunk_size=1000) for entry in batch]
-    except FAILURES as error:
+    except STORE_ERRORS as error:
         raise DatasetError(f"the data set cannot be listed: {first_line(error)}") from error
     return {entry["path"]: entry["size"] for entry in sorted(entries, key=lambda entry: entry["path"])}
 
 
-def read(store: ObjectStore, path: str) -> bytes:
-    """One whole object.
+def read_object(store: ObjectStore, path: str) -> bytes:
+    """Return the bytes of one object.
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: the object cannot be read.
     """
     try:
         return bytes(store.get(path).bytes())
-    except FAILURES as error:
+    except STORE_ERRORS as error:
         raise DatasetError(f"{path} cannot be read: {first_line(error)}") from error
 
 
-def chunks(store: ObjectStore, path: str) -> Iterator[bytes]:
-    """An object in pieces of about a megabyte.
+def iter_chunks(store: ObjectStore, path: str) -> Iterator[bytes]:
+    """Yield the bytes of one object in chunks of about 1 MiB.
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: the object cannot be read.
     """
     try:
         for chunk in store.get(path).stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
-    except FAILURES as error:
+    except STORE_ERRORS as error:
         raise DatasetError(f"{path} cannot be read: {first_line(error)}") from error
 
 
-def lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines of an object, each with the newline that ends it."""
+def iter_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the lines of an object, each with its newline."""
     rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
+    for chunk in chunks:
+        *complete, rest = (rest + chunk).split(b"\n")
+        for line in complete:
             yield line + b"\n"
     if rest:
         yield rest
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the dump that obstore puts beneath it."""
+    """Return the first line of an error message, without debug output such as obstore's."""
     return str(error).partition("\n")[0]

@@ -1,1 +1,1 @@
-"""LoRA fine-tuning of vision-language models on data in SARLANG-1M's layout."""
+"""LoRA fine-tuning of vision-language models on data in the layout of SARLANG-1M."""

@@ -1,1 +1,1 @@
-"""sarlens-nano: the small model that Sarlens ships, its shape, its tokenizer and its checkpoints."""
+"""sarlens-nano, the small bundled model: configuration, tokenizer, and checkpoints."""

@@ -1,6 +1,6 @@
-"""The shape of sarlens-nano: Idefics3, that is a SigLIP-like encoder, pixel shuffle, and a Llama decoder.
+"""Configuration of sarlens-nano: Idefics3 with a SigLIP-like encoder, pixel shuffle, and a Llama decoder.
 
-Untrained and trained checkpoints share it. With 2,048 tokens it has 9.7 million parameters, 19.4 MB in bf16.
+Untrained and trained checkpoints share it. The model has 9,067,008 parameters, 18.15 MB in bf16.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from transformers import Idefics3Config, LlamaConfig
 from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
 
 IMAGE_SIDE = 256
-"""Pixels on each side of the one square picture that the model sees; the simulator's chips are as large."""
+"""Side in pixels of the one square image that the model reads. Simulated chips have the same size."""
 
-# 16 patches a side: a power of two makes the position buckets of transformers and of vLLM exact, hence equal.
+# 16 patches per side. With a power of two, transformers and vLLM compute exactly the same position buckets.
 PATCH_SIDE = 16
-SHUFFLE = 2
-IMAGE_TOKENS = (IMAGE_SIDE // PATCH_SIDE // SHUFFLE) ** 2
-"""Tokens that one image takes in the decoder: one for each square of 32 pixels."""
+PIXEL_SHUFFLE_FACTOR = 2
+IMAGE_TOKENS = (IMAGE_SIDE // PATCH_SIDE // PIXEL_SHUFFLE_FACTOR) ** 2
+"""Decoder tokens per image: one for each square of 32 by 32 pixels."""
 
-CONTEXT = 4096
-"""Longest sequence in tokens, images included."""
+CONTEXT_TOKENS = 4096
+"""Maximum sequence length in tokens, image tokens included."""
 
 
-def architecture(*, vocabulary: int, image_token: int, end_token: int, pad_token: int) -> Idefics3Config:
-    """Return the configuration for a tokenizer with ``vocabulary`` entries and these ids."""
-    ids = {"bos_token_id": None, "eos_token_id": end_token, "pad_token_id": pad_token}
+def make_config(*, vocab_size: int, image_token_id: int, eos_token_id: int, pad_token_id: int) -> Idefics3Config:
+    """Return the model configuration for a tokenizer of ``vocab_size`` entries with these token ids."""
+    ids = {"bos_token_id": None, "eos_token_id": eos_token_id, "pad_token_id": pad_token_id}
     text = LlamaConfig(
-        vocab_size=vocabulary,
+        vocab_size=vocab_size,
         hidden_size=256,
         intermediate_size=512,
         num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=4,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=CONTEXT_TOKENS,
         tie_word_embeddings=False,
         **ids,
     )
@@ -48,8 +48,8 @@ def architecture(*, vocabulary: int, image_token: int, end_token: int, pad_token
         architectures=["Idefics3ForConditionalGeneration"],
         vision_config=vision,
         text_config=text,
-        scale_factor=SHUFFLE,
-        image_token_id=image_token,
+        scale_factor=PIXEL_SHUFFLE_FACTOR,
+        image_token_id=image_token_id,
         tie_word_embeddings=False,
         dtype="bfloat16",
         **ids,

@@ -1,4 +1,4 @@
-"""``sarbench nano``."""
+"""The ``sarbench nano`` command."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
+from sarbench.preflight import INSTALL_TORCH, prepare_directory, require_modules
+
 
 def nano(
-    out: Annotated[Path, typer.Option(help="Directory to write; it is made if missing.")],
-    untrained: Annotated[bool, typer.Option("--untrained", help="Random weights, whose answers are noise.")] = False,
+    out: Annotated[Path, typer.Option(help="Directory of the checkpoint; created if missing.")],
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Write random weights, whose answers are noise.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
 ) -> None:
-    """Write sarlens-nano, trained on simulated radar, as a directory that vLLM serves; README.md is its model card."""
-    from sarbench.nano.checkpoint import write_trained, write_untrained  # noqa: PLC0415  torch takes seconds to import
+    """Write sarlens-nano, trained on simulated SAR, as a directory that vLLM serves. README.md is its model card."""
+    require_modules("sarbench nano", ("torch", "transformers"), INSTALL_TORCH)
+    prepare_directory(out)
+    from sarbench.nano.checkpoint import write_trained, write_untrained  # noqa: PLC0415  torch is slow to import
 
     if untrained:
         write_untrained(out, seed)

@@ -1,4 +1,4 @@
-"""The tokenizer of sarlens-nano: whole words and whole numbers of its small world, bytes for everything else."""
+"""Tokenizer of sarlens-nano: whole words and numbers of the simulator's vocabulary, and bytes for other text."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from importlib.resources import files
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from sarbench.nano.architecture import CONTEXT
+from sarbench.nano.architecture import CONTEXT_TOKENS
 from sarlens.prompts.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, POSITIONS_PREFIX, QUESTION_PROMPT
 
 PAD = "<pad>"
 IMAGE = "<image>"
-IMAGE_EDGE = "<fake_token_around_image>"
-IMAGE_WHOLE = "<global-img>"
+IMAGE_BOUNDARY = "<fake_token_around_image>"
+GLOBAL_IMAGE = "<global-img>"
 END = "<end_of_utterance>"
-ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
-SPECIALS = (PAD, IMAGE, IMAGE_EDGE, IMAGE_WHOLE, END, *ROLES.values())
-"""Tokens 0 to 7; the names of the image tokens are fixed by the Idefics3 processor."""
+ROLE_TOKENS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+SPECIAL_TOKENS = (PAD, IMAGE, IMAGE_BOUNDARY, GLOBAL_IMAGE, END, *ROLE_TOKENS.values())
+"""Tokens 0 to 7. The Idefics3 processor fixes the names of the image tokens."""
 
-NUMBERS = 513
-"""0 to 512 are one token each, so a count or a coordinate is one step; greater ones are spelled in digits."""
+NUMBER_TOKENS = 513
+"""The numbers 0 to 512 are one token each, so a count or coordinate is one decoding step. Others are digits."""
 
-VOCABULARY = 2304
-"""Rows of the embedding; those beyond the last token are spare."""
+VOCAB_SIZE = 2304
+"""Rows of the embedding. Rows beyond the last token are unused."""
 
-PHRASES = (
+PROMPT_TOKENS = (
     *QUESTION_PROMPT.split("{question}"),
     CATEGORIES_PREFIX,
     POSITIONS_PREFIX,
     CAPTION_PROMPT,
 )
-"""The benchmark's fixed sentences, one token each: they say nothing new, so they should cost nothing."""
+"""The benchmark's fixed prompt texts, one token each, because they carry no information."""
 
-# A word takes the blank before it along; a number does not, so it is the same token wherever it stands. The ends of
-# a box's numbers, ".0, " and ".0]", are one token each.
-_WORDS = r"\.0, |\.0\]| ?\p{L}+(?:['/-]\p{L}+)*|\p{N}{1,3}|\r?\n| ?[^\s\p{L}\p{N}]|\s+(?!\S)|\s"
-_PIECES = Regex("|".join([*map(re.escape, PHRASES), _WORDS]))
+# A word includes the preceding space. A number doesn't, so it is the same token everywhere. The endings of box
+# coordinates, ".0, " and ".0]", are one token each.
+_WORD_PATTERN = r"\.0, |\.0\]| ?\p{L}+(?:['/-]\p{L}+)*|\p{N}{1,3}|\r?\n| ?[^\s\p{L}\p{N}]|\s+(?!\S)|\s"
+_SPLIT_PATTERN = Regex("|".join([*map(re.escape, PROMPT_TOKENS), _WORD_PATTERN]))
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -53,36 +53,37 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}
 """
-"""A turn is its role, its images, its text, and the end; images stand first wherever the caller put them."""
+"""A turn is its role, its images, its text, and the end token. Images come first, regardless of their order."""
 
 
-def lexicon() -> tuple[str, ...]:
-    """Return the pieces of text that are one token each, in the order of their ids."""
+def load_lexicon() -> tuple[str, ...]:
+    """Return the words that are one token each, in the order of their ids."""
     return tuple(json.loads((files(__package__) / "lexicon.json").read_text(encoding="utf-8")))
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the tokenizer; it encodes any text and decodes to the same text.
+    """Return the tokenizer. It encodes any text without loss.
 
-    A piece that the lexicon holds is one token, any other is spelled in bytes: byte-level BPE without a merge.
+    A word in the lexicon is one token. Any other is spelled in bytes: byte-level BPE without merges.
     """
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    pieces = [piece for word in (*PHRASES, *lexicon()) for piece, _ in as_bytes.pre_tokenize_str(word)]
-    numbers = [str(number) for number in range(10, NUMBERS)]
-    symbols = [*SPECIALS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *numbers, *pieces]
+    phrases = (*PROMPT_TOKENS, *load_lexicon())
+    words = [word for phrase in phrases for word, _ in as_bytes.pre_tokenize_str(phrase)]
+    numbers = [str(number) for number in range(10, NUMBER_TOKENS)]
+    symbols = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *numbers, *words]
     vocabulary = {symbol: index for index, symbol in enumerate(dict.fromkeys(symbols))}
-    if len(vocabulary) > VOCABULARY:
-        raise ValueError(f"the lexicon makes {len(vocabulary)} tokens, more than the {VOCABULARY} there is room for")
+    if len(vocabulary) > VOCAB_SIZE:
+        raise ValueError(f"the lexicon has {len(vocabulary)} tokens; the vocabulary is limited to {VOCAB_SIZE}")
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(_PIECES, "isolated"), as_bytes])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(_SPLIT_PATTERN, "isolated"), as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIALS])
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=PAD,
-        additional_special_tokens=[name for name in SPECIALS if name not in (PAD, END)],
+        additional_special_tokens=[name for name in SPECIAL_TOKENS if name not in (PAD, END)],
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
-        model_max_length=CONTEXT,
+        model_max_length=CONTEXT_TOKENS,
     )

@@ -1,1 +1,1 @@
-"""Runs and their scores as one HTML page that needs nothing beside it."""
+"""Report of runs and their scores as one self-contained HTML page."""

@@ -1,14 +1,14 @@
-"""The report: runs side by side, beside the paper's figures, and what went worst in the first of them."""
+"""The report page: runs side by side, published figures, and the worst answers of the first run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from sarbench.report import questions
-from sarbench.report.captions import captions
-from sarbench.report.markup import Scored, keys, table
-from sarbench.report.style import STYLE
+from sarbench.report import question_sections
+from sarbench.report.caption_section import caption_section
+from sarbench.report.html.elements import ScoredRun, run_labels, table
+from sarbench.report.html.style import STYLESHEET
 from sarbench.run.answers import Answer
 
 DOCUMENT = """<!doctype html>
@@ -16,35 +16,42 @@ DOCUMENT = """<!doctype html>
 <meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>
 <body><h1>SARLANG-1M report</h1>{body}</body></html>
 """
-WORST = """<h2>The worst answers of {run}</h2>
-<p class="soft">By the strict rule, and captions by their CIDEr; one application after the other gives its worst. A
-yellow frame is the region asked about.</p>"""
+WORST_ANSWERS = """<h2>The worst answers of {run}</h2>
+<p class="soft">Questions by the strict rule, captions by CIDEr, alternating between applications. A yellow frame is the
+region that the question names.</p>"""
 
 
-def page(runs: Sequence[Scored], answers: Sequence[Answer], cards: str) -> str:
-    """The whole document. ``answers`` and ``cards``, the worst of them, are the first run's."""
-    board = runs[0].board
-    sections = [_runs(runs)]
-    if board.strict:
-        sections += [questions.strict(runs), questions.plots(runs), questions.counting(answers), questions.paper(runs)]
-    if board.captions:
-        sections.append(captions(runs, answers))
-    sections += [WORST.format(run=escape(runs[0].label)), cards]
+def render_page(runs: Sequence[ScoredRun], answers: Sequence[Answer], cards: str) -> str:
+    """Return the HTML document. ``answers`` and ``cards`` belong to the first run."""
+    scorecard = runs[0].scorecard
+    sections = [_run_table(runs)]
+    if scorecard.strict:
+        sections += [
+            question_sections.strict_section(runs),
+            question_sections.accuracy_charts(runs),
+            question_sections.counting_section(answers),
+            question_sections.paper_section(runs),
+        ]
+    if scorecard.captions:
+        sections.append(caption_section(runs, answers))
+    sections += [WORST_ANSWERS.format(run=escape(runs[0].label)), cards]
     title = escape(f"SARLANG-1M: {', '.join(run.label for run in runs)}")
-    return DOCUMENT.format(title=title, style=STYLE, body="".join(sections))
+    return DOCUMENT.format(title=title, style=STYLESHEET, body="".join(sections))
 
 
-def _runs(runs: Sequence[Scored]) -> str:
+def _run_table(runs: Sequence[ScoredRun]) -> str:
     rows = [
-        ("", (key, *map(escape, run.about), f"{run.board.answered:,} of {run.board.total:,}"))
-        for key, run in zip(keys(runs), runs, strict=True)
+        ("", (label, *map(escape, run.metadata), f"{run.scorecard.answered:,} of {run.scorecard.total:,}"))
+        for label, run in zip(run_labels(runs), runs, strict=True)
     ]
-    head = ("Run", "Model", "Endpoint", "Data", "Began", "Answered")
-    return table(head, rows, words=5) + "".join(map(_unanswered, runs))
+    header = ("Run", "Model", "Endpoint", "Data", "Started", "Answered")
+    return table(header, rows, text_columns=5) + "".join(map(_unanswered_warning, runs))
 
 
-def _unanswered(run: Scored) -> str:
-    missing = run.board.total - run.board.answered
+def _unanswered_warning(run: ScoredRun) -> str:
+    missing = run.scorecard.total - run.scorecard.answered
     if not missing:
         return ""
-    return f'<p class="warn">{missing:,} texts of {escape(run.label)} have no answer and are in no score.</p>'
+    return (
+        f'<p class="warn">{missing:,} texts of {escape(run.label)} have no answer and are excluded from all scores.</p>'
+    )

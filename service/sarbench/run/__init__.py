@@ -1,1 +1,1 @@
-"""Asking an OpenAI-compatible endpoint every question of a data set, once."""
+"""Runs: send every text of a data set once to an OpenAI-compatible endpoint."""

@@ -1,4 +1,4 @@
-"""What a run knows of each text that was answered."""
+"""Answers of a run, one record of ``answers.jsonl`` each."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from sarbench.dataset.layout import Split, Variety
-from sarbench.dataset.rows import Item
+from sarbench.dataset.release_files import Split, Subset
+from sarbench.dataset.rows import Sample
 from sarbench.errors import RunError
-from sarbench.run.ledger import read_ledger
+from sarbench.legacy_keys import with_current_keys
+from sarbench.run.jsonl_log import read_jsonl
 from sarlens.prompts.applications import Application
 
-ANSWERS = "answers.jsonl"
+ANSWERS_FILE = "answers.jsonl"
+_CURRENT_NAMES = {"variety": "subset"}
+"""Earlier keys of ``answers.jsonl`` and their current names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A model's answer beside the text that was asked; ``truth`` and ``answer`` are kept to the letter."""
+    """A model's answer with its sample. ``truth`` and ``answer`` are stored unchanged; ``seconds`` includes retries."""
 
     key: str
     image: str
     split: Split
-    variety: Variety
+    subset: Subset
     application: Application
     question: str
     truth: str
@@ -30,31 +33,37 @@ class Answer:
     seconds: float
 
     @classmethod
-    def to(cls, item: Item, answer: str, seconds: float) -> Self:
-        """The answer to an item that took ``seconds``, retries included."""
-        part = item.part
-        about = (item.key, item.image, part.split, part.variety, item.application, item.question, item.answer)
+    def from_sample(cls, sample: Sample, answer: str, seconds: float) -> Self:
+        """Return the answer to ``sample`` that took ``seconds``, retries included."""
+        file = sample.file
+        about = (sample.key, sample.image, file.split, file.subset, sample.application, sample.question, sample.answer)
         return cls(*about, answer, round(seconds, 4))
 
     @classmethod
-    def of_record(cls, record: dict[str, Any]) -> Self:
-        """The answer that a line of the file holds; KeyError, ValueError or TypeError where it is none."""
-        kept = {field.name: record[field.name] for field in fields(cls)}
-        kept["variety"], kept["application"] = Variety(kept["variety"]), Application(kept["application"])
-        return cls(**kept)
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Parse one record of ``answers.jsonl``.
+
+        Raises:
+            AttributeError, LookupError, TypeError, ValueError: the record is not an answer.
+        """
+        record = with_current_keys(record, _CURRENT_NAMES)
+        values = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**values | {"subset": Subset(values["subset"]), "application": Application(values["application"])})
 
 
 def read_answers(out: Path) -> list[Answer]:
-    """Every answer of a run, each text once, in the order in which they came.
+    """Return the answers of a run in file order; for a repeated key, only the first.
 
     Raises:
-        RunError: a line is damaged.
+        RunError: a record is damaged.
     """
     answers: dict[str, Answer] = {}
-    for number, record in enumerate(read_ledger(out / ANSWERS), 1):
+    for number, record in enumerate(read_jsonl(out / ANSWERS_FILE), 1):
         try:
-            answer = Answer.of_record(record)
-        except (LookupError, TypeError, ValueError) as error:
-            raise RunError(f"{out / ANSWERS}:{number}: this line is no answer; remove it and run again") from error
+            answer = Answer.from_record(record)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{out / ANSWERS_FILE}:{number}: not an answer; remove this line and run the command again"
+            ) from error
         answers.setdefault(answer.key, answer)
     return list(answers.values())

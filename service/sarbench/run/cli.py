@@ -1,4 +1,4 @@
-"""``sarbench run``."""
+"""The ``sarbench run`` command."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from yarl import URL
 
-from sarbench.dataset.layout import Variety
-from sarbench.dataset.library import Library, open_library
-from sarbench.dataset.rows import Item
+from sarbench.dataset.release_files import Subset
+from sarbench.dataset.rows import Sample
+from sarbench.dataset.sarlang import SarlangDataset, open_dataset
 from sarbench.errors import RunError
-from sarbench.run.answers import ANSWERS, read_answers
-from sarbench.run.asking import ERRORS, Asker, Tally, ask_all
-from sarbench.run.endpoint import Endpoint
-from sarbench.run.ledger import Ledger, read_ledger
-from sarbench.run.pictures import Pictures
-from sarbench.run.plan import About, Plan, Selection, keep_plan, select
+from sarbench.preflight import prepare_directory
+from sarbench.run.answers import ANSWERS_FILE, read_answers
+from sarbench.run.config import RunConfig, RunMetadata, Selection, save_run, select_samples
+from sarbench.run.endpoint import ChatEndpoint
+from sarbench.run.images import RequestImages
+from sarbench.run.jsonl_log import JsonlLog, read_jsonl
+from sarbench.run.runner import ERRORS_FILE, Runner, RunProgress, run_all
 from sarlens.prompts.applications import Application
 
-SHOWN_FAULTS = 5
+MAX_SHOWN_ERRORS = 5
 
 
 @dataclass(frozen=True)
-class _Manner:
-    """How the endpoint is asked, which may change when a run goes on."""
+class _RequestOptions:
+    """Options of requests that can change if a run is resumed."""
 
     base_url: str
     api_key: str | None
@@ -44,44 +45,53 @@ class _Manner:
 
 
 def run(
-    base_url: Annotated[str, typer.Option(help="Where the API begins, such as http://localhost:8080/v1.")],
-    model: Annotated[str, typer.Option(help="Name of the model to ask.")],
-    data: Annotated[str, typer.Option(help="Directory or s3://bucket/prefix that holds the data set.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; one that is there is gone on with.")],
-    split: Annotated[Literal["train", "test", "all"], typer.Option(help="Which texts to ask.")] = "test",
-    application: Annotated[list[Application] | None, typer.Option(help="Only this one; may be repeated.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask this many, drawn at random by the seed.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Requests at once.")] = 16,
-    blackout: Annotated[
-        bool, typer.Option("--blackout", help="Send black pictures: a question-only baseline.")
-    ] = False,
-    image_url_prefix: Annotated[
-        str | None, typer.Option(help="Send addresses that begin so, such as s3://bucket/SARimages, not bytes.")
+    base_url: Annotated[str, typer.Option(help="Base URL of the API, such as http://localhost:8080/v1.")],
+    model: Annotated[str, typer.Option(help="Name of the model.")],
+    data: Annotated[str, typer.Option(help="Directory or s3://bucket/prefix of the data set.")],
+    out: Annotated[Path, typer.Option(help="Directory of the run. An existing run is resumed.")],
+    split: Annotated[Literal["train", "test", "all"], typer.Option(help="Split of the texts.")] = "test",
+    application: Annotated[
+        list[Application] | None, typer.Option(help="Application to include; repeatable. [default: all]")
     ] = None,
-    sar: Annotated[str | None, typer.Option(help="JSON object beside each image's url, as Sarlens reads it.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Number of texts, selected at random by the seed. [default: all]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the selection.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Maximum number of concurrent requests.")] = 16,
+    blackout: Annotated[bool, typer.Option("--blackout", help="Send black images: a question-only baseline.")] = False,
+    image_url_prefix: Annotated[
+        str | None,
+        typer.Option(help="Send image URLs with this prefix, such as s3://bucket/SARimages, instead of bytes."),
+    ] = None,
+    sar: Annotated[
+        str | None, typer.Option(help="JSON object with render parameters of Sarlens for each image.")
+    ] = None,
     class_prefix: Annotated[
         Literal["auto", "always", "never"],
-        typer.Option(help="Name the classes before SARVQA1 questions; auto does where SARVQA2 is asked too."),
+        typer.Option(help="Put the class list before SARVQA1 questions. auto does so if SARVQA2 is included."),
     ] = "auto",
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 128,
-    body: Annotated[str, typer.Option(help="JSON object merged into every request; null drops a field.")] = "{}",
-    attempts: Annotated[int, typer.Option(min=1, help="Times to ask before a text counts as failed.")] = 5,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for one answer.")] = 300.0,
-    api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Sent as a bearer token.")] = None,
-    skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Ask the good rows of flawed data.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of tokens per answer.")] = 128,
+    body: Annotated[str, typer.Option(help="JSON object merged into every request; null removes a field.")] = "{}",
+    attempts: Annotated[int, typer.Option(min=1, help="Maximum number of attempts per text.")] = 5,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Timeout of a request in seconds.")] = 300.0,
+    api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Bearer token for the endpoint.")] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Skip invalid rows instead of stopping.")
+    ] = False,
 ) -> None:
-    """Ask a model every text of a data set; each answer is on disk as it comes, and a run that was cut off goes on."""
+    """Send every text of a data set to a model and save the answers. An interrupted run resumes."""
     console = Console()
-    endpoint = _endpoint(base_url, api_key)
-    library = open_library(data)
+    endpoint = _redacted_url(base_url, api_key)
+    sar_parameters = None if sar is None else _parse_json_object("--sar", sar)
+    extra_fields = _parse_json_object("--body", body)
+    dataset = open_dataset(data)
     chosen_split = None if split == "all" else split
-    varieties = {part.variety for part in library.of_split(chosen_split)}
-    mixed = {Variety.SARVQA1, Variety.SARVQA2} <= varieties
-    plan = Plan(
+    subsets = {file.subset for file in dataset.files_of_split(chosen_split)}
+    mixed = {Subset.SARVQA1, Subset.SARVQA2} <= subsets
+    config = RunConfig(
         model=model,
         data=data if "://" in data else str(Path(data).absolute()),
-        texts={part.path: library.text_bytes[part.path] for part in library.of_split(chosen_split)},
+        texts={file.path: dataset.text_bytes[file.path] for file in dataset.files_of_split(chosen_split)},
         split=chosen_split,
         applications=application or [],
         limit=limit,
@@ -89,82 +99,102 @@ def run(
         blackout=blackout,
         prefix_classes=mixed if class_prefix == "auto" else class_prefix == "always",
         image_url_prefix=image_url_prefix,
-        sar=None if sar is None else _object("--sar", sar),
+        sar=sar_parameters,
         max_tokens=max_tokens,
-        body=_object("--body", body),
+        body=extra_fields,
     )
-    selection = _sound_selection(library, plan, console, skip_bad_rows=skip_bad_rows)
-    began = datetime.now(UTC).isoformat(timespec="seconds")
-    keep_plan(out, plan, About(version("sarlens"), began, endpoint, selection.total, len(selection.faults)))
-    manner = _Manner(base_url, api_key, concurrency, attempts, timeout)
-    tally = asyncio.run(_ask(library, plan, selection, manner, out, console))
-    console.print(f"{tally.answered:,} answers more, {tally.failed:,} failed; {selection.total:,} texts in all: {out}")
-    if tally.failed:
-        console.print(f"{out / ERRORS} says why; the same command asks them again")
+    prepare_directory(out)
+    selection = _select_valid(dataset, config, console, skip_bad_rows=skip_bad_rows)
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    save_run(
+        out, config, RunMetadata(version("sarlens"), started_at, endpoint, selection.total, len(selection.invalid_rows))
+    )
+    request_options = _RequestOptions(base_url, api_key, concurrency, attempts, timeout)
+    progress = asyncio.run(_run_selection(dataset, config, selection, request_options, out, console))
+    console.print(
+        f"{progress.answered:,} new answers, {progress.failed:,} failed, {selection.total:,} texts in total: {out}"
+    )
+    if progress.failed:
+        console.print(f"The errors are in {out / ERRORS_FILE}. To retry the failed texts, run the same command.")
         raise typer.Exit(1)
 
 
-async def _ask(
-    library: Library, plan: Plan, selection: Selection, manner: _Manner, out: Path, console: Console
-) -> Tally:
-    bar = (
-        TextColumn("asking"),
+async def _run_selection(
+    dataset: SarlangDataset,
+    config: RunConfig,
+    selection: Selection,
+    request_options: _RequestOptions,
+    out: Path,
+    console: Console,
+) -> RunProgress:
+    columns = (
+        TextColumn("running"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    connector = aiohttp.TCPConnector(limit=manner.concurrency)
-    with Ledger(out / ANSWERS) as answers, Ledger(out / ERRORS) as errors, Progress(*bar, console=console) as progress:
-        already = {answer.key for answer in read_answers(out)}
-        failed = {record["key"] for record in read_ledger(out / ERRORS)}
-        task = progress.add_task("asking", total=selection.total, completed=len(already), note="")
-        tally = Tally()
+    connector = aiohttp.TCPConnector(limit=request_options.concurrency)
+    with (
+        JsonlLog(out / ANSWERS_FILE) as answers,
+        JsonlLog(out / ERRORS_FILE) as errors,
+        Progress(*columns, console=console) as bar,
+    ):
+        answered = {answer.key for answer in read_answers(out)}
+        failed = {record["key"] for record in read_jsonl(out / ERRORS_FILE)}
+        task = bar.add_task("running", total=selection.total, completed=len(answered), note="")
+        progress = RunProgress()
 
-        def done() -> None:
-            progress.update(task, advance=1, note=f"{tally.failed} failed" if tally.failed else "")
+        def on_sample() -> None:
+            bar.update(task, advance=1, note=f"{progress.failed} failed" if progress.failed else "")
 
         async with aiohttp.ClientSession(connector=connector) as session:
-            endpoint = Endpoint(manner.base_url, session, manner.api_key, manner.timeout_s)
-            asker = Asker(plan, Pictures(library, plan), endpoint, manner.attempts, answers, errors, tally)
-            await ask_all(_unanswered(selection, already, failed), asker, manner.concurrency, done)
-    return tally
+            endpoint = ChatEndpoint(
+                request_options.base_url, session, request_options.api_key, request_options.timeout_s
+            )
+            runner = Runner(
+                config, RequestImages(dataset, config), endpoint, request_options.attempts, answers, errors, progress
+            )
+            await run_all(_unanswered(selection, answered, failed), runner, request_options.concurrency, on_sample)
+    return progress
 
 
-def _unanswered(selection: Selection, already: set[str], failed: set[str]) -> Iterator[Item]:
-    """What failed before comes last, so that texts which always fail do not keep the others from being asked."""
-    for again in (False, True):
-        yield from (item for item in selection if item.key not in already and (item.key in failed) is again)
+def _unanswered(selection: Selection, answered: set[str], failed: set[str]) -> Iterator[Sample]:
+    """Yield unanswered samples. Those that failed before come last, so that they don't block the others."""
+    for failed_before in (False, True):
+        yield from (
+            sample for sample in selection if sample.key not in answered and (sample.key in failed) is failed_before
+        )
 
 
-def _sound_selection(library: Library, plan: Plan, console: Console, *, skip_bad_rows: bool) -> Selection:
+def _select_valid(dataset: SarlangDataset, config: RunConfig, console: Console, *, skip_bad_rows: bool) -> Selection:
     with console.status("reading the texts"):
-        selection = select(library, plan)
-    for fault in selection.faults[:SHOWN_FAULTS]:
-        console.print(str(fault), markup=False, highlight=False, soft_wrap=True)
-    if selection.faults and not skip_bad_rows:
+        selection = select_samples(dataset, config)
+    for invalid_row in selection.invalid_rows[:MAX_SHOWN_ERRORS]:
+        console.print(str(invalid_row), markup=False, highlight=False, soft_wrap=True)
+    if selection.invalid_rows and not skip_bad_rows:
         raise RunError(
-            f"{len(selection.faults):,} bad rows: sarbench validate names them; --skip-bad-rows asks the others"
+            f"{len(selection.invalid_rows):,} invalid rows: list them with sarbench validate, or pass --skip-bad-rows"
         )
     if not selection.total:
-        raise RunError("no text of the data set is of this split and application")
+        raise RunError("the data set has no texts of this split and application")
     return selection
 
 
-def _endpoint(base_url: str, api_key: str | None) -> str:
-    """The address without credentials, fit to be written down."""
+def _redacted_url(base_url: str, api_key: str | None) -> str:
+    """Return the URL without credentials, for the saved metadata."""
     try:
         url = URL(base_url)
     except ValueError as error:
-        raise RunError(f"--base-url is no address: {error}") from error
+        raise RunError(f"--base-url is not a URL: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host:
-        raise RunError("--base-url must begin with http:// or https://, as http://localhost:8080/v1 does")
+        raise RunError("--base-url must start with http:// or https://, such as http://localhost:8080/v1")
     if url.user and api_key:
-        raise RunError("the address holds credentials and there is an API key: give one of them")
+        raise RunError("--base-url contains credentials and an API key is set: use only one of them")
     return str(url.with_user(None))
 
 
-def _object(option: str, text: str) -> dict[str, Any]:
+def _parse_json_object(option: str, text: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -1,1 +1,1 @@
-"""Scoring answers: captions as pycocoevalcap does, questions by the paper's rule and by a strict one."""
+"""Scoring: caption metrics equal to pycocoevalcap's, and question accuracy by the paper's rule and a strict rule."""

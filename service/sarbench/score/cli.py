@@ -1,4 +1,4 @@
-"""``sarbench score``."""
+"""The ``sarbench score`` command."""
 
 from __future__ import annotations
 
@@ -11,123 +11,150 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from sarbench.dataset.library import Library, open_library
+from sarbench.dataset.sarlang import SarlangDataset, open_dataset
 from sarbench.errors import DatasetError, ScoreError
 from sarbench.run.answers import Answer, read_answers
-from sarbench.run.plan import Plan, read_about, read_plan
-from sarbench.score.board import (
+from sarbench.run.config import load_config, load_metadata
+from sarbench.score.judge import PROMPT, Judge, JudgeCase, judge_cases
+from sarbench.score.majority import fit_on_answers, fit_on_train_split
+from sarbench.score.retrieval import retrieve_captions
+from sarbench.score.scorecard import (
+    Accuracies,
     Baselines,
-    Board,
     CaptionScore,
-    Rates,
-    by_variety,
+    Scorecard,
     caption_score,
+    captions_by_subset,
     cases_to_judge,
-    keep_board,
-    majority_rates,
+    majority_accuracies,
     paper_score,
-    questions,
-    strict_rates,
+    question_answers,
+    save_scorecard,
+    strict_accuracies,
 )
-from sarbench.score.judge import PROMPT, Case, Judge, ask_judge
-from sarbench.score.majority import majority_of_train, majority_within
-from sarbench.score.retrieval import retrieve
 from sarbench.score.tables import accuracy_table, caption_table
 
 
 def score(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of the run.")],
     train: Annotated[
-        str | None, typer.Option(help="Data set whose train split the baselines learn from. [default: the run's]")
+        str | None, typer.Option(help="Data set whose train split the baselines use. [default: the run's data set]")
     ] = None,
     judge_base_url: Annotated[
-        str | None, typer.Option(help="Endpoint of the judge that the paper's rule calls.")
+        str | None,
+        typer.Option(help="Base URL of the LLM judge for the paper's rule. Without it, such answers count as wrong."),
     ] = None,
-    judge_model: Annotated[str, typer.Option(help="Model that judges.")] = "gpt-4o-mini",
+    judge_model: Annotated[str, typer.Option(help="Model of the judge.")] = "gpt-4o-mini",
     judge_prompt: Annotated[
-        Path | None, typer.Option(help="File with other words for the judge: {question}, {truth}, {answer}.")
+        Path | None, typer.Option(help="File with a prompt for the judge, with {question}, {truth}, and {answer}.")
     ] = None,
-    api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="The judge's bearer token.")] = None,
+    api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Bearer token for the judge.")] = None,
 ) -> None:
-    """Score a run: captions, and questions by the paper's rule and a strict one; writes RUN/score.json."""
+    """Score captions, and questions by the paper's rule and a strict rule. The scores go to RUN/score.json."""
     console = Console()
-    plan, answers = read_plan(run), read_answers(run)
+    config, answers = load_config(run), read_answers(run)
     if not answers:
-        raise ScoreError(f"{run} has no answers yet")
-    asked = questions(answers)
+        raise ScoreError(f"{run} has no answers yet: continue the run with sarbench run")
+    vqa_answers = question_answers(answers)
     judge = None
     if judge_base_url:
-        words = judge_prompt.read_text() if judge_prompt else PROMPT
-        judge = Judge(judge_base_url, judge_model, api_key, words)
+        judge = Judge(judge_base_url, judge_model, api_key, _read_prompt(judge_prompt))
+    test_dataset = _open_dataset(config.data, required=False)
+    train_dataset = test_dataset if train is None else _open_dataset(train, required=True)
     with Progress(console=console, transient=True) as progress:
-        verdicts = _verdicts(judge, cases_to_judge(asked), run, progress)
-        board = Board(
-            model=plan.model,
-            blackout=plan.blackout,
-            total=read_about(run).total,
+        verdicts = _collect_verdicts(judge, cases_to_judge(vqa_answers), run, progress)
+        scorecard = Scorecard(
+            model=config.model,
+            blackout=config.blackout,
+            total=load_metadata(run).total,
             answered=len(answers),
-            strict=strict_rates(asked),
-            paper=paper_score(asked, verdicts, judge_model if judge else None),
-            captions={variety: caption_score(captions) for variety, captions in by_variety(answers).items()},
-            baselines=_baselines(plan, answers, train, progress),
+            strict=strict_accuracies(vqa_answers),
+            paper=paper_score(vqa_answers, verdicts, judge_model if judge else None),
+            captions={subset: caption_score(captions) for subset, captions in captions_by_subset(answers).items()},
+            baselines=_score_baselines(answers, test_dataset, train_dataset, progress),
         )
-    keep_board(run, board)
-    _show(board, console)
+    save_scorecard(run, scorecard)
+    _print_scores(scorecard, console)
 
 
-def _show(board: Board, console: Console) -> None:
-    if board.strict:
-        console.print(accuracy_table(board))
-        console.print(f"majority: {board.baselines.majority_from}")
-    if board.captions:
-        console.print(caption_table(board))
-    if left := board.paper.unjudged.get("overall"):
-        console.print(f"[yellow]{left:,} answers need the paper's judge and have no verdict: they count as wrong[/]")
-    if missing := board.total - board.answered:
-        console.print(f"[yellow]{missing:,} of {board.total:,} texts have no answer and are in no score[/]")
+def _read_prompt(path: Path | None) -> str:
+    if path is None:
+        return PROMPT
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScoreError(f"the prompt {path} cannot be read: {error}") from error
 
 
-def _verdicts(judge: Judge | None, cases: set[Case], run: Path, progress: Progress) -> Mapping[Case, bool]:
+def _print_scores(scorecard: Scorecard, console: Console) -> None:
+    if scorecard.strict:
+        console.print(accuracy_table(scorecard))
+        console.print(f"Majority baseline: {scorecard.baselines.majority_from}")
+    if scorecard.captions:
+        console.print(caption_table(scorecard))
+    if unjudged := scorecard.paper.unjudged.get("overall"):
+        console.print(f"[yellow]{unjudged:,} answers need a judge but have no verdict: they count as wrong[/]")
+    if missing := scorecard.total - scorecard.answered:
+        console.print(
+            f"[yellow]{missing:,} of {scorecard.total:,} texts have no answer and are excluded from all scores[/]"
+        )
+
+
+def _collect_verdicts(
+    judge: Judge | None, cases: set[JudgeCase], run: Path, progress: Progress
+) -> Mapping[JudgeCase, bool]:
     if judge is None or not cases:
         return {}
     task = progress.add_task("judging", total=len(cases))
-    return asyncio.run(ask_judge(judge, sorted(cases), run, lambda: progress.advance(task)))
+    return asyncio.run(judge_cases(judge, sorted(cases), run, lambda: progress.advance(task)))
 
 
-def _baselines(plan: Plan, answers: Sequence[Answer], train: str | None, progress: Progress) -> Baselines:
-    tested = _opened(plan.data, needed=False)
-    learned = tested if train is None else _opened(train, needed=True)
-    origin, rates = _majority(questions(answers), learned)
-    found = _retrieval(answers, tested, learned, progress) if tested and learned else {}
-    return Baselines(origin, rates, found)
+def _score_baselines(
+    answers: Sequence[Answer],
+    test_dataset: SarlangDataset | None,
+    train_dataset: SarlangDataset | None,
+    progress: Progress,
+) -> Baselines:
+    origin, accuracies = _score_majority(question_answers(answers), train_dataset)
+    retrieval = (
+        _score_retrieval(answers, test_dataset, train_dataset, progress) if test_dataset and train_dataset else {}
+    )
+    return Baselines(origin, accuracies, retrieval)
 
 
-def _opened(where: str, *, needed: bool) -> Library | None:
-    """A data set; the run's own may have moved since, which leaves the baselines without it."""
+def _open_dataset(location: str, *, required: bool) -> SarlangDataset | None:
+    """Open a data set. A missing data set is an error only if ``required``; the run's own can have moved."""
     try:
-        return open_library(where)
+        return open_dataset(location)
     except DatasetError:
-        if needed:
+        if required:
             raise
         return None
 
 
-def _majority(asked: Sequence[Answer], learned: Library | None) -> tuple[str, Rates]:
-    majority = majority_of_train(learned) if learned else None
+def _score_majority(answers: Sequence[Answer], train_dataset: SarlangDataset | None) -> tuple[str, Accuracies]:
+    majority = fit_on_train_split(train_dataset) if train_dataset else None
     if majority is None:
-        return "by application, among the scored texts themselves", majority_rates(asked, majority_within(asked))
-    return "by the question's wording, from the train split", majority_rates(asked, majority)
+        return "by application, among the scored texts themselves", majority_accuracies(
+            answers, fit_on_answers(answers)
+        )
+    return "by the question's wording, from the train split", majority_accuracies(answers, majority)
 
 
-def _retrieval(
-    answers: Sequence[Answer], tested: Library, learned: Library, progress: Progress
+def _score_retrieval(
+    answers: Sequence[Answer], test_dataset: SarlangDataset, train_dataset: SarlangDataset, progress: Progress
 ) -> dict[str, CaptionScore]:
-    captions = by_variety(answers)
+    captions = captions_by_subset(answers)
     if not captions:
         return {}
-    task = progress.add_task("looking for the nearest images", total=None)
-    found = retrieve(
-        [answer for group in captions.values() for answer in group], tested, learned, lambda: progress.advance(task)
+    task = progress.add_task("finding the nearest images", total=None)
+    predictions = retrieve_captions(
+        [answer for group in captions.values() for answer in group],
+        test_dataset,
+        train_dataset,
+        lambda: progress.advance(task),
     )
-    known = {variety: [answer for answer in group if answer.key in found] for variety, group in captions.items()}
-    return {variety: caption_score(group, found) for variety, group in known.items() if group}
+    retrieved = {
+        subset: [answer for answer in group if answer.key in predictions] for subset, group in captions.items()
+    }
+    return {subset: caption_score(group, predictions) for subset, group in retrieved.items() if group}

@@ -1,4 +1,4 @@
-"""A language model as judge, asked only where the paper's rule asks one, and once for each distinct answer."""
+"""LLM judge for answers that the paper's rule leaves open, called once per distinct case."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 import aiohttp
 
 from sarbench.run.answers import Answer
-from sarbench.run.endpoint import Endpoint, NoAnswer
-from sarbench.run.ledger import Ledger, read_ledger
+from sarbench.run.endpoint import ChatEndpoint, RequestFailed
+from sarbench.run.jsonl_log import JsonlLog, read_jsonl
 
-VERDICTS = "judge.jsonl"
+VERDICTS_FILE = "judge.jsonl"
 MAX_TOKENS = 100
-"""As in the authors' script, which sets no temperature."""
-ATTEMPTS = 5
+"""Value of the paper's script, which sets no temperature."""
+MAX_ATTEMPTS = 5
 PROMPT = """A visual question was answered. Decide whether the prediction means the same as the reference answer.
 Judge meaning, not wording: synonyms agree, such as football and soccer, or pond and swimming pool.
 
@@ -26,16 +26,16 @@ Reference answer: {truth}
 Prediction: {answer}
 
 Reply with the single digit 1 if they agree or 0 if they do not, and nothing else."""
-"""Says what the authors' prompt says, in other words; theirs can be given instead."""
+"""Default prompt, with the meaning of the paper's prompt in other words. ``--judge-prompt`` replaces it."""
 PLACEHOLDER = re.compile(r"\{(question|truth|answer)\}")
 
-Case = tuple[str, str, str]
-"""Question, truth and answer in lower case, as their script passes them on."""
+JudgeCase = tuple[str, str, str]
+"""Lower-cased question, truth, and answer, as the paper's script passes them to its judge."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Which model judges, where, and in which words; ``prompt`` holds {question}, {truth} and {answer}."""
+    """The judge's endpoint, model, and prompt. ``prompt`` holds the placeholders {question}, {truth}, and {answer}."""
 
     base_url: str
     model: str = "gpt-4o-mini"
@@ -43,60 +43,62 @@ class Judge:
     prompt: str = PROMPT
     concurrency: int = 16
 
-    def body(self, case: Case) -> dict[str, object]:
-        """The chat body for one case."""
-        told = dict(zip(("question", "truth", "answer"), case, strict=True))
-        text = PLACEHOLDER.sub(lambda found: told[found[1]], self.prompt)
+    def request_body(self, case: JudgeCase) -> dict[str, object]:
+        """Return the chat request body for one case."""
+        values = dict(zip(("question", "truth", "answer"), case, strict=True))
+        text = PLACEHOLDER.sub(lambda match: values[match[1]], self.prompt)
         content = [{"type": "text", "text": text}]
         return {"model": self.model, "messages": [{"role": "user", "content": content}], "max_tokens": MAX_TOKENS}
 
 
-def case_of(answer: Answer) -> Case:
-    """What the judge is shown of an answer."""
+def judge_case(answer: Answer) -> JudgeCase:
+    """Return the case that an answer presents to the judge."""
     return answer.question.lower(), answer.truth.lower(), answer.answer.lower()
 
 
-def known_verdicts(out: Path, judge_model: str) -> dict[Case, bool]:
-    """The verdicts that a model has already given on a run.
+def load_verdicts(out: Path, judge_model: str) -> dict[JudgeCase, bool]:
+    """Return the verdicts that a model already gave for a run.
 
     Raises:
         RunError: the file of verdicts is damaged.
     """
-    kept = (record for record in read_ledger(out / VERDICTS) if record["model"] == judge_model)
-    return {(record["question"], record["truth"], record["answer"]): record["right"] for record in kept}
+    records = (record for record in read_jsonl(out / VERDICTS_FILE) if record["model"] == judge_model)
+    return {(record["question"], record["truth"], record["answer"]): record["right"] for record in records}
 
 
-async def ask_judge(judge: Judge, cases: Collection[Case], out: Path, done: Callable[[], None]) -> Mapping[Case, bool]:
-    """The verdict on each case; kept in ``out``, so that scoring again asks nothing twice.
+async def judge_cases(
+    judge: Judge, cases: Collection[JudgeCase], out: Path, on_case: Callable[[], None]
+) -> Mapping[JudgeCase, bool]:
+    """Return the verdict on each case, reusing and extending the log in ``out``.
 
-    A reply that Python's int() does not read as 0 or 1 would end the authors' script; here it leaves no verdict, as
-    does a judge that cannot be reached.
+    A reply that Python's int() doesn't parse as 0 or 1 gives no verdict, and so does an unreachable judge. The paper's
+    script fails on such a reply.
     """
-    verdicts = known_verdicts(out, judge.model)
-    gate = asyncio.Semaphore(judge.concurrency)
+    verdicts = load_verdicts(out, judge.model)
+    semaphore = asyncio.Semaphore(judge.concurrency)
 
-    async def decide(case: Case) -> None:
-        async with gate:
-            right = await _verdict(endpoint, judge, case)
+    async def decide(case: JudgeCase) -> None:
+        async with semaphore:
+            right = await _request_verdict(endpoint, judge, case)
         if right is not None:
             verdicts[case] = right
             question, truth, answer = case
-            ledger.append(
-                {"model": judge.model, "question": question, "truth": truth, "answer": answer, "right": right}
-            )
-        done()
+            log.append({"model": judge.model, "question": question, "truth": truth, "answer": answer, "right": right})
+        on_case()
 
-    with Ledger(out / VERDICTS) as ledger:
+    with JsonlLog(out / VERDICTS_FILE) as log:
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-            endpoint = Endpoint(judge.base_url, session, judge.api_key)
+            endpoint = ChatEndpoint(judge.base_url, session, judge.api_key)
             for case in cases:
                 if case not in verdicts:
                     group.create_task(decide(case))
     return verdicts
 
 
-async def _verdict(endpoint: Endpoint, judge: Judge, case: Case) -> bool | None:
+async def _request_verdict(endpoint: ChatEndpoint, judge: Judge, case: JudgeCase) -> bool | None:
     try:
-        return {0: False, 1: True}.get(int(await endpoint.ask_patiently(judge.body(case), ATTEMPTS)))
-    except (NoAnswer, ValueError):
+        return {0: False, 1: True}.get(
+            int(await endpoint.complete_with_retries(judge.request_body(case), MAX_ATTEMPTS))
+        )
+    except (RequestFailed, ValueError):
         return None

@@ -1,1 +1,1 @@
-"""Radar scenes with known truth: drawn, speckled, questioned and captioned."""
+"""Simulation of SAR scenes with ground truth, speckle, questions, and captions."""

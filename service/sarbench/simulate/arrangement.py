@@ -1,4 +1,4 @@
-"""How several objects stand to one another: in a row, clustered or scattered."""
+"""Classification of object arrangements: in a row, clustered, or scattered."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FEWEST = 4
-"""Objects that it takes to speak of an arrangement."""
+MIN_OBJECTS = 4
+"""Minimum number of objects that form an arrangement."""
 
 
-def arrangement(points: Sequence[tuple[float, float]]) -> str | None:
-    """The arrangement of ``points``, given in shares of the image; None where one could argue.
+def classify_arrangement(points: Sequence[tuple[float, float]]) -> str | None:
+    """Return the arrangement of ``points``, given as fractions of the image, or None if it is ambiguous.
 
-    A row has a spread across itself of under a tenth of that along it. A cluster's standard deviation is under a
-    ninth of the image in every direction; that of scattered objects is over a fifth along and a ninth across.
+    A row spreads less than a tenth across as along. The standard deviation of a cluster is under a ninth of the image
+    in every direction. That of scattered objects is over a fifth along and over a ninth across.
     """
-    if len(points) < FEWEST:
+    if len(points) < MIN_OBJECTS:
         return None
     spread = np.linalg.svd(np.asarray(points) - np.mean(points, axis=0), compute_uv=False) / len(points) ** 0.5
     along, across = float(spread[0]), float(spread[1])

@@ -1,21 +1,21 @@
-"""Captions of two lengths from what is known of an image, worded after SARLANG-1M's."""
+"""Captions in two lengths from the ground truth of an image, in the style of SARLANG-1M."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sarbench.simulate.general import MOSTLY
-from sarbench.simulate.position import most_at
+from sarbench.simulate.general_questions import DOMINANT_FRACTION
+from sarbench.simulate.ground_truth import Feature, GroundTruth, SiteDescription
+from sarbench.simulate.position import majority_side
 from sarbench.simulate.questions import PLURALS
-from sarbench.simulate.truth import Feature, Place, Truth
 
-CONCISE = range(9, 14)
-"""Words that a concise caption may have."""
+CONCISE_WORDS = range(9, 14)
+"""Allowed numbers of words in a concise caption."""
 
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-ORDER = ("ship", "harbor", "bridge", "aircraft", "tank", "car")
-"""Which objects a caption names first."""
-SETTINGS = {
+NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+CATEGORY_ORDER = ("ship", "harbor", "bridge", "aircraft", "tank", "car")
+"""Order in which a caption names categories."""
+AREA_PHRASES = {
     "Sea": ("on the open sea", "an open sea"),
     "Port": ("in a port", "a port"),
     "Coast": ("along a coast", "a coast"),
@@ -28,8 +28,8 @@ SETTINGS = {
     "Agricultural field": ("among agricultural fields", "agricultural fields"),
     "Forest": ("in a dense forest", "a dense forest"),
 }
-"""For each area: where something is seen there, and what is seen as a whole."""
-COVERS = {
+"""For each area type: a phrase for the location of an object, and a phrase for the scene."""
+LAND_COVER_NOUNS = {
     "water": "water",
     "forest": "trees",
     "crop": "fields",
@@ -38,7 +38,7 @@ COVERS = {
     "built": "buildings",
     "asphalt": "pavement",
 }
-HOUSES = {
+HOUSE_PHRASES = {
     "Grid pattern": "houses in a grid",
     "Rows": "rows of houses",
     "Scattered": "scattered houses",
@@ -46,90 +46,102 @@ HOUSES = {
 }
 
 
-def captions(truth: Truth) -> tuple[str, str]:
-    """A concise caption, 9 to 13 words, and a complex one that says where things are; each is one sentence."""
-    return _concise(truth), _complex(truth)
+def make_captions(truth: GroundTruth) -> tuple[str, str]:
+    """Return a concise caption of 9 to 13 words and a complex caption with positions, one sentence each."""
+    return _concise_caption(truth), _complex_caption(truth)
 
 
-def _concise(truth: Truth) -> str:
-    """What there is most notably, and in what setting; where it is and that this is an image as length allows."""
-    named = [category for category in ORDER if truth.counts[category]]
-    things = [_counted(truth, category) for category in named[:2]] or _features(truth.place)[:1] or [_bare(truth.place)]
-    plural = len(things) > 1 or not things[0].startswith(("one ", "a ", "an ", "open "))
-    subject = f"{_listed(things)} {'are' if plural else 'is'} visible"
-    side = _side(truth, named[0]) if named else ""
-    if truth.place is None:
+def _concise_caption(truth: GroundTruth) -> str:
+    """Return a caption of the main objects and the area, with their position if its length fits."""
+    categories = [category for category in CATEGORY_ORDER if truth.counts[category]]
+    phrases = (
+        [_count_phrase(truth, category) for category in categories[:2]]
+        or _feature_phrases(truth.site)[:1]
+        or [_empty_site_phrase(truth.site)]
+    )
+    plural = len(phrases) > 1 or not phrases[0].startswith(("one ", "a ", "an ", "open "))
+    subject = f"{_join_phrases(phrases)} {'are' if plural else 'is'} visible"
+    side = _side_phrase(truth, categories[0]) if categories else ""
+    if truth.site is None:
         tails = [f"{side} in this radar image", "in this radar image", "within the area of this radar image"]
     else:
-        setting = SETTINGS[truth.place.area][0]
+        setting = AREA_PHRASES[truth.site.area][0]
         tails = [f"{setting} {side}", f"{setting} in the image", setting]
     if not side:
         del tails[0]
     wordings = [f"{subject} {tail}" for tail in tails]
-    return _sentence(next(wording for wording in wordings if len(wording.split()) in CONCISE))
+    return _as_sentence(next(wording for wording in wordings if len(wording.split()) in CONCISE_WORDS))
 
 
-def _complex(truth: Truth) -> str:
-    """The setting, every kind of object with its side, the features, and what covers the ground."""
-    place = truth.place
-    things = [
-        f"{_counted(truth, category)} {_side(truth, category)}".strip() for category in ORDER if truth.counts[category]
+def _complex_caption(truth: GroundTruth) -> str:
+    """Return a caption of the area, all categories with their positions, the features, and the land cover."""
+    site = truth.site
+    phrases = [
+        f"{_count_phrase(truth, category)} {_side_phrase(truth, category)}".strip()
+        for category in CATEGORY_ORDER
+        if truth.counts[category]
     ]
-    if place is None:
-        return _sentence(f"the radar image shows {_listed(things) or 'no objects'} within the area that it covers")
-    things = [*things, *_features(place)] or [_bare(place)]
-    cover, share = max(place.cover.items(), key=lambda item: item[1])
-    covered = f"mostly covered by {COVERS[cover]}" if share >= MOSTLY else "on ground of several kinds"
-    return _sentence(f"the radar image shows {SETTINGS[place.area][1]} with {_listed(things)}, {covered}")
+    if site is None:
+        return _as_sentence(
+            f"the radar image shows {_join_phrases(phrases) or 'no objects'} within the area that it covers"
+        )
+    phrases = [*phrases, *_feature_phrases(site)] or [_empty_site_phrase(site)]
+    cover, fraction = max(site.land_cover.items(), key=lambda item: item[1])
+    covered = (
+        f"mostly covered by {LAND_COVER_NOUNS[cover]}"
+        if fraction >= DOMINANT_FRACTION
+        else "on ground of several kinds"
+    )
+    return _as_sentence(f"the radar image shows {AREA_PHRASES[site.area][1]} with {_join_phrases(phrases)}, {covered}")
 
 
-def _counted(truth: Truth, category: str) -> str:
-    """Such as ``three ships``."""
+def _count_phrase(truth: GroundTruth, category: str) -> str:
+    """Return a count, such as ``three ships``."""
     count = truth.counts[category]
-    number = NUMBERS[count] if count < len(NUMBERS) else "many"
+    number = NUMBER_WORDS[count] if count < len(NUMBER_WORDS) else "many"
     return f"{number} {category if count == 1 else PLURALS[category]}"
 
 
-def _side(truth: Truth, category: str) -> str:
-    """Such as ``mostly at the left`` or ``near the center``; empty where nobody could say."""
-    middles = [seen.box.middle for seen in truth.objects if seen.category == category]
-    side = most_at([(x / truth.width, y / truth.height) for x, y in middles])
+def _side_phrase(truth: GroundTruth, category: str) -> str:
+    """Return a position, such as ``mostly at the left`` or ``near the center``, or an empty string if ambiguous."""
+    centers = [labeled.box.center for labeled in truth.objects if labeled.category == category]
+    side = majority_side([(x / truth.width, y / truth.height) for x, y in centers])
     if side is None:
         return ""
-    return f"{'mostly ' if len(middles) > 1 else ''}{'near' if side == 'center' else 'at'} the {side}"
+    return f"{'mostly ' if len(centers) > 1 else ''}{'near' if side == 'center' else 'at'} the {side}"
 
 
-def _features(place: Place | None) -> list[str]:
-    """What a place has beside boxed objects."""
-    if place is None:
+def _feature_phrases(site: SiteDescription | None) -> list[str]:
+    """Return phrases for the features of a site without boxes."""
+    if site is None:
         return []
-    features = [_described(feature) for feature in place.features]
-    if place.buildings >= 3 and not any(feature.pattern for feature in place.features):
+    features = [_feature_phrase(feature) for feature in site.features]
+    if site.building_count >= 3 and not any(feature.pattern for feature in site.features):
         features.append("several buildings")
     return features
 
 
-def _bare(place: Place | None) -> str:
-    """What is to be seen where there is nothing else."""
-    if place is None:
+def _empty_site_phrase(site: SiteDescription | None) -> str:
+    """Return a phrase for a site without objects and features."""
+    if site is None:
         return "no objects"
-    return {"Sea": "open water", "Forest": "dense trees"}.get(place.area, "open ground")
+    return {"Sea": "open water", "Forest": "dense trees"}.get(site.area, "open ground")
 
 
-def _described(feature: Feature) -> str:
-    """Such as ``a rectangular pond at the top left`` or ``a diagonal road``."""
+def _feature_phrase(feature: Feature) -> str:
+    """Return a feature, such as ``a rectangular pond at the top left`` or ``a diagonal road``."""
     if feature.pattern is not None:
-        return HOUSES[feature.pattern]
-    kind = feature.direction or feature.shape or ""
-    article = "an" if kind == "Irregular" else "a"
-    where = {None: "", "center": " in the center"}.get(feature.cell, f" at the {feature.cell}")
-    return f"{article} {kind.lower()} {feature.name}{where}"
+        return HOUSE_PHRASES[feature.pattern]
+    adjective = feature.direction or feature.shape or ""
+    article = "an" if adjective == "Irregular" else "a"
+    position = {None: "", "center": " in the center"}.get(feature.cell, f" at the {feature.cell}")
+    return f"{article} {adjective.lower()} {feature.name}{position}"
 
 
-def _listed(things: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(things[:-1]), *things[-1:]]))
+def _join_phrases(phrases: Sequence[str]) -> str:
+    """Join phrases as ``a``, ``a and b``, or ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(phrases[:-1]), *phrases[-1:]]))
 
 
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
+def _as_sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

@@ -1,93 +1,105 @@
-"""``sarbench simulate``, ``scene``, ``scenes`` and ``questions``."""
+"""The commands ``sarbench simulate``, ``scene``, ``scenes``, and ``questions``."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sarbench.dataset.layout import Split
-from sarbench.errors import DatasetError
-from sarbench.simulate.annotation import read_coco, write_coco
-from sarbench.simulate.chip import boxes
-from sarbench.simulate.dataset import Format, Recipe, simulate_dataset, text_of, write_texts
+from sarbench.dataset.release_files import Split
+from sarbench.errors import DatasetError, RequirementError
+from sarbench.preflight import prepare_directory, prepare_file
+from sarbench.simulate.chip import labeled_boxes
+from sarbench.simulate.coco import read_coco, write_coco
+from sarbench.simulate.dataset import ImageFormat, SimulationConfig, annotate_image, simulate_dataset, write_texts
 from sarbench.simulate.geotiff import Encoding, write_geotiff
-from sarbench.simulate.layouts.fleet import fleet
-from sarbench.simulate.layouts.region import region
-from sarbench.simulate.samples import write_samples
-from sarbench.simulate.truth import Truth
+from sarbench.simulate.ground_truth import GroundTruth
+from sarbench.simulate.layouts.coastal_region import coastal_scene
+from sarbench.simulate.layouts.open_sea import open_sea_scene
+from sarbench.simulate.sample_scenes import write_sample_scenes
 
-Out = Annotated[Path, typer.Option(help="Directory to write; it is made if missing.")]
-Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal bytes.")]
+OutputDir = Annotated[Path, typer.Option(help="Output directory; created if missing.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed. Equal seeds give identical files.")]
 
 
 def simulate(
-    out: Out,
-    images: Annotated[int, typer.Option(min=0, help="Images to learn from.")] = 20_000,
+    out: OutputDir,
+    images: Annotated[int, typer.Option(min=0, help="Number of train images.")] = 20_000,
     test: Annotated[
-        int | None, typer.Option(min=0, help="Images to test on; a tenth of --images if not given.")
+        int | None, typer.Option(min=0, help="Number of test images. [default: a tenth of --images]")
     ] = None,
     seed: Seed = 0,
-    size: Annotated[int, typer.Option(min=128, max=4096, help="Pixels to a side.")] = 256,
-    file_format: Annotated[Format, typer.Option("--format", help="Rendered pictures, or GeoTIFF.")] = Format.PNG,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if not given.")] = None,
+    size: Annotated[int, typer.Option(min=128, max=4096, help="Side of the images in pixels.")] = 256,
+    file_format: Annotated[
+        ImageFormat,
+        typer.Option("--format", help="PNG as rendered by the gateway, or GeoTIFF with this pixel encoding."),
+    ] = ImageFormat.PNG,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Number of processes. [default: the number of cores]")] = None,
 ) -> None:
-    """Make a labelled data set in the layout of SARLANG-1M. A run that was cut off goes on where it stopped."""
-    recipe = Recipe(images, images // 10 if test is None else test, seed, size, file_format)
-    with _progress("images") as progress:
-        task = progress.add_task("simulating", total=recipe.images + recipe.test)
-        simulate_dataset(out, recipe, jobs or os.cpu_count() or 1, lambda done: progress.advance(task, done))
-    typer.echo(f"wrote {recipe.images:,} training and {recipe.test:,} test images to {out}")
+    """Simulate a labeled data set in the layout of SARLANG-1M. An interrupted simulation resumes."""
+    prepare_directory(out)
+    config = SimulationConfig(images, images // 10 if test is None else test, seed, size, file_format)
+    with _progress_bar("images") as progress:
+        task = progress.add_task("simulating", total=config.images + config.test)
+        simulate_dataset(out, config, jobs or os.cpu_count() or 1, lambda count: progress.advance(task, count))
+    typer.echo(f"wrote {config.images:,} training and {config.test:,} test images to {out}")
 
 
 def scene(
-    out: Annotated[Path, typer.Option(help="GeoTIFF to write; its boxes go beside it as .json.")],
-    rows: Annotated[int, typer.Option(min=256, max=100_000)] = 4096,
-    cols: Annotated[int, typer.Option(min=256, max=100_000)] = 4096,
-    spacing: Annotated[float, typer.Option(min=0.1, max=25, help="Metres from pixel to pixel.")] = 10.0,
-    encoding: Annotated[Encoding, typer.Option(help="What the numbers are.")] = Encoding.DN,
+    out: Annotated[Path, typer.Option(help="GeoTIFF to write. Its boxes go to the same name with .json.")],
+    rows: Annotated[int, typer.Option(min=256, max=100_000, help="Height in pixels.")] = 4096,
+    cols: Annotated[int, typer.Option(min=256, max=100_000, help="Width in pixels.")] = 4096,
+    spacing: Annotated[float, typer.Option(min=0.1, max=25, help="Pixel spacing in meters.")] = 10.0,
+    encoding: Annotated[Encoding, typer.Option(help="Pixel encoding.")] = Encoding.DN,
     ships: Annotated[
-        int | None, typer.Option(min=0, max=5000, help="Open sea with so many ships; a coast if not given.")
+        int | None, typer.Option(min=0, max=5000, help="Number of ships on open sea. [default: a coast]")
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Make one large scene of a coast or of the sea as cloud-optimised GeoTIFF, block by block."""
-    drawn = region(seed, rows, cols, spacing) if ships is None else fleet(seed, rows, cols, spacing, ships)
-    with _progress("pixels") as progress:
-        task = progress.add_task("drawing", total=rows * cols)
-        write_geotiff(drawn, out, encoding, advance=lambda done: progress.advance(task, done))
-    write_coco([Truth(out.name, cols, rows, boxes(drawn))], out.with_suffix(".json"))
+    """Simulate one large scene of a coast or of open sea as a cloud-optimized GeoTIFF."""
+    if out.suffix.lower() not in {".tif", ".tiff"}:
+        raise RequirementError(f"--out must end in .tif or .tiff, not {out.name}")
+    prepare_file(out)
+    simulated = (
+        coastal_scene(seed, rows, cols, spacing) if ships is None else open_sea_scene(seed, rows, cols, spacing, ships)
+    )
+    with _progress_bar("pixels") as progress:
+        task = progress.add_task("rendering", total=rows * cols)
+        write_geotiff(simulated, out, encoding, advance=lambda count: progress.advance(task, count))
+    write_coco([GroundTruth(out.name, cols, rows, labeled_boxes(simulated))], out.with_suffix(".json"))
 
 
-def scenes(out: Out) -> None:
-    """Make the sample scenes that a fresh installation serves, and scenes.json with what is in them."""
-    write_samples(out)
+def scenes(out: OutputDir) -> None:
+    """Write the sample scenes of a new installation, and scenes.json with questions and true answers."""
+    prepare_directory(out)
+    write_sample_scenes(out)
     typer.echo(f"wrote the sample scenes to {out}")
 
 
 def questions(
-    annotations: Annotated[Path, typer.Argument(metavar="COCO", help="Boxes as SARDet-100K has them.")],
-    out: Out,
-    split: Annotated[str, typer.Option(help="train or test")] = "train",
+    annotations: Annotated[
+        Path, typer.Argument(metavar="COCO", help="COCO file with boxes, such as those of SARDet-100K.")
+    ],
+    out: OutputDir,
+    split: Annotated[Split, typer.Option(help="Split of the images.")] = "train",
     seed: Seed = 0,
 ) -> None:
-    """Write questions and captions for any images whose boxes are annotated as COCO."""
-    if split not in get_args(Split):
-        raise typer.BadParameter("split is train or test")
+    """Write questions and captions for images with COCO boxes."""
+    prepare_directory(out)
     try:
         truths = read_coco(annotations)
     except OSError as error:
         raise DatasetError(f"{annotations} cannot be read: {error.strerror}") from error
-    texted = (text_of(truth, np.random.default_rng((seed, number))) for number, truth in enumerate(truths))
-    write_texts(out, "test" if split == "test" else "train", texted)
+    annotated = (annotate_image(truth, np.random.default_rng((seed, number))) for number, truth in enumerate(truths))
+    write_texts(out, split, annotated)
     typer.echo(f"wrote texts for {len(truths):,} images to {out}")
 
 
-def _progress(unit: str) -> Progress:
+def _progress_bar(unit: str) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Where things are on the ground, and how the radar looks at them."""
+"""Ground extents and the imaging geometry of the sensor."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SLANT_RANGE = 850e3
-"""Metres from sensor to ground of a spaceborne radar; it only sets how fast the incidence angle changes."""
+SLANT_RANGE_M = 850e3
+"""Slant range of a spaceborne SAR in meters. It only sets the change of incidence across the scene."""
 
 
 class Extent(NamedTuple):
-    """A rectangle on the ground in metres; x grows with columns and y with rows."""
+    """A rectangle on the ground in meters; x increases with columns and y with rows."""
 
     left: float
     top: float
@@ -23,24 +23,24 @@ class Extent(NamedTuple):
     bottom: float
 
     @classmethod
-    def around(cls, x: float, y: float, length: float, width: float, angle: float) -> Extent:
-        """What a rectangle of ``length`` by ``width`` around (x, y) fits in, its length at ``angle`` radians."""
+    def around_rectangle(cls, x: float, y: float, length: float, width: float, angle: float) -> Extent:
+        """Return the extent of a rectangle around (x, y), ``length`` by ``width``, its length at ``angle`` radians."""
         c, s = abs(cos(angle)), abs(sin(angle))
         half_x, half_y = (length * c + width * s) / 2, (length * s + width * c) / 2
         return cls(x - half_x, y - half_y, x + half_x, y + half_y)
 
     @classmethod
-    def spanning(cls, points: Iterable[tuple[float, float]]) -> Extent:
-        """What ``points`` fit in."""
+    def from_points(cls, points: Iterable[tuple[float, float]]) -> Extent:
+        """Return the extent of ``points``."""
         xs, ys = zip(*points, strict=True)
         return cls(min(xs), min(ys), max(xs), max(ys))
 
-    def grown(self, margin: float) -> Extent:
-        """The same rectangle with ``margin`` metres more on every side."""
+    def expanded(self, margin: float) -> Extent:
+        """Return the extent expanded by ``margin`` meters on every side."""
         return Extent(self.left - margin, self.top - margin, self.right + margin, self.bottom + margin)
 
-    def meets(self, other: Extent) -> bool:
-        """Whether the two share any ground."""
+    def intersects(self, other: Extent) -> bool:
+        """Whether the two extents share any area."""
         return (
             self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
@@ -48,27 +48,29 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """The radar: pixel ``spacing`` in metres, effective number of ``looks``, ``incidence`` in degrees at the left
-    edge of the scene, ``away`` = 1 if the wave travels towards larger columns and -1 if towards smaller ones, and
-    ``noise``, the noise-equivalent sigma0 in dB."""
+    """A SAR sensor that looks along the columns of a scene.
 
-    spacing: float
+    ``looks`` is the equivalent number of looks, ``incidence_deg`` the incidence angle at the left edge, and ``nesz_db``
+    the noise-equivalent sigma0. ``range_sign`` is 1 if range increases with columns and -1 otherwise.
+    """
+
+    pixel_spacing_m: float
     looks: float = 4.0
-    incidence: float = 36.0
-    away: Literal[1, -1] = 1
-    noise: float = -27.0
+    incidence_deg: float = 36.0
+    range_sign: Literal[1, -1] = 1
+    nesz_db: float = -27.0
 
-    def incidence_at(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Incidence angle in degrees at ground position ``x`` in metres, within what radars use."""
-        tilt = np.degrees(np.cos(np.radians(self.incidence)) / SLANT_RANGE)
-        return np.asarray(np.clip(self.incidence + self.away * tilt * x, 18.0, 55.0))
-
-    @property
-    def layover(self) -> float:
-        """Metres by which a point one metre high moves towards the radar: cot θ."""
-        return float(1 / np.tan(np.radians(self.incidence)))
+    def incidence_deg_at(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the incidence angle in degrees at ground position ``x`` in meters, clipped to 18 to 55 degrees."""
+        slope_deg_per_m = np.degrees(np.cos(np.radians(self.incidence_deg)) / SLANT_RANGE_M)
+        return np.asarray(np.clip(self.incidence_deg + self.range_sign * slope_deg_per_m * x, 18.0, 55.0))
 
     @property
-    def shadow(self) -> float:
-        """Metres of shadow behind one metre of height: tan θ."""
-        return float(np.tan(np.radians(self.incidence)))
+    def layover_ratio(self) -> float:
+        """Layover displacement towards the sensor per meter of height: cot θ."""
+        return float(1 / np.tan(np.radians(self.incidence_deg)))
+
+    @property
+    def shadow_ratio(self) -> float:
+        """Shadow length per meter of height: tan θ."""
+        return float(np.tan(np.radians(self.incidence_deg)))

@@ -1,4 +1,4 @@
-"""Writing a scene as cloud-optimised GeoTIFF, block by block, whatever its size."""
+"""Block-wise export of a scene of any size as a cloud-optimized GeoTIFF."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from rasterio.shutil import copy
 from rasterio.transform import from_origin
 
-from sarbench.simulate.landcover import Polarisation
+from sarbench.simulate.land_cover import Polarization
 from sarbench.simulate.scene import Scene
-from sarlens.request import Window
+from sarlens.types.window import Window
 
-CALIBRATION = 1200.0
-"""Digital number of a pixel whose sigma0 is 1: DN = CALIBRATION · √sigma0, near Sentinel-1's scale."""
+CALIBRATION_CONSTANT = 1200.0
+"""Digital number of a pixel with sigma0 = 1: DN = CALIBRATION_CONSTANT · √sigma0, similar to Sentinel-1."""
 NODATA_DB = -99.0
-"""What stands for nothing measured in a raster of decibels."""
-BLOCK = 1024
+"""Nodata value of rasters in dB."""
+BLOCK_SIDE = 1024
 """Side in pixels of the blocks that are rendered at a time."""
-_CACHE_MB = 128
-"""Blocks that GDAL keeps in memory, of which it would take a twentieth of the machine's."""
+_GDAL_CACHE_MB = 128
+"""Block cache of GDAL, which defaults to 5 % of the machine's memory."""
 
 
 class Encoding(StrEnum):
-    """What the numbers in a file are."""
+    """Pixel encoding of a file."""
 
     DN = "dn"
     """Amplitude as uint16 digital numbers; 0 is nodata."""
@@ -43,30 +43,30 @@ class Encoding(StrEnum):
 
     @property
     def dtype(self) -> str:
-        """The raster's data type, as rasterio names it."""
+        """Data type of the raster, as rasterio names it."""
         return {"dn": "uint16", "linear": "float32", "db": "float32", "slc": "complex64"}[self.value]
 
     @property
     def nodata(self) -> float | None:
-        """The value of a pixel that was not measured, where there is one."""
+        """Nodata value, or None."""
         return {"dn": 0.0, "db": NODATA_DB}.get(self.value)
 
-    def pixels(self, scene: Scene, window: Window, polarisation: Polarisation) -> NDArray[Any]:
-        """``window`` of ``scene`` in this encoding, shape (rows, cols)."""
+    def encode_window(self, scene: Scene, window: Window, polarization: Polarization) -> NDArray[Any]:
+        """Return ``window`` of ``scene`` in this encoding, shape (rows, cols)."""
         if self is Encoding.SLC:
-            return scene.amplitude(window, polarisation)
-        sigma0 = scene.intensity(window, polarisation)
+            return scene.complex_amplitude(window, polarization)
+        sigma0 = scene.intensity(window, polarization)
         if self is Encoding.DN:
-            return np.clip(np.rint(CALIBRATION * np.sqrt(sigma0)), 1, 65535).astype(np.uint16)
+            return np.clip(np.rint(CALIBRATION_CONSTANT * np.sqrt(sigma0)), 1, 65535).astype(np.uint16)
         return sigma0 if self is Encoding.LINEAR else 10 * np.log10(np.maximum(sigma0, np.float32(1e-9)))
 
 
 class Georeference(NamedTuple):
-    """Where a scene lies: an EPSG code in metres, and the upper left corner's easting and northing."""
+    """Location of a scene: an EPSG code with meters as unit, and the upper left corner."""
 
     epsg: int = 32631
-    east: float = 593_000.0
-    north: float = 5_756_000.0
+    easting: float = 593_000.0
+    northing: float = 5_756_000.0
 
 
 def write_geotiff(
@@ -74,25 +74,25 @@ def write_geotiff(
     path: Path,
     encoding: Encoding,
     *,
-    polarisations: Sequence[Polarisation] = ("VV",),
-    place: Georeference = Georeference(),  # noqa: B008 - an immutable tuple
+    polarizations: Sequence[Polarization] = ("VV",),
+    georeference: Georeference = Georeference(),  # noqa: B008 - an immutable tuple
     margin: int = 0,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write ``scene`` to ``path`` with CRS, affine, overviews and one named band per polarisation.
+    """Write ``scene`` to ``path`` with CRS, affine transform, overviews, and one named band per polarization.
 
-    Memory is bounded by a row of blocks. ``margin`` pixels along the edges become nodata, for encodings that have
-    it. ``advance`` is told how many pixels each finished block has.
+    Memory use is limited to a row of blocks. ``margin`` pixels along the edges become nodata, if the encoding has a
+    nodata value. ``advance`` receives the number of pixels in each finished block.
     """
-    spacing = scene.sensor.spacing
+    spacing = scene.sensor.pixel_spacing_m
     profile = {
         "driver": "GTiff",
         "dtype": encoding.dtype,
-        "count": len(polarisations),
+        "count": len(polarizations),
         "width": scene.cols,
         "height": scene.rows,
-        "crs": f"EPSG:{place.epsg}",
-        "transform": from_origin(place.east, place.north, spacing, spacing),
+        "crs": f"EPSG:{georeference.epsg}",
+        "transform": from_origin(georeference.easting, georeference.northing, spacing, spacing),
         "nodata": encoding.nodata,
         "tiled": True,
         "bigtiff": "IF_SAFER",
@@ -100,36 +100,36 @@ def write_geotiff(
     draft = path.with_suffix(".part.tif")
     try:
         with (
-            rasterio.Env(GDAL_CACHEMAX=_CACHE_MB),
+            rasterio.Env(GDAL_CACHEMAX=_GDAL_CACHE_MB),
             rasterio.open(draft, "w", **profile) as raster,
             ThreadPoolExecutor(os.cpu_count()) as threads,
         ):
-            for band, polarisation in enumerate(polarisations, start=1):
-                raster.set_band_description(band, polarisation)
+            for band, polarization in enumerate(polarizations, start=1):
+                raster.set_band_description(band, polarization)
                 for windows in _block_rows(scene):
                     for window, pixels in zip(
                         windows,
-                        threads.map(lambda w, p=polarisation: encoding.pixels(scene, w, p), windows),
+                        threads.map(lambda w, p=polarization: encoding.encode_window(scene, w, p), windows),
                         strict=True,
                     ):
-                        _blank_margin(pixels, window, scene, margin, encoding)
+                        _fill_margin(pixels, window, scene, margin, encoding)
                         raster.write(pixels, band, window=rasterio.windows.Window(*window))
                         advance(window.pixels)
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        with rasterio.Env(GDAL_CACHEMAX=_GDAL_CACHE_MB):
             copy(draft, path, driver="COG", compress="DEFLATE", level=1, resampling="AVERAGE", num_threads="ALL_CPUS")
     finally:
         draft.unlink(missing_ok=True)
 
 
 def _block_rows(scene: Scene) -> Iterator[list[Window]]:
-    for row in range(0, scene.rows, BLOCK):
+    for row in range(0, scene.rows, BLOCK_SIDE):
         yield [
-            Window(col, row, min(BLOCK, scene.cols - col), min(BLOCK, scene.rows - row))
-            for col in range(0, scene.cols, BLOCK)
+            Window(col, row, min(BLOCK_SIDE, scene.cols - col), min(BLOCK_SIDE, scene.rows - row))
+            for col in range(0, scene.cols, BLOCK_SIDE)
         ]
 
 
-def _blank_margin(pixels: NDArray[Any], window: Window, scene: Scene, margin: int, encoding: Encoding) -> None:
+def _fill_margin(pixels: NDArray[Any], window: Window, scene: Scene, margin: int, encoding: Encoding) -> None:
     if not margin or encoding.nodata is None:
         return
     rows = np.arange(window.row, window.row + window.height)[:, None]

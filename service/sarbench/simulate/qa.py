@@ -1,4 +1,4 @@
-"""A question and its answer, and what keeps a set of them fair."""
+"""Question-answer pairs, and balancing of their answers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sarlens.prompts.applications import Application
-from sarlens.prompts.wording import with_classes
+from sarlens.prompts.templates import with_classes
 
 
 @dataclass(frozen=True, slots=True)
 class QA:
-    """A question and its answer.
+    """A question with its answer.
 
-    ``topic`` names the questions among which answers are balanced. ``boxed`` questions are made from boxes, as
-    SARVQA1 is; the others are general, as SARVQA2 is.
+    Answers are balanced among questions of the same ``topic``. ``boxed`` questions derive from boxes, as in SARVQA1.
+    The others are general, as in SARVQA2.
     """
 
     application: Application
@@ -25,33 +25,33 @@ class QA:
     boxed: bool = True
 
     @property
-    def prompted(self) -> str:
-        """The question as it is asked where subsets are mixed: a boxed one after the classes that it chooses from."""
+    def question_with_classes(self) -> str:
+        """The question for mixed subsets: a boxed question follows the list of classes that it chooses from."""
         return with_classes(self.question, self.application) if self.boxed else self.question
 
 
 @dataclass(slots=True)
-class Balance:
-    """Keeps the answers to each topic even, one question at a time, in the order in which they come.
+class AnswerBalancer:
+    """Filter that keeps the answers to each topic balanced, in order of arrival.
 
-    An answer is let in as long as it makes up no more than its topic's even share, with a little slack: half of the
-    yes/no questions, else ``slack`` times one over the number of answers known so far.
+    An answer is accepted up to its maximum fraction of the topic, plus ``tolerance`` answers. The fraction is 0.5 for
+    yes/no questions, and otherwise ``slack`` divided by the number of different answers so far, at most 0.5.
     """
 
     slack: float = 1.4
-    start: int = 4
+    tolerance: int = 4
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def take(self, proposed: Iterable[QA]) -> list[QA]:
-        """Those of the questions that keep the balance."""
-        return [qa for qa in proposed if self._admit(qa)]
+    def select(self, proposed: Iterable[QA]) -> list[QA]:
+        """Return the questions that keep the balance."""
+        return [qa for qa in proposed if self._accept(qa)]
 
-    def _admit(self, qa: QA) -> bool:
+    def _accept(self, qa: QA) -> bool:
         counts = self.counts.setdefault(qa.topic, Counter())
         counts.setdefault(qa.answer, 0)
-        polar = qa.answer in {"Yes", "No"}
-        share = 0.5 if polar else min(self.slack / len(counts), 0.5)
-        if counts[qa.answer] + 1 > share * (sum(counts.values()) + 1) + self.start:
+        is_boolean = qa.answer in {"Yes", "No"}
+        max_fraction = 0.5 if is_boolean else min(self.slack / len(counts), 0.5)
+        if counts[qa.answer] + 1 > max_fraction * (sum(counts.values()) + 1) + self.tolerance:
             return False
         counts[qa.answer] += 1
         return True

@@ -1,4 +1,4 @@
-"""Questions and answers from what is known of an image, in the wording and answer forms of SARLANG-1M."""
+"""Questions and answers from the ground truth of an image, with the wording and answer forms of SARLANG-1M."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from sarbench.simulate.arrangement import arrangement
-from sarbench.simulate.general import general
-from sarbench.simulate.position import most_at
+from sarbench.simulate.arrangement import classify_arrangement
+from sarbench.simulate.general_questions import general_questions
+from sarbench.simulate.ground_truth import GroundTruth, LabeledBox
+from sarbench.simulate.position import majority_side
 from sarbench.simulate.qa import QA
-from sarbench.simulate.truth import Seen, Truth
 from sarlens.prompts.applications import Application
 
 PLURALS = {
@@ -21,7 +21,7 @@ PLURALS = {
     "bridge": "bridges",
     "harbor": "harbors",
 }
-USES = {
+LAND_USES = {
     "ship": "Shipping",
     "harbor": "Shipping",
     "aircraft": "Air transport",
@@ -29,15 +29,15 @@ USES = {
     "car": "Parking",
     "bridge": "River crossing",
 }
-"""What a place is used for where all its objects point to the same."""
+"""Land use that each category implies."""
 
-MOST_COUNTED = 20
-"""Objects of one category beyond which counts are not asked."""
+MAX_COUNT = 20
+"""Maximum answer to a counting question."""
 
 
-def ask(truth: Truth, rng: np.random.Generator) -> list[QA]:
-    """Questions about one image that its picture answers beyond doubt, about as many Yes as No among them."""
-    asked = [
+def generate_questions(truth: GroundTruth, rng: np.random.Generator) -> list[QA]:
+    """Return questions about one image with unambiguous answers, with about as many Yes as No."""
+    questions = [
         *_identification(truth, rng),
         *_classification(truth),
         *_counting(truth, rng),
@@ -45,25 +45,25 @@ def ask(truth: Truth, rng: np.random.Generator) -> list[QA]:
         *_positioning(truth),
         *_boxed_others(truth),
     ]
-    if truth.place is not None:
-        asked += general(truth.place, rng)
-    return asked
+    if truth.site is not None:
+        questions += general_questions(truth.site, rng)
+    return questions
 
 
-def _identification(truth: Truth, rng: np.random.Generator) -> Iterator[QA]:
-    """Every category that is there, and as many that are not (one if none is)."""
-    there = [category for category, count in truth.counts.items() if count]
+def _identification(truth: GroundTruth, rng: np.random.Generator) -> Iterator[QA]:
+    """Yield a question for each present category, and as many for absent ones (at least one)."""
+    present = [category for category, count in truth.counts.items() if count]
     absent = [category for category, count in truth.counts.items() if not count]
-    some = rng.permutation(absent)[: max(len(there), 1)] if absent else ()
-    for category in (*there, *map(str, some)):
+    sampled = rng.permutation(absent)[: max(len(present), 1)] if absent else ()
+    for category in (*present, *map(str, sampled)):
         article = "an" if category == "aircraft" else "a"
         question = (f"Are there any {PLURALS[category]} in the image?", f"Is there {article} {category} in the image?")
         answer = "Yes" if truth.counts[category] else "No"
         yield QA(Application.OBJECT_IDENTIFICATION, f"any {category}", question[int(rng.integers(2))], answer)
 
 
-def _classification(truth: Truth) -> Iterator[QA]:
-    """The category that is there alone, or twice as often as any other."""
+def _classification(truth: GroundTruth) -> Iterator[QA]:
+    """Yield a question whose answer is the only category, or one at least twice as frequent as any other."""
     counts = sorted(((count, category) for category, count in truth.counts.items() if count), reverse=True)
     if not counts:
         return
@@ -75,55 +75,59 @@ def _classification(truth: Truth) -> Iterator[QA]:
         yield QA(Application.OBJECT_CLASSIFICATION, "most common", question, category)
 
 
-def _counting(truth: Truth, rng: np.random.Generator) -> Iterator[QA]:
-    """How many there are of each category that is there, now and then of one that is not."""
+def _counting(truth: GroundTruth, rng: np.random.Generator) -> Iterator[QA]:
+    """Yield a counting question for each present category, and sometimes for an absent one."""
     absent = [category for category, count in truth.counts.items() if not count]
     for category, count in truth.counts.items():
-        if count > MOST_COUNTED or (not count and rng.random() > 0.15 / len(absent)):
+        if count > MAX_COUNT or (not count and rng.random() > 0.15 / len(absent)):
             continue
-        where = ("located in", "there in", "in")[int(rng.integers(3))]
-        question = f"How many {PLURALS[category]} are {where} the image?"
+        phrase = ("located in", "there in", "in")[int(rng.integers(3))]
+        question = f"How many {PLURALS[category]} are {phrase} the image?"
         yield QA(Application.INSTANCE_COUNTING, f"count {category}", question, str(count))
 
 
-def _referring(truth: Truth, rng: np.random.Generator) -> Iterator[QA]:
-    """What one or two objects of each category are, given their boxes, unless another box reaches into them."""
+def _referring(truth: GroundTruth, rng: np.random.Generator) -> Iterator[QA]:
+    """Yield region questions for up to two objects of each category that no other box overlaps."""
     for category in PLURALS:
-        alone = [seen for seen in truth.objects if seen.category == category and not _crowded(seen, truth.objects)]
-        for number in rng.permutation(len(alone))[:2]:
-            region = ", ".join(f"{float(value)}" for value in alone[number].box)
+        isolated = [
+            labeled
+            for labeled in truth.objects
+            if labeled.category == category and not _is_crowded(labeled, truth.objects)
+        ]
+        for index in rng.permutation(len(isolated))[:2]:
+            region = ", ".join(f"{float(value)}" for value in isolated[index].box)
             question = f"What is the object present in the area [{region}]?"
             yield QA(Application.REGION_REFERRING, "region", question, category)
 
 
-def _crowded(seen: Seen, others: Iterable[Seen]) -> bool:
-    area = seen.box.width * seen.box.height
-    return any(other is not seen and seen.box.overlap(other.box) > 0.2 * area for other in others)
+def _is_crowded(labeled: LabeledBox, others: Iterable[LabeledBox]) -> bool:
+    area = labeled.box.width * labeled.box.height
+    return any(other is not labeled and labeled.box.intersection_area(other.box) > 0.2 * area for other in others)
 
 
-def _positioning(truth: Truth) -> Iterator[QA]:
-    """At which side the objects of each category are, where that is plain."""
+def _positioning(truth: GroundTruth) -> Iterator[QA]:
+    """Yield a position question for each category with an unambiguous side."""
     for category, plural in PLURALS.items():
-        middles = [seen.box.middle for seen in truth.objects if seen.category == category]
-        side = most_at([(x / truth.width, y / truth.height) for x, y in middles])
+        centers = [labeled.box.center for labeled in truth.objects if labeled.category == category]
+        side = majority_side([(x / truth.width, y / truth.height) for x, y in centers])
         if side is None:
             continue
         question = (
             f"Where is the {category} positioned within the image?"
-            if len(middles) == 1
+            if len(centers) == 1
             else f"Where are most {plural} positioned within the image?"
         )
         yield QA(Application.OBJECT_POSITIONING, f"where {category}", question, side)
 
 
-def _boxed_others(truth: Truth) -> Iterator[QA]:
-    """How objects are arranged and, where there is no better knowledge, what they say about the use of the place."""
+def _boxed_others(truth: GroundTruth) -> Iterator[QA]:
+    """Yield questions about arrangement and land use. Without a site, land use follows from the categories."""
     for category, plural in PLURALS.items():
-        middles = [seen.box.middle for seen in truth.objects if seen.category == category]
-        pattern = arrangement([(x / truth.width, y / truth.height) for x, y in middles])
+        centers = [labeled.box.center for labeled in truth.objects if labeled.category == category]
+        pattern = classify_arrangement([(x / truth.width, y / truth.height) for x, y in centers])
         if pattern is not None:
             yield QA(Application.OTHERS, "arranged", f"How are the {plural} arranged in the image?", pattern)
-    uses = {USES[category] for category, count in truth.counts.items() if count}
-    use = truth.place.use if truth.place is not None else uses.pop() if len(uses) == 1 else None
-    if use is not None:
-        yield QA(Application.OTHERS, "use", "What is this area most likely used for?", use, truth.place is None)
+    land_uses = {LAND_USES[category] for category, count in truth.counts.items() if count}
+    land_use = truth.site.land_use if truth.site is not None else land_uses.pop() if len(land_uses) == 1 else None
+    if land_use is not None:
+        yield QA(Application.OTHERS, "use", "What is this area most likely used for?", land_use, truth.site is None)

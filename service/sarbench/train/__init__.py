@@ -1,1 +1,1 @@
-"""Training sarlens-nano on simulated pictures."""
+"""Training of sarlens-nano on simulated images."""

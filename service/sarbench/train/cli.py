@@ -1,10 +1,11 @@
-"""``sarbench train``."""
+"""The ``sarbench train`` command."""
 
 from __future__ import annotations
 
 import os
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,59 +13,73 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sarbench.dataset.layout import Split
-from sarbench.train.plan import Plan
+from sarbench.dataset.release_files import Split
+from sarbench.preflight import INSTALL_TORCH, prepare_directory, require_modules
+from sarbench.train.config import TrainingConfig
+from sarbench.train.metrics_log import CURVES_FILE, LOG_FILE
 from sarlens.prompts.applications import Application
 
-DEFAULT = Plan()
-HELD_OUT_SEED = 1_000_003
-"""Added to the seed for the held-out chips, so that they are no part of a test set of the same seed."""
+DEFAULTS = TrainingConfig()
+HELD_OUT_SEED_OFFSET = 1_000_003
+"""Added to the seed of held-out chips, so that they differ from a test set of the same seed."""
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the training: chips, state, log, curves and the checkpoint.")],
-    steps: Annotated[int, typer.Option(min=1, help="Steps in all.")] = DEFAULT.steps,
-    images: Annotated[int, typer.Option(min=1, help="Simulated chips to learn from.")] = DEFAULT.images,
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = DEFAULT.seed,
+    out: Annotated[Path, typer.Option(help="Directory of the training: chips, state, log, curves, and checkpoint.")],
+    steps: Annotated[int, typer.Option(min=1, help="Total number of steps.")] = DEFAULTS.steps,
+    images: Annotated[int, typer.Option(min=1, help="Number of simulated training chips.")] = DEFAULTS.images,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = DEFAULTS.seed,
     without: Annotated[
-        list[Application] | None, typer.Option(help="Application to teach nothing of; may be repeated.")
+        list[Application] | None, typer.Option(help="Application to exclude from training; repeatable.")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="Stop after this long; go on with --resume.")] = float("inf"),
-    resume: Annotated[bool, typer.Option(help="Go on with the training in --out, as it was planned.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = os.cpu_count() or 1,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Stop after this many minutes; continue with --resume.")
+    ] = float("inf"),
+    resume: Annotated[bool, typer.Option(help="Continue the training in --out with its saved options.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, or cuda.")] = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Number of simulation processes.")] = os.cpu_count() or 1,
 ) -> None:
-    """Fit sarlens-nano to simulated chips, through the rendering of the gateway."""
-    # Threads that wait for one another sleep: on cores that other processes use too, spinning halves the speed.
-    # torch reads it when it is imported, which takes seconds.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from sarbench.torch_device import torch_device  # noqa: PLC0415
-    from sarbench.train.chips import Chips  # noqa: PLC0415
-    from sarbench.train.loop import Stretch  # noqa: PLC0415
-    from sarbench.train.state import CHECKPOINT  # noqa: PLC0415
-
-    until = time.monotonic() + 60 * minutes
+    """Train sarlens-nano on simulated chips that the gateway's pipeline renders."""
+    require_modules("sarbench train", ("torch", "transformers"), INSTALL_TORCH)
     console = Console()
+    plots = find_spec("matplotlib") is not None
+    if not plots:
+        console.print(f"[yellow]matplotlib isn't installed: metrics go to {LOG_FILE} only, without {CURVES_FILE}[/]")
+    # OpenMP threads that wait must sleep: spinning halves the speed on cores that other processes use too.
+    # torch reads this variable on import, which takes seconds.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from sarbench.torch_device import select_device  # noqa: PLC0415
+    from sarbench.train.loop import TrainingSession  # noqa: PLC0415
+    from sarbench.train.shards import ShardedChips  # noqa: PLC0415
+    from sarbench.train.training_state import CHECKPOINT_DIR  # noqa: PLC0415
+
+    deadline = time.monotonic() + 60 * minutes
+    torch_device = select_device(device)
     if resume:
-        plan = Plan.kept(out)
+        config = TrainingConfig.load(out)
     else:
-        plan = replace(DEFAULT, steps=steps, images=images, seed=seed, without=tuple(without or ()))
-        plan.keep(out)
-    chips = Chips(_shards(out, "train", plan.images, plan.seed, jobs, console), plan.without)
-    held_out = Chips(_shards(out, "test", plan.held_out, plan.seed + HELD_OUT_SEED, jobs, console))
-    stretch = Stretch(plan, chips, held_out, out, torch_device(device), until)
-    state = stretch.train(lambda noted: console.print(" ".join(f"{name}={value}" for name, value in noted.items())))
-    left = plan.steps - state.step
-    rest = f"{left:,} steps are left: go on with --resume" if left else "all steps are done"
-    console.print(f"{out / CHECKPOINT} holds the model after {state.step:,} steps; {rest}")
+        prepare_directory(out)
+        config = replace(DEFAULTS, steps=steps, images=images, seed=seed, excluded_applications=tuple(without or ()))
+        config.save(out)
+    chips = ShardedChips(
+        _make_shards(out, "train", config.images, config.seed, jobs, console), config.excluded_applications
+    )
+    held_out = ShardedChips(
+        _make_shards(out, "test", config.held_out_images, config.seed + HELD_OUT_SEED_OFFSET, jobs, console)
+    )
+    session = TrainingSession(config, chips, held_out, out, torch_device, deadline, plots)
+    state = session.train(lambda metrics: console.print(" ".join(f"{name}={value}" for name, value in metrics.items())))
+    remaining = config.steps - state.step
+    status = f"{remaining:,} steps remain: continue with --resume" if remaining else "all steps are done"
+    console.print(f"{out / CHECKPOINT_DIR} holds the model after {state.step:,} steps; {status}")
 
 
-def _shards(out: Path, split: Split, images: int, seed: int, jobs: int, console: Console) -> list[Path]:
-    from sarbench.train.chips import make_shards  # noqa: PLC0415
+def _make_shards(out: Path, split: Split, images: int, seed: int, jobs: int, console: Console) -> list[Path]:
+    from sarbench.train.shards import make_shards  # noqa: PLC0415
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(f"simulating, {split}", total=images)
         return make_shards(
-            out / "chips", split, images, seed=seed, jobs=jobs, advance=lambda made: bar.advance(task, made)
+            out / "chips", split, images, seed=seed, jobs=jobs, advance=lambda count: bar.advance(task, count)
         )

@@ -1,4 +1,4 @@
-"""Training from the first chip to the last step, in as many stretches as it takes."""
+"""Training loop, resumable at any step."""
 
 from __future__ import annotations
 
@@ -9,84 +9,96 @@ from pathlib import Path
 
 import torch
 
-from sarbench.train.chips import Chips
-from sarbench.train.objective import Tally, losses
-from sarbench.train.packing import Packed, Packer
-from sarbench.train.plan import Plan
-from sarbench.train.progress import Progress, draw_curves
-from sarbench.train.state import State
+from sarbench.train.config import TrainingConfig
+from sarbench.train.losses import ExactMatchCounter, compute_losses
+from sarbench.train.metrics_log import MetricsLog, plot_curves
+from sarbench.train.packing import PackedBatch, Packer
+from sarbench.train.shards import ShardedChips
+from sarbench.train.training_state import TrainingState
 
-ALL_ROWS = 8
-"""Rows that hold every conversation about a picture."""
+EVALUATION_ROWS = 8
+"""Rows that hold every conversation about an image."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """One sitting of a training: of which ``plan``, on what, in which folder, and until when on the monotonic clock."""
+class TrainingSession:
+    """One session of a training, which ends at the last step or at ``deadline`` on the monotonic clock.
 
-    plan: Plan
-    chips: Chips
-    held_out: Chips
+    ``plots`` draws the curves after each evaluation, which requires matplotlib.
+    """
+
+    config: TrainingConfig
+    chips: ShardedChips
+    held_out: ShardedChips
     out: Path
     device: torch.device
-    until: float = float("inf")
+    deadline: float = float("inf")
+    plots: bool = True
 
-    def train(self, tell: Callable[[dict[str, object]], None] = lambda _: None) -> State:
-        """Take steps until the plan or the time is up, and return where it stands; ``tell`` hears what is noted.
+    def train(self, on_metrics: Callable[[dict[str, object]], None] = lambda _: None) -> TrainingState:
+        """Train until the last step or the deadline, and return the state. ``on_metrics`` receives the logged metrics.
 
         Raises:
             TrainingError: the state in ``out`` cannot be read.
         """
-        state = State.begin(self.plan.seed, self.device)
+        state = TrainingState.initial(self.config.seed, self.device)
         state.restore(self.out)
-        progress = Progress(self.out, state.step)
+        log = MetricsLog(self.out, state.step)
 
-        def note(**observation: object) -> None:
-            progress.note(step=state.step, seconds=round(state.seconds), **observation)
-            tell({"step": state.step, **observation})
+        def record(**values: object) -> None:
+            log.write(step=state.step, seconds=round(state.seconds), **values)
+            on_metrics({"step": state.step, **values})
 
-        for noted in self._steps(state):
-            note(**noted)
-            if state.step % self.plan.asked == 0 or state.step == self.plan.steps:
-                note(accuracy=self._ask(state))
-                state.keep(self.out)
-                draw_curves(self.out)
-        state.keep(self.out)
+        for metrics in self._run_steps(state):
+            record(**metrics)
+            if state.step % self.config.evaluate_every == 0 or state.step == self.config.steps:
+                record(accuracy=self._evaluate(state))
+                state.save(self.out)
+                if self.plots:
+                    plot_curves(self.out)
+        state.save(self.out)
         return state
 
-    def _steps(self, state: State) -> Iterator[dict[str, object]]:
-        """Take steps; every ``plan.noted`` of them and after the last, yield mean losses and what was done a second."""
-        packer, schedule = Packer(self.plan.rows), self.plan.schedule
-        lost, answers, since, first = torch.zeros(2, device=self.device), 0, time.monotonic(), state.step
-        while state.step < self.plan.steps and time.monotonic() < self.until:
-            packed = self._packed(packer, state.step)
-            loss = losses(state.forward, state.finder, packed.batch.to(self.device))
-            (loss.answers + self.plan.objects * loss.objects).backward()
-            rate = schedule.rate(state.step)
-            state.optimiser.step(rate)
+    def _run_steps(self, state: TrainingState) -> Iterator[dict[str, object]]:
+        """Run steps. Every ``log_every`` steps and after the last, yield mean losses and throughput."""
+        packer, schedule = Packer(self.config.rows_per_image), self.config.schedule
+        loss_sums, answers, started_at, first_step = torch.zeros(2, device=self.device), 0, time.monotonic(), state.step
+        while state.step < self.config.steps and time.monotonic() < self.deadline:
+            packed = self._pack_step(packer, state.step)
+            loss = compute_losses(state.forward, state.object_head, packed.batch.to(self.device))
+            (loss.answers + self.config.object_loss_weight * loss.objects).backward()
+            rate = schedule.learning_rate(state.step)
+            state.optimizer.step(rate)
             state.step += 1
-            lost += torch.stack([loss.answers.detach(), loss.objects.detach()])
-            answers += len(packed.places)
-            if state.step % self.plan.noted == 0 or state.step == self.plan.steps:
-                took, steps = time.monotonic() - since, state.step - first
-                state.seconds += took
+            loss_sums += torch.stack([loss.answers.detach(), loss.objects.detach()])
+            answers += len(packed.segments)
+            if state.step % self.config.log_every == 0 or state.step == self.config.steps:
+                seconds, steps = time.monotonic() - started_at, state.step - first_step
+                state.seconds += seconds
                 yield {
-                    "loss": round(lost[0].item() / steps, 4),
-                    "objects": round(lost[1].item() / steps, 4),
+                    "loss": round(loss_sums[0].item() / steps, 4),
+                    "objects": round(loss_sums[1].item() / steps, 4),
                     "rate": round(rate, 6),
-                    "images_per_second": round(steps * self.plan.batch / took, 1),
-                    "answers_per_second": round(answers / took, 1),
+                    "images_per_second": round(steps * self.config.batch_size / seconds, 1),
+                    "answers_per_second": round(answers / seconds, 1),
                 }
-                lost, answers, since, first = torch.zeros_like(lost), 0, time.monotonic(), state.step
+                loss_sums, answers, started_at, first_step = (
+                    torch.zeros_like(loss_sums),
+                    0,
+                    time.monotonic(),
+                    state.step,
+                )
 
-    def _packed(self, packer: Packer, step: int) -> Packed:
-        return packer.pack([self.chips[index] for index in self.plan.drawn(step)], self.plan.random(step))
+    def _pack_step(self, packer: Packer, step: int) -> PackedBatch:
+        return packer.pack([self.chips[index] for index in self.config.chip_indices(step)], self.config.step_rng(step))
 
-    def _ask(self, state: State) -> dict[str, float]:
-        """Accuracy on the held-out chips, all asked in the benchmark's words."""
-        packer, tally = Packer(ALL_ROWS), Tally()
-        for first in range(0, len(self.held_out), self.plan.batch):
-            chips = [self.held_out[index] for index in range(first, min(first + self.plan.batch, len(self.held_out)))]
+    def _evaluate(self, state: TrainingState) -> dict[str, float]:
+        """Return exact-match accuracy on the held-out chips, with the benchmark's wording."""
+        packer, counter = Packer(EVALUATION_ROWS), ExactMatchCounter()
+        for first in range(0, len(self.held_out), self.config.batch_size):
+            chips = [
+                self.held_out[index] for index in range(first, min(first + self.config.batch_size, len(self.held_out)))
+            ]
             packed = packer.pack(chips, None)
-            tally.add(state.forward, Packed(packed.batch.to(self.device), packed.places))
-        return {name: round(share, 4) for name, share in tally.accuracy().items()}
+            counter.add(state.forward, PackedBatch(packed.batch.to(self.device), packed.segments))
+        return {group: round(accuracy, 4) for group, accuracy in counter.accuracy().items()}

@@ -1,7 +1,7 @@
-"""Muon (Jordan et al., 2024): momentum, made orthogonal; in the number format that the device is fast with.
+"""Muon (Jordan et al., 2024): orthogonalized momentum, in the number format that is fastest on the device.
 
-torch.optim.Muon computes with bfloat16 everywhere, which a processor without instructions for it does several times as
-slowly as with 32 bits.
+torch.optim.Muon always computes in bfloat16, which is several times slower than float32 on CPUs without bfloat16
+instructions.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sarlens.workers.vllm import imitates_bfloat16
+from sarlens.devstack.vllm import lacks_native_bfloat16
 
 _MOMENTUM = 0.95
-_COEFFICIENTS = (3.4445, -4.775, 2.0315)
-"""Of the quintic that drives singular values towards one (Jordan et al., 2024)."""
+_NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.775, 2.0315)
+"""Coefficients of the quintic that moves singular values towards 1 (Jordan et al., 2024)."""
 _ITERATIONS = 5
-_LEAST_NORM = 1e-7
+_MIN_NORM = 1e-7
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16, or float32 on a processor that only imitates it."""
-    imitated = device.type == "cpu" and imitates_bfloat16(Path("/proc/cpuinfo"))
-    return torch.float32 if imitated else torch.bfloat16
+    """Return bfloat16, or float32 for CPUs that emulate bfloat16."""
+    emulated = device.type == "cpu" and lacks_native_bfloat16(Path("/proc/cpuinfo"))
+    return torch.float32 if emulated else torch.bfloat16
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum of matrices made orthogonal, scaled so that AdamW's rates fit it (Liu et al., 2025)."""
+    """Orthogonalized Nesterov momentum of matrices, scaled to work with AdamW's learning rates (Liu et al., 2025)."""
 
     def __init__(self, weights: Iterable[nn.Parameter], *, lr: float, weight_decay: float, dtype: torch.dtype) -> None:
         super().__init__(weights, {"lr": lr, "weight_decay": weight_decay})
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Change the matrices by their gradients."""
+        """Update the matrices from their gradients."""
         for group in self.param_groups:
             for weight in group["params"]:
                 self._step(weight, group["lr"], group["weight_decay"])
@@ -48,17 +48,17 @@ class Muon(torch.optim.Optimizer):
             return
         momentum = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(gradient))
         momentum.lerp_(gradient, 1 - _MOMENTUM)
-        update = orthogonal(gradient.lerp(momentum, _MOMENTUM), self._dtype)
+        update = orthogonalize(gradient.lerp(momentum, _MOMENTUM), self._dtype)
         weight.mul_(1 - rate * decay)
         weight.add_(update, alpha=-0.2 * math.sqrt(max(weight.shape)) * rate)
 
 
-def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """A matrix with singular values near one, by Newton and Schulz's iteration."""
-    a, b, c = _COEFFICIENTS
+def orthogonalize(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a matrix with singular values near 1, by the Newton-Schulz iteration."""
+    a, b, c = _NEWTON_SCHULZ_COEFFICIENTS
     tall = matrix.size(0) > matrix.size(1)
     x = (matrix.T if tall else matrix).to(dtype)
-    x = x / x.norm().clamp(min=_LEAST_NORM)
+    x = x / x.norm().clamp(min=_MIN_NORM)
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

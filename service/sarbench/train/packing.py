@@ -1,89 +1,114 @@
-"""Conversations as tokens, laid into rows so that little is padding."""
+"""Packing of conversations into rows of tokens with little padding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS, PATCH_SIDE
-from sarbench.nano.tokenizer import END, IMAGE, IMAGE_EDGE, IMAGE_WHOLE, ROLES, build_tokenizer
-from sarbench.train.chips import Known
+from sarbench.nano.tokenizer import (
+    END,
+    GLOBAL_IMAGE,
+    IMAGE,
+    IMAGE_BOUNDARY,
+    ROLE_TOKENS,
+    build_tokenizer,
+)
 from sarbench.train.forward import Batch
-from sarbench.train.wording import Conversation, conversations
+from sarbench.train.paraphrases import Conversation, make_conversations
+from sarbench.train.shards import ChipLabels
 from sarlens.prompts.applications import CATEGORIES, Application
 
-LENGTH = 64
-"""Tokens in a row; a conversation that is longer is left out."""
-UNLEARNT = -100
-GRID = IMAGE_SIDE // PATCH_SIDE
+ROW_TOKENS = 64
+"""Tokens per row. Longer conversations are dropped."""
+IGNORE_INDEX = -100
+PATCHES_PER_SIDE = IMAGE_SIDE // PATCH_SIDE
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """A batch, and of each conversation in it the picture, row and turn it stands at and its application."""
+class PackedBatch:
+    """A batch, and for each conversation its image, row, segment id, and application."""
 
     batch: Batch
-    places: list[tuple[int, int, int, Application]]
+    segments: list[tuple[int, int, int, Application]]
 
 
 class Packer:
-    """Turns chips into batches of ``rows`` rows a picture."""
+    """Packs chips into batches with ``rows`` rows per image."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
         self._tokenizer = build_tokenizer()
         id_of = self._tokenizer.convert_tokens_to_ids
-        self._asked_end = [id_of(END), id_of(ROLES["assistant"])]
+        self._prompt_end = [id_of(END), id_of(ROLE_TOKENS["assistant"])]
         self._end = id_of(END)
-        image = [id_of(IMAGE_EDGE), id_of(IMAGE_WHOLE), *[id_of(IMAGE)] * IMAGE_TOKENS, id_of(IMAGE_EDGE)]
-        self._prefix = torch.tensor([id_of(ROLES["user"]), *image])
+        image = [
+            id_of(IMAGE_BOUNDARY),
+            id_of(GLOBAL_IMAGE),
+            *[id_of(IMAGE)] * IMAGE_TOKENS,
+            id_of(IMAGE_BOUNDARY),
+        ]
+        self._prefix = torch.tensor([id_of(ROLE_TOKENS["user"]), *image])
 
-    def pack(self, chips: Sequence[tuple[NDArray[np.uint8], Known]], rng: np.random.Generator | None) -> Packed:
-        """Lay out as many conversations as there is room for: drawn by ``rng``, all in order if it is None."""
-        told = [conversations(known, rng) for _, known in chips]
+    def pack(
+        self, chips: Sequence[tuple[NDArray[np.uint8], ChipLabels]], rng: np.random.Generator | None
+    ) -> PackedBatch:
+        """Pack as many conversations as fit: in an order drawn from ``rng``, or in their own order for None."""
+        conversations_per_image = [make_conversations(labels, rng) for _, labels in chips]
         if rng is not None:
-            told = [[few[index] for index in rng.permutation(len(few))] for few in told]
-        encoded = iter(self._encode([conversation for few in told for conversation in few]))
-        layout = np.zeros((3, len(chips), self.rows, LENGTH), np.int64)
-        layout[2] = UNLEARNT
+            conversations_per_image = [
+                [image_conversations[index] for index in rng.permutation(len(image_conversations))]
+                for image_conversations in conversations_per_image
+            ]
+        encoded = iter(self._encode(list(chain.from_iterable(conversations_per_image))))
+        layout = np.zeros((3, len(chips), self.rows, ROW_TOKENS), np.int64)
+        layout[2] = IGNORE_INDEX
         weights = np.zeros(layout.shape[1:], np.float32)
-        places = []
-        for picture, few in enumerate(told):
-            filled, turns = [0] * self.rows, [0] * self.rows
-            for conversation in few:
-                tokens, answer = next(encoded)
-                row = next((row for row in range(self.rows) if filled[row] + len(tokens) <= LENGTH), None)
+        segments = []
+        for image, image_conversations in enumerate(conversations_per_image):
+            filled, segment_counts = [0] * self.rows, [0] * self.rows
+            for conversation in image_conversations:
+                tokens, answer_length = next(encoded)
+                row = next((row for row in range(self.rows) if filled[row] + len(tokens) <= ROW_TOKENS), None)
                 if row is None:
                     continue
-                start, filled[row], turns[row] = filled[row], filled[row] + len(tokens), turns[row] + 1
-                begin, end = filled[row] - answer - 1, filled[row] - 1
-                layout[0, picture, row, start : filled[row]] = tokens
-                layout[1, picture, row, start : filled[row]] = turns[row]
-                layout[2, picture, row, begin:end] = tokens[-answer:]
-                weights[picture, row, begin:end] = _weight(conversation, answer)
-                places.append((picture, row, turns[row], conversation.application))
-        pictures = torch.from_numpy(np.stack([picture for picture, _ in chips]))
-        maps = torch.from_numpy(np.stack([object_map(known) for _, known in chips]))
-        tokens, turns_, targets = torch.from_numpy(layout)
-        batch = Batch(pictures, self._prefix, tokens, turns_, targets, torch.from_numpy(weights), maps)
-        return Packed(batch, places)
+                start, filled[row], segment_counts[row] = (
+                    filled[row],
+                    filled[row] + len(tokens),
+                    segment_counts[row] + 1,
+                )
+                begin, end = filled[row] - answer_length - 1, filled[row] - 1
+                layout[0, image, row, start : filled[row]] = tokens
+                layout[1, image, row, start : filled[row]] = segment_counts[row]
+                layout[2, image, row, begin:end] = tokens[-answer_length:]
+                weights[image, row, begin:end] = _token_weight(conversation, answer_length)
+                segments.append((image, row, segment_counts[row], conversation.application))
+        images = torch.from_numpy(np.stack([pixels for pixels, _ in chips]))
+        object_maps = torch.from_numpy(np.stack([object_map(labels) for _, labels in chips]))
+        tokens, segment_ids, targets = torch.from_numpy(layout)
+        batch = Batch(images, self._prefix, tokens, segment_ids, targets, torch.from_numpy(weights), object_maps)
+        return PackedBatch(batch, segments)
 
-    def _encode(self, told: list[Conversation]) -> list[tuple[list[int], int]]:
-        """Tokens of each conversation after the picture, and how many of them, at the end, are the answer's."""
-        asked = self._tokenizer([conversation.asked for conversation in told])["input_ids"]
-        answers = self._tokenizer([conversation.answer for conversation in told])["input_ids"]
+    def _encode(self, conversations: list[Conversation]) -> list[tuple[list[int], int]]:
+        """Return the tokens of each conversation after the image, and the number of answer tokens at their end."""
+        prompts = self._tokenizer([conversation.prompt for conversation in conversations])["input_ids"]
+        answers = self._tokenizer([conversation.answer for conversation in conversations])["input_ids"]
         return [
-            ([*before, *self._asked_end, *after, self._end], len(after) + 1)
-            for before, after in zip(asked, answers, strict=True)
+            ([*prompt, *self._prompt_end, *answer, self._end], len(answer) + 1)
+            for prompt, answer in zip(prompts, answers, strict=True)
         ]
 
 
-def _weight(conversation: Conversation, tokens: int) -> float:
-    """A caption's many tokens count a few times as much as one answer; a number, which is learnt last, four times."""
+def _token_weight(conversation: Conversation, tokens: int) -> float:
+    """Return the loss weight of each answer token.
+
+    The tokens of a caption weigh at most 4 in total. Counts, the slowest to learn, weigh 4 each.
+    """
     match conversation.application:
         case Application.IMAGE_DESCRIPTION:
             return min(1.0, 4 / tokens)
@@ -93,12 +118,15 @@ def _weight(conversation: Conversation, tokens: int) -> float:
             return 1.0
 
 
-def object_map(known: Known) -> NDArray[np.float32]:
-    """Where objects are, shape (2 · category, patch row, patch col): 1 where a middle lies, and where a box reaches."""
-    found = np.zeros((2, len(CATEGORIES), GRID, GRID), np.float32)
-    for category, x, y, width, height in known.boxes:
+def object_map(labels: ChipLabels) -> NDArray[np.float32]:
+    """Return object maps, shape (2 · category, patch row, patch column).
+
+    The first half marks patches with the center of an object, the second half patches that its box covers.
+    """
+    maps = np.zeros((2, len(CATEGORIES), PATCHES_PER_SIDE, PATCHES_PER_SIDE), np.float32)
+    for category, x, y, width, height in labels.boxes:
         left, top = int(x // PATCH_SIDE), int(y // PATCH_SIDE)
         right, bottom = int((x + width - 1) // PATCH_SIDE), int((y + height - 1) // PATCH_SIDE)
-        found[1, int(category), top : bottom + 1, left : right + 1] = 1
-        found[0, int(category), int((y + height / 2) // PATCH_SIDE), int((x + width / 2) // PATCH_SIDE)] = 1
-    return found.reshape(-1, GRID, GRID)
+        maps[1, int(category), top : bottom + 1, left : right + 1] = 1
+        maps[0, int(category), int((y + height / 2) // PATCH_SIDE), int((x + width / 2) // PATCH_SIDE)] = 1
+    return maps.reshape(-1, PATCHES_PER_SIDE, PATCHES_PER_SIDE)

@@ -1,1 +1,1 @@
-"""Who is let in, and how many at a time."""
+"""Admission: API keys, rate limits, the concurrency limit and the memory for request bodies."""

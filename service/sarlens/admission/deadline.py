@@ -1,30 +1,31 @@
-"""The time after which an answer is of no use to its caller."""
+"""Deadlines of callers."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from sarlens.errors import DeadlinePassed
+from sarlens.errors import DeadlineExceeded
+
+T = TypeVar("T")
 
 
-def in_time(deadline: float | None) -> AbstractAsyncContextManager[None]:
-    """Cancel what runs inside at the deadline, in seconds since 1970; None is never.
+def before_deadline(deadline: float | None, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Return ``work``, canceled at ``deadline`` in seconds since the epoch; without a deadline, ``work`` itself.
 
     Raises:
-        DeadlinePassed: it came, or had come before.
+        DeadlineExceeded: the deadline passed.
     """
-    return nullcontext() if deadline is None else _until(deadline)
+    return work if deadline is None else _cancel_at(deadline, work)
 
 
-@asynccontextmanager
-async def _until(deadline: float) -> AsyncIterator[None]:
+async def _cancel_at(deadline: float, work: Coroutine[Any, Any, T]) -> T:
     try:
-        async with asyncio.timeout(deadline - time.time()) as limit:
-            yield
+        async with asyncio.timeout(deadline - time.time()) as timeout:
+            return await work
     except TimeoutError:
-        if not limit.expired():
+        if not timeout.expired():
             raise
-        raise DeadlinePassed("The deadline came before the answer.") from None
+        raise DeadlineExceeded("The deadline passed before the response began.") from None

@@ -1,6 +1,6 @@
 """The ``sarlens`` command."""
 
-from sarlens.cli import clients, serving
-from sarlens.cli.command import app
+from sarlens.cli import ask, keys, local, serve, settings, survey
+from sarlens.cli.app import app
 
-__all__ = ["app", "clients", "serving"]
+__all__ = ["app", "ask", "keys", "local", "serve", "settings", "survey"]

@@ -1,1 +1,1 @@
-"""Radar images: where they lie, what is in them, how a model sees them."""
+"""Images: sources, formats, products, calibration, georeferencing and rendering."""

@@ -1,1 +1,1 @@
-"""What a model is asked, in the words it was trained on, and what its answers mean."""
+"""The prompts of SARLANG-1M: templates, answer types, and parsing of answers."""

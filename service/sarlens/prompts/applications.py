@@ -1,4 +1,4 @@
-"""The seven applications that SARLANG-1M groups its texts by, and the words that they share."""
+"""The seven applications of SARLANG-1M, its classes and its prompts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Application(StrEnum):
-    """One of the seven applications; the value is how files name it, ``heading`` how the paper tabulates it."""
+    """One of the seven applications; the value is its name in files, ``heading`` its name in the paper."""
 
     IMAGE_DESCRIPTION = "image_description"
     OBJECT_IDENTIFICATION = "object_identification"
@@ -18,27 +18,27 @@ class Application(StrEnum):
 
     @property
     def heading(self) -> str:
-        """The name in the paper's tables, such as ``Instance Counting``."""
+        """Name in the paper's tables, such as ``Instance Counting``."""
         return self.value.replace("_", " ").title()
 
 
 CATEGORIES = ("tank", "car", "aircraft", "harbor", "bridge", "ship")
-"""SARDet-100K's object classes, in the order in which SARLANG's prompt lists them; a tank is a storage tank."""
+"""Object classes of SARDet-100K, in the order of SARLANG's prompt; a tank is a storage tank."""
 
 POSITIONS = ("top", "center", "bottom", "left", "right")
-"""The answers of Object Positioning, in the order in which SARLANG's prompt lists them."""
+"""Answers of Object Positioning, in the order of SARLANG's prompt."""
 
 CATEGORIES_PREFIX = f"The classes are: {', '.join(CATEGORIES)}."
-"""What goes before a question that one of ``CATEGORIES`` answers when subsets are mixed."""
+"""Prefix of a question whose answer is one of ``CATEGORIES``, if subsets are mixed."""
 
 POSITIONS_PREFIX = f"The classes are: {', '.join(POSITIONS)}."
-"""What goes before a question that one of ``POSITIONS`` answers when subsets are mixed."""
+"""Prefix of a question whose answer is one of ``POSITIONS``, if subsets are mixed."""
 
 CAPTION_PROMPT = "Describe the content of this image in one sentence."
 """The paper's prompt for Image Description."""
 
 DETAIL_PROMPT = "Describe the content of this image in detail."
-"""Asks for the complex caption. It is ours: the paper asks for both kinds with its one prompt."""
+"""Prompt for a complex caption. It is our own: the paper uses one prompt for both styles."""
 
 QUESTION_PROMPT = "Question: {question}. Answer the question concisely."
-"""The paper's prompt for a visual question, its full stop after the question mark included."""
+"""The paper's prompt for a visual question, including its period after the question mark."""

@@ -1,7 +1,7 @@
-"""From a question to the application it belongs to: the release has no such field, so rules stand in for it.
+"""Classify questions by application. The release of SARLANG-1M has no such field, so rules replace it.
 
-The rules are tried in order, first match wins: a yes/no question asks whether something is there, whatever else it
-says; then counting, boxes, places, the five kinds of ``Others``, and what is left of the What and Which questions.
+The first matching rule wins: yes/no questions, counting, boxes, positions, the five subtypes of ``Others``, and then
+the remaining what and which questions.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from functools import lru_cache
 
 from sarlens.prompts.applications import CATEGORIES, Application
-from sarlens.prompts.words import words
+from sarlens.prompts.normalize import normalize_words
 
 CLASSES_PREFIX = re.compile(r"^the classes are:[^.]*\.\s*", re.IGNORECASE)
-"""The sentence that goes before a SARDet question when subsets are mixed."""
+"""The sentence that precedes a SARDet question if subsets are mixed."""
 
 BOX = re.compile(r"\[\s*-?\d+(?:\.\d*)?(?:\s*,\s*-?\d+(?:\.\d*)?){3}\s*\]")
-"""A region as questions write it: ``[x, y, width, height]`` in pixels of the image, origin upper left."""
+"""A region in a question: ``[x, y, width, height]`` in pixels of the image, origin upper left."""
 
 POLAR = re.compile(
     r"^(?:is|are|was|were) there\b|\byes or no\b"
@@ -31,7 +31,7 @@ POSITIONING = re.compile(
     r"|\bwhat is the (?:\w+ )?(?:position|location|placement) of\b"
 )
 OBJECT = re.compile(r"\bobjects?\b|\btargets?\b")
-OTHER_KINDS = {
+OTHERS_SUBTYPES = {
     "Shape": re.compile(r"\bshaped?\b|\bshapes\b"),
     "Direction": re.compile(r"\bdirections?\b|\borient(?:ed|ation)\b|\bwhich way\b|\bheading\b"),
     "Pattern": re.compile(r"\bpatterns?\b|\barrange(?:d|ment)\b|\blayout\b|\blaid out\b|\borgani[sz]ed\b|\bdistribut"),
@@ -41,7 +41,7 @@ OTHER_KINDS = {
         r"|use of|usage|evidence)"
     ),
 }
-"""The kinds that the paper counts under Others, tried in this order."""
+"""The subtypes that the paper counts under Others, in the order of the rules."""
 
 NAMING = re.compile(
     r"^(?:(?:in|on|at|of|under|to|for|near) )?(?:what|which)\b|^(?:name|identify|classify)\b"
@@ -50,13 +50,13 @@ NAMING = re.compile(
 
 
 def without_prefix(question: str) -> str:
-    """A question without the sentence that lists the classes."""
+    """Return a question without the sentence that lists the classes."""
     return CLASSES_PREFIX.sub("", question.strip())
 
 
 @lru_cache(maxsize=65536)
 def classify(question: str) -> Application:
-    """The application that a question belongs to; one that no rule knows is counted under Others."""
+    """Return the application of a question; the default is Others."""
     text = _plain(question)
     rules = (
         (text.startswith("describe"), Application.IMAGE_DESCRIPTION),
@@ -64,33 +64,34 @@ def classify(question: str) -> Application:
         (COUNTING.search(text), Application.INSTANCE_COUNTING),
         (BOX.search(text), Application.REGION_REFERRING),
         (POSITIONING.search(text), Application.OBJECT_POSITIONING),
-        (any(rule.search(text) for rule in OTHER_KINDS.values()), Application.OTHERS),
+        (any(rule.search(text) for rule in OTHERS_SUBTYPES.values()), Application.OTHERS),
         (NAMING.search(text), Application.OBJECT_CLASSIFICATION),
     )
     return next((application for matches, application in rules if matches), Application.OTHERS)
 
 
-def made_from_boxes(question: str, application: Application) -> bool:
-    """Whether a question is of SARVQA1's kind, so that one of a list of classes answers it, if it chooses at all.
+def is_box_derived(question: str, application: Application) -> bool:
+    """Return whether a question belongs to SARVQA1, whose questions were derived from bounding boxes.
 
-    Such are questions after the object in a region or in the image, and after the place of one of ``CATEGORIES``.
+    Such questions concern the object in a region or in the image, or the position of one of ``CATEGORIES``. Their
+    answer is one of a list of classes.
     """
     text = _plain(question)
     match application:
         case Application.REGION_REFERRING:
-            return not any(rule.search(text) for rule in OTHER_KINDS.values())
+            return not any(rule.search(text) for rule in OTHERS_SUBTYPES.values())
         case Application.OBJECT_CLASSIFICATION:
             return OBJECT.search(text) is not None
         case Application.OBJECT_POSITIONING:
-            return not set(words(text)).isdisjoint(CATEGORIES)
+            return not set(normalize_words(text)).isdisjoint(CATEGORIES)
         case _:
             return False
 
 
-def other_kind(question: str) -> str:
-    """Which of ``OTHER_KINDS`` a question of Application.OTHERS is; Reasoning where none is named."""
+def others_subtype(question: str) -> str:
+    """Return the subtype of a question of ``Application.OTHERS``; the default is Reasoning."""
     text = _plain(question)
-    return next((kind for kind, rule in OTHER_KINDS.items() if rule.search(text)), "Reasoning")
+    return next((subtype for subtype, rule in OTHERS_SUBTYPES.items() if rule.search(text)), "Reasoning")
 
 
 def _plain(question: str) -> str:

@@ -1,1 +1,1 @@
-"""Which worker a request goes to: pure, synchronous, without I/O."""
+"""Routing policies: which worker gets a request."""

@@ -1,4 +1,4 @@
-"""Orderings of workers: the first is asked first, the next where that one fails. Pure: no clock, no I/O."""
+"""Routing policies: each ranks workers of equal weight, best first. Pure functions without clock and I/O."""
 
 from __future__ import annotations
 
@@ -6,99 +6,78 @@ import math
 import random
 from collections.abc import Sequence
 from hashlib import blake2b
-from itertools import count
 from typing import Literal, NamedTuple
 
 Policy = Literal["affinity", "least_load", "round_robin", "power_of_two"]
 
-_MOST = float(2**64)
+_HASH_RANGE = float(2**64)
 
 
 class Candidate(NamedTuple):
-    """A worker as an ordering sees it; one is made for every worker and request.
-
-    ``load`` is the work that it has in flight and ``cost`` what this request would add, both in requests; ``share``
-    is its part of the traffic relative to the others'. ``holds`` says that it has every picture of the request,
-    ``tripped`` that its breaker is open.
-    """
+    """A worker as a policy sees it for one request."""
 
     name: str
+    """Base URL of the worker."""
     load: float = 0.0
+    """Work in flight, in requests."""
     cost: float = 1.0
-    share: float = 1.0
-    holds: bool = False
-    tripped: bool = False
+    """Work that this request would add, in requests."""
+    weight: float = 1.0
+    """Share of the traffic, relative to the other workers."""
+    has_image: bool = False
+    """Whether the worker's cache holds every image of the request."""
+    breaker_open: bool = False
+    """Whether the worker's circuit breaker is open."""
 
 
-class Router:
-    """Ranks workers by one policy; a request without pictures goes by load where the policy is affinity."""
+def affinity(workers: Sequence[Candidate], scores: Sequence[float], load_bound: float) -> list[int]:
+    """Rank workers that hold the image first, then by rendezvous score, within a bound on the load.
 
-    def __init__(self, policy: Policy, *, bound: float, seed: int | None = None) -> None:
-        self._policy = policy
-        self._bound = bound
-        self._turns = count()
-        self._random = random.Random(seed)  # noqa: S311  nothing secret hangs on it
-
-    def rank(self, workers: Sequence[Candidate], picture: str | None) -> list[int]:
-        """Indices of all workers, best first; those whose breaker is open come last.
-
-        Args:
-            workers: at least one.
-            picture: the id that affinity goes by, or None.
-        """
-        if len(workers) == 1:
-            return [0]
-        if self._policy == "affinity" and picture is not None:
-            order = affinity(workers, picture, self._bound)
-        elif self._policy == "round_robin":
-            order = rotation(len(workers), next(self._turns))
-        elif self._policy == "power_of_two":
-            order = power_of_two(workers, self._random)
-        else:
-            order = least_load(workers, next(self._turns))
-        return sorted(order, key=lambda i: workers[i].tripped)
-
-
-def affinity(workers: Sequence[Candidate], picture: str, bound: float) -> list[int]:
-    """Workers that hold the picture, then by rendezvous, while none carries over ``bound`` times the mean load.
-
-    Consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018) on weighted rendezvous scores;
-    workers over the bound come after all others, the least loaded first.
+    This is consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2018) on rendezvous scores, with
+    a price: a request leaves the workers that hold its image only if waiting there costs more than the image costs at
+    another worker. There the image delays the request and every request that the worker already has. Workers above
+    ``load_bound`` times the mean load, and those that cost more than waiting, come after all others.
     """
-    alive = [worker for worker in workers if not worker.tripped] or workers
-    load, shares = sum(worker.load for worker in alive), sum(worker.share for worker in alive)
+    load = sum(worker.load for worker in workers)
+    delays = [worker.load + worker.cost + (worker.cost - 1) * worker.load for worker in workers]
+    wait = min((delay for worker, delay in zip(workers, delays, strict=True) if worker.has_image), default=math.inf)
 
-    def place(i: int) -> tuple[bool, float, bool, float]:
+    def sort_key(i: int) -> tuple[bool, float, bool, float]:
         worker = workers[i]
-        over = (worker.load + worker.cost) * shares > bound * (load + worker.cost) * worker.share
-        return over, worker.load / worker.share if over else 0.0, not worker.holds, -rendezvous(worker, picture)
+        over = (worker.load + worker.cost) * len(workers) > load_bound * (load + worker.cost)
+        last = over or (not worker.has_image and delays[i] >= wait)
+        return last, delays[i] if last else 0.0, not worker.has_image, -scores[i]
 
-    return sorted(range(len(workers)), key=place)
+    return sorted(range(len(workers)), key=sort_key)
 
 
-def rendezvous(worker: Candidate, picture: str) -> float:
-    """The score of a worker for a picture: the highest wins, in proportion to the workers' shares.
+def rendezvous_score(worker: Candidate, image_key: str) -> float:
+    """Return the rendezvous score of a worker for an image; the highest wins, in proportion to the weights.
 
-    It is ``-share / ln(u)`` with ``u`` uniform in (0, 1) from a hash of both names, so that a worker who comes or
-    goes moves only its own part of the pictures.
+    The score is ``-weight / ln(u)``, where ``u`` in (0, 1) is a hash of both names. A worker that joins or leaves
+    moves only its own share of the images.
     """
-    digest = blake2b(f"{worker.name}\n{picture}".encode(), digest_size=8).digest()
-    return -worker.share / math.log((int.from_bytes(digest) + 0.5) / _MOST)
+    digest = blake2b(f"{worker.name}\n{image_key}".encode(), digest_size=8).digest()
+    return -worker.weight / math.log((int.from_bytes(digest) + 0.5) / _HASH_RANGE)
 
 
 def least_load(workers: Sequence[Candidate], turn: int) -> list[int]:
-    """The least loaded first, relative to its share; equals take turns."""
-    number = len(workers)
-    return sorted(range(number), key=lambda i: (workers[i].load / workers[i].share, (i - turn) % number))
+    """Rank workers by load; workers of equal load take turns."""
+    count = len(workers)
+    return sorted(range(count), key=lambda i: (workers[i].load, (i - turn) % count))
 
 
-def rotation(number: int, turn: int) -> list[int]:
-    """Each in its turn."""
-    return [(turn + i) % number for i in range(number)]
+def round_robin(count: int, turn: int) -> list[int]:
+    """Rank workers in rotation."""
+    return [(turn + i) % count for i in range(count)]
 
 
-def power_of_two(workers: Sequence[Candidate], choose: random.Random) -> list[int]:
-    """The less loaded of two chosen by lot, then the other one, then the rest by lot."""
-    order = choose.sample(range(len(workers)), len(workers))
-    order[:2] = sorted(order[:2], key=lambda i: workers[i].load / workers[i].share)
+def power_of_two(workers: Sequence[Candidate], turn: int, rng: random.Random) -> list[int]:
+    """Rank the less loaded of two workers first, then the other, then the rest in random order.
+
+    The first of the two is taken in turn and the other at random, so that equally loaded workers get equal shares.
+    """
+    first = turn % len(workers)
+    order = [first, *(i for i in rng.sample(range(len(workers)), len(workers)) if i != first)]
+    order[:2] = sorted(order[:2], key=lambda i: workers[i].load)
     return order

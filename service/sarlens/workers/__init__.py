@@ -1,1 +1,1 @@
-"""The model servers behind the gateway."""
+"""The worker pool: discovery, health, circuit breakers, known images and load."""

@@ -1,4 +1,4 @@
-{{- /* Volumes of Secrets, each mounted at /etc/sarlens/<name>. Whole folders, so that what changes in them is seen. */}}
+{{- /* Volumes of Secrets, each mounted at /etc/sarlens/<name>. Whole directories, so that updates reach the pod. */}}
 {{- define "sarlens.gateway.files" -}}
 {{- with .Values.keys.secretName }}
 - {name: keys, secret: {secretName: {{ . }}}}
@@ -13,13 +13,19 @@
 {{- end }}
 {{- end }}
 
+{{- /* Name of the Secret that the chart generates. */}}
+{{- define "sarlens.gateway.secret" -}}
+{{- printf "%s-generated" (include "sarlens.fullname" .) -}}
+{{- end }}
+
 {{- define "sarlens.gateway.env" -}}
-{{- if not (dig "render" "threads" 0 .Values.settings) }}
-# The node's cores are not the pod's.
-- name: SARLENS_RENDER__THREADS
+{{- if not (dig "render" "max_threads" 0 .Values.settings) }}
+# The default is the number of cores of the node, not of the pod.
+- name: SARLENS_RENDER__MAX_THREADS
   valueFrom: {resourceFieldRef: {containerName: gateway, resource: requests.cpu, divisor: "1"}}
 {{- end }}
-{{- range $setting, $from := .Values.secrets }}
+{{- $generated := dict "worker.image_id_secret" (dict "secretName" (include "sarlens.gateway.secret" .) "key" "image-id-secret") }}
+{{- range $setting, $from := merge dict .Values.secrets $generated }}
 - name: SARLENS_{{ $setting | replace "." "__" | upper }}
   valueFrom: {secretKeyRef: {name: {{ $from.secretName }}, key: {{ $from.key }}}}
 {{- end }}
@@ -28,7 +34,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Whether there may be more than one gateway: "yes", or nothing. */}}
+{{- /* "yes" if the release can have more than one gateway, or nothing. */}}
 {{- define "sarlens.gateway.several" -}}
 {{- with .Values.gateway -}}
 {{- if gt (int (ternary .autoscaling.maxReplicas .replicas .autoscaling.enabled)) 1 -}}

@@ -1,10 +1,10 @@
-{{- /* A worker's pod template. Takes root, selector and worker. */}}
+{{- /* Pod template of a worker. Arguments: root, selector and worker. */}}
 {{- define "sarlens.worker.pod" -}}
 {{- $worker := .worker }}
 serviceAccountName: {{ printf "%s-%s" (include "sarlens.fullname" .root) $worker.name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-# preStop, vLLM's drain, and 30 s to let go of the GPU.
+# preStop, vLLM's drain, and 30 s to release the GPU.
 terminationGracePeriodSeconds: {{ add $worker.preStopSeconds $worker.shutdownTimeoutSeconds 30 }}
 securityContext:
   {{- include "sarlens.podSecurity" . | nindent 2 }}
@@ -27,7 +27,7 @@ containers:
     {{- end }}
     ports:
       - {name: http, containerPort: 8000}
-    # Loading a model takes minutes; once it is loaded, an engine that died is seen within half a minute.
+    # Loading a model takes minutes. After that, the probe detects a dead engine within 30 s.
     startupProbe:
       {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "period" 5 "failures" (div (add $worker.startupSeconds 4) 5)) | nindent 6 }}
     livenessProbe:
@@ -76,13 +76,14 @@ runtimeClassName: {{ . }}
 {{- define "sarlens.worker.resources" -}}
 {{- $resources := deepCopy .resources }}
 {{- if .gpu.count }}
-{{- $gpus := dict .gpu.resource .gpu.count }}
-{{- $resources = merge (dict "limits" $gpus "requests" $gpus) $resources }}
+{{- range $name := list "limits" "requests" }}
+{{- $_ := set $resources $name (set (default dict (get $resources $name)) $.gpu.resource $.gpu.count) }}
+{{- end }}
 {{- end }}
 {{- toYaml $resources }}
 {{- end }}
 
-{{- /* The variables of service/sarlens/workers/vllm.py, and homes for what is written, since the root is read-only. */}}
+{{- /* Variables of service/sarlens/devstack/vllm.py, and directories for files that vLLM writes: the root is read-only. */}}
 {{- define "sarlens.worker.env" -}}
 {{- if or (hasPrefix "/" .worker.model) (hasPrefix "s3://" .worker.model) }}
 - {name: HF_HUB_OFFLINE, value: "1"}

@@ -1,47 +1,47 @@
-"""The kinds of site that chips show. A kind's *variant* fixes its layout; a seed fixes what fills it."""
+"""Site types of chips. The variant of a type determines its layout; the seed determines its contents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sarbench.dataset.layout import Split
-from sarbench.simulate.layouts.country import farmland, forest
-from sarbench.simulate.layouts.pavement import airfield, parking
+from sarbench.dataset.release_files import Split
+from sarbench.simulate.layouts.built_up import build_industrial, build_residential, build_urban
+from sarbench.simulate.layouts.paved import build_airfield, build_parking
+from sarbench.simulate.layouts.rural import build_farmland, build_forest
 from sarbench.simulate.layouts.site import Site
-from sarbench.simulate.layouts.town import industrial, residential, urban
-from sarbench.simulate.layouts.water import coast, river, sea
+from sarbench.simulate.layouts.water import build_coast, build_river, build_sea
 
-VARIANTS: dict[Split, range] = {"train": range(4000), "test": range(4000, 5000)}
-"""The layouts of each kind that belong to each split: none is in both."""
+LAYOUT_VARIANTS: dict[Split, range] = {"train": range(4000), "test": range(4000, 5000)}
+"""Disjoint layout variants of each split."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of site: what ``lay`` builds on ``side`` metres (least, most), the area's name and its likely use.
+class SiteType:
+    """One site type: its builder, its range of sides in meters, its area type, and its land use.
 
-    Where ``mark`` names a category and none of it is there, the area is called ``otherwise`` and nobody could tell
-    its use.
+    If ``marker_category`` is set and the site has no such target, the area type is ``area_without_marker`` and the land
+    use is unknown.
     """
 
-    lay: Callable[[Site], None]
-    side: tuple[float, float]
+    build: Callable[[Site], None]
+    side_range_m: tuple[float, float]
     area: str
-    use: str | None
-    mark: str | None = None
-    otherwise: str = ""
+    land_use: str | None
+    marker_category: str | None = None
+    area_without_marker: str = ""
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind(sea, (1600, 6000), "Sea", "Shipping", "ship", "Sea"),
-    Kind(coast, (2500, 6400), "Port", "Shipping", "harbor", "Coast"),
-    Kind(river, (1200, 4000), "River", "River crossing", "bridge", "River"),
-    Kind(airfield, (330, 700), "Airport", "Air transport"),
-    Kind(industrial, (350, 900), "Industrial", "Fuel storage", "tank", "Industrial"),
-    Kind(parking, (48, 80), "Parking area", "Parking"),
-    Kind(residential, (220, 330), "Residential", "Housing"),
-    Kind(urban, (350, 700), "Urban", "Commerce"),
-    Kind(farmland, (900, 3000), "Agricultural field", "Agriculture"),
-    Kind(forest, (900, 3000), "Forest", "Forestry"),
+SITE_TYPES: tuple[SiteType, ...] = (
+    SiteType(build_sea, (1600, 6000), "Sea", "Shipping", "ship", "Sea"),
+    SiteType(build_coast, (2500, 6400), "Port", "Shipping", "harbor", "Coast"),
+    SiteType(build_river, (1200, 4000), "River", "River crossing", "bridge", "River"),
+    SiteType(build_airfield, (330, 700), "Airport", "Air transport"),
+    SiteType(build_industrial, (350, 900), "Industrial", "Fuel storage", "tank", "Industrial"),
+    SiteType(build_parking, (48, 80), "Parking area", "Parking"),
+    SiteType(build_residential, (220, 330), "Residential", "Housing"),
+    SiteType(build_urban, (350, 700), "Urban", "Commerce"),
+    SiteType(build_farmland, (900, 3000), "Agricultural field", "Agriculture"),
+    SiteType(build_forest, (900, 3000), "Forest", "Forestry"),
 )
-"""What chips are drawn from, each as often as any other."""
+"""Site types of chips, equally frequent."""

@@ -1,4 +1,4 @@
-"""What people build and a radar sees: each with its outline on the ground and its signature."""
+"""Man-made targets, each with a box on the ground and a SAR signature."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Target(Protocol):
 
     category: ClassVar[str]
 
-    def outline(self, sensor: Sensor) -> Extent:
-        """The ground under its bright return: the annotated box."""
+    def box_extent(self, sensor: Sensor) -> Extent:
+        """Return the ground extent of the bright return, the annotated box."""
         ...
 
-    def reach(self, sensor: Sensor) -> Extent:
-        """All the ground that drawing changes: wake, shadow and sidelobes too."""
+    def draw_extent(self, sensor: Sensor) -> Extent:
+        """Return the extent of every pixel that drawing changes, with wake, shadow, and sidelobes."""
         ...
 
     def draw(self, canvas: Canvas) -> None:
-        """Draw the part that lies on the canvas."""
+        """Draw the part that is inside the canvas."""
         ...

@@ -1,4 +1,4 @@
-"""Parked aircraft: fuselage, swept wings and tail, with bright engines, nose and tail."""
+"""Parked aircraft: fuselage, swept wings, and tail, with bright engines, nose, and fin."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import ClassVar
 from sarbench.simulate.canvas import Canvas
 from sarbench.simulate.geometry import Extent, Sensor
 
-SKIN = 2.0
-WING = 0.0
-ENGINE = 14.0
-"""sigma0 in dB of the fuselage, of the wings, and of the points where metal meets at right angles."""
+FUSELAGE_DB = 2.0
+WING_DB = 0.0
+CORNER_DB = 14.0
+"""sigma0 in dB of the fuselage, the wings, and the corner reflectors."""
 
 WING_ROOT, WING_TIP, TAIL_ROOT, TAIL_TIP = 0.12, -0.16, -0.38, -0.49
-ENGINES = ((0.02, 0.17), (0.02, -0.17), (-0.46, 0.0), (0.42, 0.0))
-"""Places in lengths ahead of the centre, and in lengths to the right of the axis."""
+BRIGHT_POINTS = ((0.02, 0.17), (0.02, -0.17), (-0.46, 0.0), (0.42, 0.0))
+"""Positions as fractions of the length, ahead of the center and to the right of the axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aircraft:
-    """An airliner centred on (x, y), ``length`` metres long and ``span`` metres wide, nose at ``heading`` (radians)."""
+    """An aircraft centered on (x, y), ``length`` by ``span`` meters, nose at ``heading`` radians."""
 
     category: ClassVar[str] = "aircraft"
 
@@ -31,36 +31,39 @@ class Aircraft:
     span: float
     heading: float
 
-    def _at(self, ahead: float, right: float) -> tuple[float, float]:
-        """A place in metres ahead of the centre and to the right of the axis, on the ground."""
+    def _to_ground(self, ahead: float, right: float) -> tuple[float, float]:
+        """Convert meters ahead of the center and right of the axis to ground coordinates."""
         c, s = cos(self.heading), sin(self.heading)
         return self.x + ahead * c - right * s, self.y + ahead * s + right * c
 
-    def outline(self, sensor: Sensor) -> Extent:
-        """The box around nose, tail and wing tips."""
+    def box_extent(self, sensor: Sensor) -> Extent:
+        """Return the extent of nose, tail, and wing tips."""
         wing, tail = WING_TIP * self.length, TAIL_TIP * self.length
-        corners = [self._at(self.length / 2, 0), self._at(-self.length / 2, 0)]
-        corners += [self._at(wing, side * self.span / 2) for side in (1, -1)]
-        corners += [self._at(tail, side * self.span / 5) for side in (1, -1)]
-        return Extent.spanning(corners).grown(0.03 * self.length)
+        corners = [self._to_ground(self.length / 2, 0), self._to_ground(-self.length / 2, 0)]
+        corners += [self._to_ground(wing, side * self.span / 2) for side in (1, -1)]
+        corners += [self._to_ground(tail, side * self.span / 5) for side in (1, -1)]
+        return Extent.from_points(corners).expanded(0.03 * self.length)
 
-    def reach(self, sensor: Sensor) -> Extent:
-        """The outline and the points' sidelobes."""
-        return self.outline(sensor).grown(10 * sensor.spacing)
+    def draw_extent(self, sensor: Sensor) -> Extent:
+        """Return the box and the sidelobes of the bright points."""
+        return self.box_extent(sensor).expanded(10 * sensor.pixel_spacing_m)
 
     def draw(self, canvas: Canvas) -> None:
-        """Bars for body, wings and tail; points for engines, nose and fin."""
+        """Draw fuselage, wings, and tail as lines, and engines, nose, and fin as points."""
         length = self.length
-        canvas.bar(self._at(0.5 * length, 0), self._at(-0.5 * length, 0), 0.11 * length, SKIN)
+        canvas.add_line(self._to_ground(0.5 * length, 0), self._to_ground(-0.5 * length, 0), 0.11 * length, FUSELAGE_DB)
         for side in (1, -1):
-            canvas.bar(
-                self._at(WING_ROOT * length, 0),
-                self._at(WING_TIP * length, side * self.span / 2),
+            canvas.add_line(
+                self._to_ground(WING_ROOT * length, 0),
+                self._to_ground(WING_TIP * length, side * self.span / 2),
                 0.10 * length,
-                WING,
+                WING_DB,
             )
-            canvas.bar(
-                self._at(TAIL_ROOT * length, 0), self._at(TAIL_TIP * length, side * self.span / 5), 0.06 * length, WING
+            canvas.add_line(
+                self._to_ground(TAIL_ROOT * length, 0),
+                self._to_ground(TAIL_TIP * length, side * self.span / 5),
+                0.06 * length,
+                WING_DB,
             )
-        for ahead, right in ENGINES:
-            canvas.point(*self._at(ahead * length, right * length), ENGINE)
+        for ahead, right in BRIGHT_POINTS:
+            canvas.add_point(*self._to_ground(ahead * length, right * length), CORNER_DB)

@@ -1,4 +1,4 @@
-"""Buildings: the facade laid over towards the radar, the bright corner at its foot, the roof and the shadow."""
+"""Buildings: layover of the facade, double bounce at its foot, roof, and shadow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from sarbench.simulate.canvas import Array, Canvas
 from sarbench.simulate.geometry import Extent, Sensor
 
-FACADE = -2.0
-ROOF = -7.0
-CORNER = 12.0
-"""sigma0 in dB of walls, of roofs, and of the double bounce where a wall that faces the radar meets the ground."""
+FACADE_DB = -2.0
+ROOF_DB = -7.0
+CORNER_DB = 12.0
+"""sigma0 in dB of the facade, the roof, and the double bounce at the foot of the facade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """A block of ``length`` by ``width`` by ``height`` metres around (x, y), its length at ``angle`` (radians)."""
+    """A block of ``length`` by ``width`` by ``height`` meters around (x, y), its length at ``angle`` radians."""
 
     category: ClassVar[str] = "building"
 
@@ -30,18 +30,20 @@ class Building:
     height: float
     angle: float = 0.0
 
-    def outline(self, sensor: Sensor) -> Extent:
-        """The footprint's bounding box with the facade that is laid over in front of it."""
-        foot = Extent.around(self.x, self.y, self.length, self.width, self.angle)
-        lean = -sensor.away * self.height * sensor.layover
-        return Extent(foot.left + min(lean, 0), foot.top, foot.right + max(lean, 0), foot.bottom)
+    def box_extent(self, sensor: Sensor) -> Extent:
+        """Return the bounding box of the footprint and the facade's layover."""
+        footprint = Extent.around_rectangle(self.x, self.y, self.length, self.width, self.angle)
+        layover = -sensor.range_sign * self.height * sensor.layover_ratio
+        return Extent(
+            footprint.left + min(layover, 0), footprint.top, footprint.right + max(layover, 0), footprint.bottom
+        )
 
-    def reach(self, sensor: Sensor) -> Extent:
-        """The outline and the shadow."""
-        return self.outline(sensor).grown(self.height * sensor.shadow + 2 * sensor.spacing)
+    def draw_extent(self, sensor: Sensor) -> Extent:
+        """Return the extent of the box and the shadow."""
+        return self.box_extent(sensor).expanded(self.height * sensor.shadow_ratio + 2 * sensor.pixel_spacing_m)
 
-    def _walls(self, y: Array) -> tuple[Array, Array]:
-        """Where each row of constant ``y`` enters and leaves the footprint along x; enters after it leaves outside."""
+    def _footprint_limits(self, y: Array) -> tuple[Array, Array]:
+        """Return the x limits of the footprint for each row of constant ``y``. Outside, low exceeds high."""
         c, s = cos(self.angle), sin(self.angle)
         low, high = np.full_like(y, -np.inf), np.full_like(y, np.inf)
         for cx, cy, half in ((c, s, self.length / 2), (-s, c, self.width / 2)):
@@ -51,22 +53,24 @@ class Building:
         return low, high
 
     def draw(self, canvas: Canvas) -> None:
-        """Shadow behind, then roof, facade in front and the corner line between them."""
+        """Draw the shadow, the roof, the facade's layover, and the double bounce."""
         sensor = canvas.sensor
-        if (patch := canvas.patch(self.reach(sensor), (self.x, self.y))) is None:
+        if (view := canvas.view(self.draw_extent(sensor), (self.x, self.y))) is None:
             return
-        low, high = self._walls(patch.y)
-        near, far = (low, high) if sensor.away == 1 else (-high, -low)
-        behind = patch.x * np.float32(sensor.away)
+        low, high = self._footprint_limits(view.y)
+        near, far = (low, high) if sensor.range_sign == 1 else (-high, -low)
+        range_m = view.x * np.float32(sensor.range_sign)
         inside_rows = (near < far).astype(np.float32)
 
         def between(start: Array, end: Array) -> Array:
-            return np.asarray(inside_rows * np.minimum(canvas.coverage(start - behind), canvas.coverage(behind - end)))
+            return np.asarray(
+                inside_rows * np.minimum(canvas.pixel_coverage(start - range_m), canvas.pixel_coverage(range_m - end))
+            )
 
-        lean, cast = np.float32(self.height * sensor.layover), np.float32(self.height * sensor.shadow)
-        canvas.shade(patch, between(near, far + cast))
-        patch.clutter[...] += between(near, far) * np.float32(canvas.gain * 10 ** (ROOF / 10))
-        patch.clutter[...] += between(near - lean, near) * np.float32(canvas.gain * 10 ** (FACADE / 10))
-        step = np.float32(sensor.spacing)
+        layover, shadow = np.float32(self.height * sensor.layover_ratio), np.float32(self.height * sensor.shadow_ratio)
+        canvas.add_shadow(view, between(near, far + shadow))
+        view.clutter[...] += between(near, far) * np.float32(canvas.target_gain * 10 ** (ROOF_DB / 10))
+        view.clutter[...] += between(near - layover, near) * np.float32(canvas.target_gain * 10 ** (FACADE_DB / 10))
+        step = np.float32(sensor.pixel_spacing_m)
         facing = max(abs(cos(self.angle)), abs(sin(self.angle))) ** 8
-        canvas.shine(patch, between(near - step, near + step), CORNER + 10 * float(np.log10(facing)))
+        canvas.add_scatterers(view, between(near - step, near + step), CORNER_DB + 10 * float(np.log10(facing)))

@@ -1,4 +1,4 @@
-"""Cars, seen at decimetre spacing: a bright side facing the radar, a fainter body, a short shadow."""
+"""Cars at decimeter spacing: a bright near side, a fainter body, and a short shadow."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from sarbench.simulate.canvas import Array, Canvas
 from sarbench.simulate.geometry import Extent, Sensor
 
-BODY = 2.0
-SIDE = 11.0
-"""sigma0 in dB of roof and bonnet, and of the corner between the near side and the ground."""
-LENGTH, WIDTH, HEIGHT = 4.6, 1.9, 1.5
-"""Metres of an ordinary car."""
+BODY_DB = 2.0
+NEAR_SIDE_DB = 11.0
+"""sigma0 in dB of the body, and of the double bounce at the near side."""
+LENGTH_M, WIDTH_M, HEIGHT_M = 4.6, 1.9, 1.5
+"""Dimensions of a passenger car in meters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Car:
-    """A car at (x, y) that faces ``heading`` (radians); ``scale`` is 1 for a family car, 1.3 for a van."""
+    """A car at (x, y) facing ``heading`` radians. ``scale`` is 1 for a passenger car and 1.3 for a van."""
 
     category: ClassVar[str] = "car"
 
@@ -29,29 +29,34 @@ class Car:
     heading: float
     scale: float = 1.0
 
-    def outline(self, sensor: Sensor) -> Extent:
-        """The body's bounding box."""
-        return Extent.around(self.x, self.y, self.scale * LENGTH, self.scale * WIDTH, self.heading)
+    def box_extent(self, sensor: Sensor) -> Extent:
+        """Return the bounding box of the body."""
+        return Extent.around_rectangle(self.x, self.y, self.scale * LENGTH_M, self.scale * WIDTH_M, self.heading)
 
-    def reach(self, sensor: Sensor) -> Extent:
-        """Body and shadow."""
-        return self.outline(sensor).grown(HEIGHT * self.scale * sensor.shadow + 2 * sensor.spacing)
+    def draw_extent(self, sensor: Sensor) -> Extent:
+        """Return the extent of body and shadow."""
+        return self.box_extent(sensor).expanded(
+            HEIGHT_M * self.scale * sensor.shadow_ratio + 2 * sensor.pixel_spacing_m
+        )
 
     def draw(self, canvas: Canvas) -> None:
-        """The shadow behind, the body, and the bright side towards the radar."""
+        """Draw the shadow, the body, and the bright near side."""
         sensor = canvas.sensor
-        if (patch := canvas.patch(self.reach(sensor), (self.x, self.y))) is None:
+        if (view := canvas.view(self.draw_extent(sensor), (self.x, self.y))) is None:
             return
         c, s = np.float32(cos(self.heading)), np.float32(sin(self.heading))
-        half_length, half_width = np.float32(self.scale * LENGTH / 2), np.float32(self.scale * WIDTH / 2)
+        half_length, half_width = np.float32(self.scale * LENGTH_M / 2), np.float32(self.scale * WIDTH_M / 2)
 
-        def outside(shift: float) -> Array:
-            x = patch.x - np.float32(shift * sensor.away)
-            return np.maximum(np.abs(x * c + patch.y * s) - half_length, np.abs(patch.y * c - x * s) - half_width)
+        def signed_distance(shift: float) -> Array:
+            x = view.x - np.float32(shift * sensor.range_sign)
+            return np.maximum(np.abs(x * c + view.y * s) - half_length, np.abs(view.y * c - x * s) - half_width)
 
-        cast = HEIGHT * self.scale * sensor.shadow
-        shadow = np.maximum(canvas.coverage(outside(cast)), canvas.coverage(outside(cast / 2)))
-        canvas.shade(patch, np.float32(0.9) * shadow)
-        body = canvas.coverage(outside(0.0))
-        canvas.shine(patch, body, BODY)
-        canvas.shine(patch, body * (1 - canvas.coverage(outside(0.4 * self.scale))), SIDE)
+        shadow_length = HEIGHT_M * self.scale * sensor.shadow_ratio
+        shadow = np.maximum(
+            canvas.pixel_coverage(signed_distance(shadow_length)),
+            canvas.pixel_coverage(signed_distance(shadow_length / 2)),
+        )
+        canvas.add_shadow(view, np.float32(0.9) * shadow)
+        body = canvas.pixel_coverage(signed_distance(0.0))
+        canvas.add_scatterers(view, body, BODY_DB)
+        canvas.add_scatterers(view, body * (1 - canvas.pixel_coverage(signed_distance(0.4 * self.scale))), NEAR_SIDE_DB)

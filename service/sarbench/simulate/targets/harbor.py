@@ -1,4 +1,4 @@
-"""Harbours: a quay with finger piers that stand out into the water."""
+"""Harbors: a quay with finger piers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import ClassVar
 from sarbench.simulate.canvas import Canvas
 from sarbench.simulate.geometry import Extent, Sensor
 
-QUAY = 6.0
-PIER = 4.0
-CRANE = 13.0
-"""sigma0 in dB of the quay's edge, of the piers, and of the cranes at their heads."""
+QUAY_DB = 6.0
+PIER_DB = 4.0
+CRANE_DB = 13.0
+"""sigma0 in dB of the quay, the piers, and the cranes at the pier heads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Harbor:
-    """A quay ``length`` metres long, centred on (x, y) and running at ``angle``, with ``piers`` fingers of ``depth``
-    metres to its left-hand side (from +x towards +y)."""
+    """A quay of ``length`` meters centered on (x, y) at ``angle`` radians, with ``piers`` fingers of ``depth`` meters.
+
+    The piers are on the left-hand side of the quay (from +x towards +y).
+    """
 
     category: ClassVar[str] = "harbor"
 
@@ -29,30 +31,30 @@ class Harbor:
     angle: float
     piers: int = 3
 
-    def _at(self, along: float, out: float) -> tuple[float, float]:
+    def _to_ground(self, along: float, out: float) -> tuple[float, float]:
         c, s = cos(self.angle), sin(self.angle)
         return self.x + along * c - out * s, self.y + along * s + out * c
 
     @property
     def thickness(self) -> float:
-        """Width of quay and piers in metres."""
+        """Width of quay and piers in meters."""
         return self.length / (3 * self.piers)
 
-    def outline(self, sensor: Sensor) -> Extent:
-        """The box around quay and piers."""
+    def box_extent(self, sensor: Sensor) -> Extent:
+        """Return the extent of quay and piers."""
         half, thick = self.length / 2, self.thickness / 2
-        corners = [self._at(along, out) for along in (-half, half) for out in (0.0, self.depth)]
-        return Extent.spanning(corners).grown(thick)
+        corners = [self._to_ground(along, out) for along in (-half, half) for out in (0.0, self.depth)]
+        return Extent.from_points(corners).expanded(thick)
 
-    def reach(self, sensor: Sensor) -> Extent:
-        """The outline and the cranes' sidelobes."""
-        return self.outline(sensor).grown(10 * sensor.spacing)
+    def draw_extent(self, sensor: Sensor) -> Extent:
+        """Return the box and the sidelobes of the cranes."""
+        return self.box_extent(sensor).expanded(10 * sensor.pixel_spacing_m)
 
     def draw(self, canvas: Canvas) -> None:
-        """The quay, then each pier with a crane at its head."""
+        """Draw the quay, and each pier with a crane at its head."""
         half, thick = self.length / 2, self.thickness
-        canvas.bar(self._at(-half, 0), self._at(half, 0), thick, QUAY)
-        for number in range(self.piers):
-            along = -half + self.length * number / max(self.piers - 1, 1)
-            canvas.bar(self._at(along, 0), self._at(along, self.depth), thick, PIER)
-            canvas.point(*self._at(along, self.depth), CRANE)
+        canvas.add_line(self._to_ground(-half, 0), self._to_ground(half, 0), thick, QUAY_DB)
+        for index in range(self.piers):
+            along = -half + self.length * index / max(self.piers - 1, 1)
+            canvas.add_line(self._to_ground(along, 0), self._to_ground(along, self.depth), thick, PIER_DB)
+            canvas.add_point(*self._to_ground(along, self.depth), CRANE_DB)

@@ -1,4 +1,4 @@
-"""Storage tanks: a bright crescent at the foot, a rim laid over towards the radar, a dark roof and a shadow."""
+"""Storage tanks: a bright crescent at the foot, layover of the rim, a dark roof, and a shadow."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from sarbench.simulate.canvas import Canvas
 from sarbench.simulate.geometry import Extent, Sensor
 
-FOOT = 13.0
-RIM = 6.0
-ROOF = -14.0
-"""sigma0 in dB of the corner between wall and ground, of the roof's edge, and of the roof."""
+FOOT_DB = 13.0
+RIM_DB = 6.0
+ROOF_DB = -14.0
+"""sigma0 in dB of the double bounce at the foot, the rim of the roof, and the roof."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tank:
-    """An upright cylinder at (x, y), ``radius`` and ``height`` in metres."""
+    """An upright cylinder at (x, y), ``radius`` and ``height`` in meters."""
 
     category: ClassVar[str] = "tank"
 
@@ -27,34 +27,38 @@ class Tank:
     radius: float
     height: float
 
-    def _lean(self, sensor: Sensor) -> float:
-        """Metres along x from the foot to the image of the roof."""
-        return -sensor.away * self.height * sensor.layover
+    def _layover_shift(self, sensor: Sensor) -> float:
+        """Return the displacement in meters along x from the foot to the image of the roof."""
+        return -sensor.range_sign * self.height * sensor.layover_ratio
 
-    def outline(self, sensor: Sensor) -> Extent:
-        """Foot and laid-over roof."""
-        lean = self._lean(sensor)
-        return Extent(self.x + min(lean, 0), self.y, self.x + max(lean, 0), self.y).grown(self.radius)
+    def box_extent(self, sensor: Sensor) -> Extent:
+        """Return the extent of the foot and the roof's layover."""
+        layover = self._layover_shift(sensor)
+        return Extent(self.x + min(layover, 0), self.y, self.x + max(layover, 0), self.y).expanded(self.radius)
 
-    def reach(self, sensor: Sensor) -> Extent:
-        """Outline and shadow."""
-        return self.outline(sensor).grown(self.height * sensor.shadow + 2 * sensor.spacing)
+    def draw_extent(self, sensor: Sensor) -> Extent:
+        """Return the extent of the box and the shadow."""
+        return self.box_extent(sensor).expanded(self.height * sensor.shadow_ratio + 2 * sensor.pixel_spacing_m)
 
     def draw(self, canvas: Canvas) -> None:
-        """Shadow first, then roof, rim and foot."""
+        """Draw the shadow, the roof, the rim, and the foot."""
         sensor = canvas.sensor
-        if (patch := canvas.patch(self.reach(sensor), (self.x, self.y))) is None:
+        if (view := canvas.view(self.draw_extent(sensor), (self.x, self.y))) is None:
             return
-        behind = patch.x * sensor.away
-        cast = np.float32(self.height * sensor.shadow)
-        nearest = np.clip(behind, 0, cast)
-        canvas.shade(patch, np.float32(0.95) * canvas.coverage(np.hypot(behind - nearest, patch.y) - self.radius))
-        top = np.hypot(patch.x - np.float32(self._lean(sensor)), patch.y) - np.float32(self.radius)
-        roof = canvas.coverage(top)
-        canvas.shade(patch, roof)
-        patch.clutter[...] += roof * np.float32(10 ** (ROOF / 10))
-        line = np.float32(max(0.8 * sensor.spacing, 0.05 * self.radius))
-        canvas.shine(patch, canvas.coverage(np.abs(top) - line), RIM)
-        foot = np.hypot(patch.x, patch.y)
-        facing = np.clip(-behind / np.maximum(foot, np.float32(1e-3)), 0, 1) ** 2
-        canvas.shine(patch, canvas.coverage(np.abs(foot - np.float32(self.radius)) - 1.3 * line) * facing, FOOT)
+        range_m = view.x * sensor.range_sign
+        shadow_length = np.float32(self.height * sensor.shadow_ratio)
+        nearest = np.clip(range_m, 0, shadow_length)
+        canvas.add_shadow(
+            view, np.float32(0.95) * canvas.pixel_coverage(np.hypot(range_m - nearest, view.y) - self.radius)
+        )
+        top = np.hypot(view.x - np.float32(self._layover_shift(sensor)), view.y) - np.float32(self.radius)
+        roof = canvas.pixel_coverage(top)
+        canvas.add_shadow(view, roof)
+        view.clutter[...] += roof * np.float32(10 ** (ROOF_DB / 10))
+        line = np.float32(max(0.8 * sensor.pixel_spacing_m, 0.05 * self.radius))
+        canvas.add_scatterers(view, canvas.pixel_coverage(np.abs(top) - line), RIM_DB)
+        foot = np.hypot(view.x, view.y)
+        facing = np.clip(-range_m / np.maximum(foot, np.float32(1e-3)), 0, 1) ** 2
+        canvas.add_scatterers(
+            view, canvas.pixel_coverage(np.abs(foot - np.float32(self.radius)) - 1.3 * line) * facing, FOOT_DB
+        )

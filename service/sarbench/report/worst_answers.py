@@ -1,0 +1,60 @@
+"""Selection of the worst answers, alternating between applications."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+from sarbench.run.answers import Answer
+from sarbench.score.caption_metrics import CaptionPair, cider
+from sarbench.score.scorecard import captions_by_subset, question_answers
+from sarbench.score.strict_rule import is_strictly_correct
+from sarlens.prompts.applications import Application
+from sarlens.prompts.normalize import parse_integer
+
+MAX_ANSWERS = 100
+NOT_A_NUMBER_ERROR = 10.0
+"""Error of an answer to a counting question that isn't a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoorAnswer:
+    """A poor answer, its error (0 is perfect), and a short remark."""
+
+    answer: Answer
+    error: float
+    remark: str = ""
+
+
+def worst_answers(answers: Sequence[Answer], count: int = MAX_ANSWERS) -> list[PoorAnswer]:
+    """Return at most ``count`` poor answers, taking the next worst of each application in turn."""
+    by_application: defaultdict[Application, list[PoorAnswer]] = defaultdict(list)
+    for poor in chain(_wrong_answers(answers), _poor_captions(answers)):
+        by_application[poor.answer.application].append(poor)
+    ordered = [
+        sorted(by_application[application], key=lambda poor: (-poor.error, poor.answer.key))
+        for application in Application
+    ]
+    interleaved = (poor for row in zip_longest(*ordered) for poor in row if poor)
+    return [poor for poor, _ in zip(interleaved, range(count), strict=False)]
+
+
+def _wrong_answers(answers: Iterable[Answer]) -> Iterable[PoorAnswer]:
+    for answer in question_answers(answers):
+        if not is_strictly_correct(answer.truth, answer.answer):
+            truth, predicted = parse_integer(answer.truth), parse_integer(answer.answer)
+            if truth is None:
+                yield PoorAnswer(answer, 1.0)
+            elif predicted is None:
+                yield PoorAnswer(answer, NOT_A_NUMBER_ERROR, "no number")
+            else:
+                yield PoorAnswer(answer, abs(predicted - truth) / max(truth, 1), f"off by {abs(predicted - truth)}")
+
+
+def _poor_captions(answers: Iterable[Answer]) -> Iterable[PoorAnswer]:
+    for group in captions_by_subset(answers).values():
+        scores = cider([CaptionPair(answer.truth, answer.answer) for answer in group])
+        for answer, score in zip(group, scores, strict=True):
+            yield PoorAnswer(answer, 10 - score, f"CIDEr {100 * score:.0f}")

@@ -1,0 +1,1 @@
+"""The ASGI application: all routes behind one list of middlewares."""

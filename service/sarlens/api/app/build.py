@@ -1,0 +1,178 @@
+"""Construction of the API: every protocol over one core, behind one list of middlewares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+import sarlens
+from sarlens.admission.body_memory import BodyMemoryBudget
+from sarlens.api.app.asgi import GatewayApp, Routes
+from sarlens.api.app.exception_handlers import add_exception_handlers
+from sarlens.api.app.health import health_router, metrics_router
+from sarlens.api.app.management import build_management
+from sarlens.api.app.middlewares import (
+    AccessMiddleware,
+    RequestIdMiddleware,
+    TelemetryMiddleware,
+)
+from sarlens.api.common.auth import Authorizer
+from sarlens.api.common.drain import DrainController
+from sarlens.api.common.openapi import ERROR_RESPONSES, document_api
+from sarlens.api.common.request_recorder import RequestRecorder
+from sarlens.api.common.schemas import CaptionBody, SurveyBody, VqaBody
+from sarlens.api.common.task_service import TaskService
+from sarlens.api.jobs.submission import SurveySubmission
+from sarlens.api.ogc.features import Features
+from sarlens.api.ogc.inputs import Execution
+from sarlens.api.ogc.jobs import Jobs
+from sarlens.api.ogc.landing import landing_router
+from sarlens.api.ogc.processes import Processes
+from sarlens.api.oip.data_plane import DataPlane
+from sarlens.api.oip.rest import InferRequest, open_inference_router
+from sarlens.api.openai.completions import Completions
+from sarlens.api.openai.models import models_router
+from sarlens.api.openai.usage import usage_router
+from sarlens.api.sar.preview import preview_router
+from sarlens.api.sar.surveys import Surveys
+from sarlens.api.sar.vqa import tasks_router
+from sarlens.inference.pipeline import InferencePipeline
+from sarlens.surveys.exporter import ResultExporter
+from sarlens.surveys.job_service import JobService
+
+_EXPOSED_HEADERS = (
+    "Content-Disposition",
+    "ETag",
+    "Inference-Header-Content-Length",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "Sarlens-Ignored-Fields",
+    "Sarlens-Radiometry",
+    "Sarlens-Route",
+    "Sarlens-Tiles",
+    "X-Request-Id",
+)
+"""Response headers that scripts of other origins may read."""
+
+
+class ApiCore(NamedTuple):
+    """The parts that the protocols share."""
+
+    authorizer: Authorizer
+    drain: DrainController
+    recorder: RequestRecorder
+    memory: BodyMemoryBudget
+    tasks: TaskService
+    data_plane: DataPlane
+    submission: SurveySubmission
+    job_service: JobService
+    max_questions: int
+    """Maximum number of questions of a request."""
+
+
+class Endpoints(NamedTuple):
+    """The ASGI application of a gateway, and the core that other protocols can be built over."""
+
+    app: GatewayApp
+    core: ApiCore
+
+
+def build_api(
+    inference: InferencePipeline,
+    authorizer: Authorizer,
+    memory: BodyMemoryBudget,
+    recorder: RequestRecorder,
+    job_service: JobService,
+    exporter: ResultExporter,
+    *,
+    max_body_bytes: int,
+    max_images: int,
+    max_questions: int,
+    cors_origins: Sequence[str] = (),
+    public_url: str | None = None,
+    management_port: bool = False,
+) -> Endpoints:
+    """Build the protocols of HTTP over one core. With a management port, the metrics are only there."""
+    drain, metrics = DrainController(), recorder.metrics
+    tasks = TaskService(inference, authorizer, metrics)
+    data_plane = DataPlane(tasks, drain, max_images=max_images)
+    submission = SurveySubmission(job_service, authorizer, max_questions=max_questions)
+
+    limits = {"body_bytes": max_body_bytes, "max_questions": max_questions}
+    survey_parts = (submission, job_service, exporter, memory)
+    processes = Processes(*survey_parts, max_body_bytes=max_body_bytes, public_url=public_url)
+    fastapi = _fastapi()
+    for router in (
+        models_router(inference.pool),
+        usage_router(authorizer.rate_limiter),
+        preview_router(inference, authorizer),
+        tasks_router(tasks, memory, **limits),
+        Surveys(*survey_parts, max_body_bytes=max_body_bytes).router(),
+        landing_router(public_url),
+        processes.router(),
+        Jobs(job_service, exporter, public_url=public_url).router(),
+        Features(job_service, public_url=public_url).router(),
+        open_inference_router(data_plane, memory, **limits),
+        health_router(
+            inference.pool, drain, lambda request: authorizer.visible_models(request.state.headers.bearer_token)
+        ),
+        *(() if management_port else (metrics_router(metrics),)),
+    ):
+        fastapi.include_router(router)
+    document_api(fastapi, VqaBody, CaptionBody, SurveyBody, Execution, InferRequest)
+    completions = Completions(
+        inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
+    )
+    middlewares = _middlewares(recorder, authorizer, drain, cors_origins)
+    management = build_management(inference.pool, drain, recorder, fastapi.openapi) if management_port else None
+    app = GatewayApp(Routes(completions, fastapi), fastapi, middlewares, drain, metrics, management)
+    core = ApiCore(
+        authorizer, drain, recorder, memory, tasks, data_plane, submission, job_service, max_questions=max_questions
+    )
+    return Endpoints(app, core)
+
+
+def _middlewares(
+    recorder: RequestRecorder, authorizer: Authorizer, drain: DrainController, cors_origins: Sequence[str]
+) -> list[Middleware]:
+    """The middlewares around every HTTP route, outermost first."""
+    return [
+        Middleware(RequestIdMiddleware),
+        *_cors(cors_origins),
+        Middleware(TelemetryMiddleware, recorder),
+        Middleware(AccessMiddleware, authorizer, drain),
+    ]
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """Cross-origin access without cookies, since API keys are sent as bearer tokens; none without origins."""
+    if not origins:
+        return []
+    methods = ("GET", "POST", "DELETE")
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=methods,
+            allow_headers=("*",),
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    ]
+
+
+def _fastapi() -> FastAPI:
+    app = FastAPI(
+        title="Sarlens",
+        version=sarlens.__version__,
+        summary="Ask questions of radar images.",
+        docs_url="/docs",
+        redoc_url=None,
+        responses=ERROR_RESPONSES,
+    )
+    add_exception_handlers(app)
+    return app

@@ -1,0 +1,47 @@
+"""The application of the management port: health, metrics and documentation, without API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import JSONResponse
+from starlette.middleware import Middleware
+
+from sarlens.api.app.asgi import GatewayApp
+from sarlens.api.app.exception_handlers import add_exception_handlers
+from sarlens.api.app.health import health_router, metrics_router
+from sarlens.api.app.middlewares import RequestIdMiddleware, TelemetryMiddleware
+from sarlens.api.common.drain import DrainController
+from sarlens.api.common.request_recorder import RequestRecorder
+from sarlens.workers.pool import WorkerPool
+
+_DOCUMENT = "/openapi.json"
+
+
+def build_management(
+    pool: WorkerPool, drain: DrainController, recorder: RequestRecorder, api_document: Callable[[], dict[str, Any]]
+) -> GatewayApp:
+    """Build the application; ``api_document`` returns the OpenAPI document of the gateway's own port."""
+    fastapi = FastAPI(title="Sarlens", openapi_url=None)
+    add_exception_handlers(fastapi)
+    fastapi.include_router(health_router(pool, drain, lambda _: lambda _: True))
+    fastapi.include_router(metrics_router(recorder.metrics))
+
+    @fastapi.get(_DOCUMENT)
+    async def document() -> Response:
+        """The OpenAPI document."""
+        return JSONResponse(api_document())
+
+    @fastapi.get("/docs")
+    async def pages() -> Response:
+        """The interactive page of the OpenAPI document."""
+        return get_swagger_ui_html(openapi_url=_DOCUMENT, title=fastapi.title)
+
+    middlewares = [
+        Middleware(RequestIdMiddleware),
+        Middleware(TelemetryMiddleware, recorder),
+    ]
+    return GatewayApp(fastapi, fastapi, middlewares, drain, recorder.metrics)

@@ -1,0 +1,1 @@
+"""Parts that all protocols share: request context, authorization, errors, telemetry and usage."""

@@ -1,0 +1,79 @@
+"""Errors on the wire: one function maps an error to the status, headers and body of each HTTP protocol."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.types import Send
+
+from sarlens.errors import MethodNotAllowed, SarlensError, Unauthenticated
+
+INTERNAL_ERROR_MESSAGE = "An internal error occurred. The log has the details under the request id."
+
+_OGC = frozenset({"/", "/conformance", "/processes", "/jobs", "/collections"})
+_OGC_PREFIXES = ("/processes/", "/jobs/", "/collections/")
+_OGC_EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
+
+
+class ErrorResponse(NamedTuple):
+    """A complete HTTP response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def render_error(error: SarlensError, path: str, request_id: str) -> ErrorResponse:
+    """The response to an error of a request to ``path``, in the format of the path's protocol.
+
+    Below ``/v2`` it is an error of the Open Inference Protocol, in the OGC APIs a problem of RFC 9457, and elsewhere
+    an OpenAI error object.
+    """
+    headers = {"content-type": "application/json"}
+    if path.startswith("/v2"):
+        document = {"error": error.message, "code": error.code, "request_id": request_id}
+    elif path in _OGC or path.startswith(_OGC_PREFIXES):
+        document, headers["content-type"] = _problem(error, request_id), "application/problem+json"
+    else:
+        document = openai_error(error, request_id)
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    elif isinstance(error, MethodNotAllowed):
+        headers["allow"] = ", ".join(error.allow)
+    return ErrorResponse(error.status, headers, orjson.dumps(document))
+
+
+async def send_error(send: Send, error: SarlensError, path: str, request_id: str) -> None:
+    """Send the response to an error."""
+    status, headers, body = render_error(error, path, request_id)
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def openai_error(error: SarlensError, request_id: str) -> dict[str, Any]:
+    """The OpenAI error object, which is also the error of a single task and of an event stream."""
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.openai_type,
+            "param": error.param,
+            "code": error.code,
+            "request_id": request_id,
+        }
+    }
+
+
+def _problem(error: SarlensError, request_id: str) -> dict[str, Any]:
+    return {
+        "type": _OGC_EXCEPTIONS + error.ogc_exception if error.ogc_exception else "about:blank",
+        "title": error.code,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "instance": f"urn:request:{request_id}",
+    }

@@ -1,0 +1,199 @@
+"""The task service: runs tasks and chats for REST, ``sarlens.v1`` and the Open Inference Protocol alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from sarlens.admission.api_keys import ApiKey
+from sarlens.api.common.auth import Authorizer
+from sarlens.api.common.error_responses import openai_error
+from sarlens.api.common.request_context import RequestContext
+from sarlens.api.common.schemas import TaskRequest
+from sarlens.api.common.usage import UsageMeter
+from sarlens.chat.parse import ChatRequest
+from sarlens.errors import SarlensError
+from sarlens.inference.pipeline import InferencePipeline
+from sarlens.inference.reply_parser import Completion, iter_completion_chunks, parse_completion
+from sarlens.inference.sar_tasks import (
+    Task,
+    TaskAnswer,
+    TaskImage,
+    TaskOutcome,
+    prepare_image,
+    run_tasks,
+    with_acquisition_context,
+)
+from sarlens.inference.worker_stream import StreamedResponse
+from sarlens.observability.metrics import Metrics
+from sarlens.prompts.answer_types import Value
+from sarlens.types.image_request import ImageRequest
+from sarlens.types.render_params import radiometry_label
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """The answer to one task, or its error, with the image that it is about."""
+
+    index: int
+    """Index of the task in the request."""
+    task: Task
+    image: TaskImage
+    outcome: TaskAnswer | SarlensError
+    request_id: str
+    total_s: float
+    """Time since the request arrived, in seconds."""
+
+    @property
+    def value(self) -> Value:
+        """The typed value of the answer; None for an error, or if the text has no value of that type."""
+        return None if isinstance(self.outcome, SarlensError) else self.task.answer_type.parse(self.outcome.text)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as REST sends it."""
+        params = dict(self.image.render_params)
+        image: dict[str, Any] = {"id": self.image.id, "window": params.pop("window"), "render": params}
+        image["radiometry"] = radiometry_label(params["calibration"])
+        if self.image.acquisition is not None:
+            image["acquisition"] = self.image.acquisition.as_document
+        document: dict[str, Any] = {"index": self.index}
+        if self.task.id is not None:
+            document["id"] = self.task.id
+        document |= {"question": self.task.question, "application": self.task.application, "model": self.image.model}
+        timings = {"total_ms": _milliseconds(self.total_s), "picture_ms": _milliseconds(self.image.seconds)}
+        document |= {"image": image, "timings": timings}
+        if isinstance(self.outcome, SarlensError):
+            return document | openai_error(self.outcome, self.request_id)
+        timings["answer_ms"] = _milliseconds(self.outcome.seconds)
+        answer = {"type": self.task.answer_type.type, "value": self.value}
+        return document | {"text": self.outcome.text, "answer": answer, "usage": self.outcome.usage}
+
+
+class TaskService:
+    """Authorizes, runs and accounts for tasks about images and for chats."""
+
+    def __init__(self, inference: InferencePipeline, authorizer: Authorizer, metrics: Metrics) -> None:
+        self.pool = inference.pool
+        self._inference = inference
+        self._authorizer = authorizer
+        self._metrics = metrics
+
+    async def resolve_model(self, model: str | None, caller: RequestContext) -> str:
+        """Return the model that a request names, as soon as a worker serves it."""
+        return await self._inference.resolve_model(model, caller.policy)
+
+    async def authorize(
+        self, caller: RequestContext, model: str | None, images: Sequence[ImageRequest], requests: int
+    ) -> str:
+        """Check the caller's access, count ``requests`` against its quota and return the name of the model.
+
+        Raises:
+            SarlensError: the model isn't served, or the caller's key doesn't allow the request.
+        """
+        model = await self.resolve_model(model, caller)
+        await self._authorizer.authorize(caller.key, model, images, requests)
+        return model
+
+    async def run(
+        self, request: TaskRequest, caller: RequestContext, started_at: float, *, batched: bool = True
+    ) -> AsyncGenerator[TaskResult]:
+        """Run the tasks of a request; each result is yielded as soon as it is known.
+
+        Unless ``batched``, no result waits for another one.
+
+        Raises:
+            SarlensError: the caller isn't allowed, or the image can't be read; from the generator: all tasks failed
+                with this error.
+        """
+        await self.authorize(
+            caller, request.model, [ImageRequest(request.location, request.render)], len(request.tasks)
+        )
+        return await self.run_authorized(request, caller, started_at, batched=batched)
+
+    async def run_authorized(
+        self, request: TaskRequest, caller: RequestContext, started_at: float, *, batched: bool = True
+    ) -> AsyncGenerator[TaskResult]:
+        """Run the tasks of a request whose access is checked; raises as ``run`` does."""
+        image = await prepare_image(self._inference, request.model, request.location, request.render, caller.policy)
+        tasks = request.tasks
+        if request.context:
+            tasks = with_acquisition_context(tasks, image.acquisition)
+        outcomes = run_tasks(
+            self._inference, image, tasks, request.sampling, caller.request_id, caller.policy, batched=batched
+        )
+        return self._results(outcomes, tasks, image, caller, started_at)
+
+    async def complete(self, chat_request: ChatRequest, model: str, caller: RequestContext) -> Completion:
+        """Run a chat whose access is checked, and return its completion.
+
+        Raises:
+            SarlensError: the chat failed.
+        """
+        meter = UsageMeter(perf_counter())
+        try:
+            with await self._inference.run(chat_request, meter.on_sent) as response:
+                completion = parse_completion(response)
+            meter = UsageMeter.of_usage(model, completion.usage)
+        except asyncio.CancelledError:
+            meter.expect_sent_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
+            raise
+        finally:
+            await self._record_usage(meter, caller.key)
+        return completion
+
+    async def stream(self, chat_request: ChatRequest, model: str, caller: RequestContext) -> AsyncGenerator[Completion]:
+        """Run a chat whose access is checked, and yield its text in chunks; the last one holds the usage.
+
+        Raises:
+            SarlensError: the chat failed.
+        """
+        meter = UsageMeter(perf_counter())
+        try:
+            with await self._inference.run(chat_request, meter.on_sent) as response:
+                if not isinstance(response, StreamedResponse):
+                    completion = parse_completion(response)
+                    meter = UsageMeter.of_usage(model, completion.usage)
+                    yield completion
+                    return
+                meter.expect_sent_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
+                async for chunk in iter_completion_chunks(response, meter.feed):
+                    yield chunk
+        except asyncio.CancelledError:
+            meter.expect_sent_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
+            raise
+        finally:
+            await self._record_usage(meter, caller.key)
+
+    async def _results(
+        self,
+        outcomes: AsyncGenerator[TaskOutcome],
+        tasks: Sequence[Task],
+        image: TaskImage,
+        caller: RequestContext,
+        started_at: float,
+    ) -> AsyncGenerator[TaskResult]:
+        request_id = caller.request_id
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                await self._record(outcome, image.model, caller.key)
+                total_s = perf_counter() - started_at
+                yield TaskResult(outcome.index, tasks[outcome.index], image, outcome.result, request_id, total_s)
+
+    async def _record(self, outcome: TaskOutcome, model: str, key: ApiKey | None) -> None:
+        if isinstance(outcome.result, SarlensError):
+            self._metrics.errors.labels(outcome.result.code).inc()
+        else:
+            await self._record_usage(UsageMeter.of_usage(model, outcome.result.usage), key)
+
+    async def _record_usage(self, meter: UsageMeter, key: ApiKey | None) -> None:
+        meter.export(self._metrics, self.pool)
+        await self._authorizer.record_tokens(key, meter.tokens)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 1)

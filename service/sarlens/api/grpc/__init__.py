@@ -1,0 +1,1 @@
+"""gRPC: the Open Inference Protocol and the typed service ``sarlens.v1``."""

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: submission, quota account and responses."""

@@ -1,0 +1,51 @@
+"""Landing page and conformance declaration of the OGC APIs."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from sarlens.api.ogc.negotiation import HTML, JSON, base_url, link, negotiate_response, reject_unknown_params
+
+_PROCESSES = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"
+_FEATURES = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/"
+_REL = "http://www.opengis.net/def/rel/ogc/1.0/"
+
+_OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
+
+CONFORMS_TO = [
+    "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
+    *(_PROCESSES + name for name in ("core", "json", "html", "ogc-process-description", "job-list", "dismiss")),
+    *(_FEATURES + name for name in ("core", "geojson")),
+]
+
+
+def landing_router(public_url: str | None) -> APIRouter:
+    """Return the routes of the landing page and the conformance declaration."""
+    router = APIRouter(tags=["OGC API"], default_response_class=Response)
+
+    @router.get("/")
+    async def landing(request: Request) -> Response:
+        """Get the landing page with links to the API."""
+        reject_unknown_params(request)
+        base = base_url(request, public_url)
+        links = [
+            link(f"{base}/", "self", "This page"),
+            link(f"{base}/openapi.json", "service-desc", "OpenAPI document", _OPENAPI),
+            link(f"{base}/docs", "service-doc", "API documentation", HTML),
+            link(f"{base}/conformance", "conformance", "Conformance classes"),
+            link(f"{base}/conformance", f"{_REL}conformance", "Conformance classes"),
+            link(f"{base}/processes", f"{_REL}processes", "Processes"),
+            link(f"{base}/jobs", f"{_REL}job-list", "Jobs"),
+            link(f"{base}/collections", "data", "Answers as features"),
+        ]
+        description = "Questions about radar images, answered by vision-language models."
+        return negotiate_response(request, {"title": "Sarlens", "description": description, "links": links}, "Sarlens")
+
+    @router.get("/conformance")
+    async def conformance(request: Request) -> Response:
+        """List the OGC conformance classes."""
+        reject_unknown_params(request)
+        links = [link(f"{base_url(request, public_url)}/conformance", "self", "This page", JSON)]
+        return negotiate_response(request, {"conformsTo": CONFORMS_TO, "links": links}, "Conformance")
+
+    return router

@@ -1,0 +1,43 @@
+"""Metadata of the Open Inference Protocol; inputs and outputs are the same for every model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sarlens
+from sarlens.api.oip.tensors import IMAGE, OUTPUTS, TEXT_INPUTS
+
+VERSION = "1"
+_INPUTS = (IMAGE, *TEXT_INPUTS)
+
+
+def server_metadata() -> dict[str, Any]:
+    """Return ``ServerMetadataResponse``."""
+    return {"name": "sarlens", "version": sarlens.__version__, "extensions": ["binary_tensor_data", "statistics"]}
+
+
+def model_metadata(model: str) -> dict[str, Any]:
+    """Return ``ModelMetadataResponse``."""
+    inputs, outputs = (
+        [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in names] for names in (_INPUTS, OUTPUTS)
+    )
+    return {"name": model, "versions": [VERSION], "platform": "sarlens", "inputs": inputs, "outputs": outputs}
+
+
+def model_config(model: str) -> dict[str, Any]:
+    """Return ``ModelConfig``; the model is decoupled, since a stream has one response per chunk of text."""
+    inputs = [{"name": name, "data_type": "TYPE_STRING", "dims": [-1], "optional": True} for name in _INPUTS]
+    outputs = [{"name": name, "data_type": "TYPE_STRING", "dims": [-1]} for name in OUTPUTS]
+    policy = {"decoupled": True}
+    return {
+        "name": model,
+        "platform": "sarlens",
+        "input": inputs,
+        "output": outputs,
+        "model_transaction_policy": policy,
+    }
+
+
+def repository_index_entry(model: str) -> dict[str, Any]:
+    """Return ``RepositoryIndexResponse.ModelIndex``."""
+    return {"name": model, "version": VERSION, "state": "READY", "reason": ""}

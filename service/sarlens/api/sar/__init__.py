@@ -1,0 +1,1 @@
+"""SAR tasks over REST: questions, captions, previews and surveys."""

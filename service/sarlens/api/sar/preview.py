@@ -1,0 +1,70 @@
+"""``GET /v1/sar/picture``: the picture that a model would see, for people who would rather look."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from sarlens.api.common.auth import Authorizer
+from sarlens.api.common.responses import has_etag
+from sarlens.chat.query import parse_render, parse_render_query
+from sarlens.inference.pipeline import InferencePipeline
+from sarlens.types.image_request import ImageRequest
+from sarlens.types.render_params import Calibration, Filter, Preset, RenderParams, Scale, radiometry_label
+
+
+def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIRouter:
+    """The route that shows a rendering."""
+    router = APIRouter(tags=["images"])
+
+    @router.get("/v1/sar/picture", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+    async def picture(
+        request: Request,
+        url: Annotated[str, Query(description="URL of the image, such as `s3://scenes/port.tif`")],
+        model: Annotated[str | None, Query(description="Model that sets the default of `size`")] = None,
+        window: Annotated[
+            str | None, Query(description="`col,row,width,height` in pixels of the full resolution")
+        ] = None,
+        bbox: Annotated[str | None, Query(description="`west,south,east,north` in `bbox_crs`")] = None,
+        bbox_crs: Annotated[
+            str | None, Query(description="CRS of `bbox`, such as `EPSG:32631`. Default: CRS84, longitude and latitude")
+        ] = None,
+        polygon: Annotated[str | None, Query(description="GeoJSON Polygon in longitude and latitude")] = None,
+        asset: Annotated[str | None, Query(description="Key of an asset, if the image is a STAC Item")] = None,
+        bands: Annotated[str | None, Query(description="Band names or numbers, such as `VV` or `1,2`")] = None,
+        swath: Annotated[str | None, Query(description="Swath of a product, such as `IW1`")] = None,
+        preset: Annotated[Preset | None, Query(description="Defaults of the other parameters")] = None,
+        filter: Annotated[Filter | None, Query(description="Speckle filter")] = None,  # noqa: A002  the name of the field in ``sar``
+        scale: Annotated[Scale | None, Query(description="Scale of the pixels")] = None,
+        calibration: Annotated[Calibration | None, Query(description="Backscatter coefficient to compute")] = None,
+        looks: Annotated[
+            str | None, Query(description="Pixels averaged along a row and a column, such as `4,1`")
+        ] = None,
+        stretch: Annotated[str | None, Query(description="Two percentiles, such as `2,98`")] = None,
+        size: Annotated[str | None, Query(description="Longest side in pixels")] = None,
+    ) -> Response:
+        """Render an image as a model sees it.
+
+        The parameters are the fields of the `sar` object. The `ETag` is the image id. The header `Sarlens-Radiometry`
+        is `relative` or the backscatter coefficient. With `If-None-Match` and the same image, the response is 304.
+        """
+        fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
+        fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration}
+        fields |= {"scale": scale, "stretch": stretch, "size": size, "swath": swath, "looks": looks}
+        sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
+        caller = request.state.context
+        # The size shows nothing about models that the caller can't use.
+        known_model = model if model is None or caller.policy.can_use(model) else ""
+        render, side = parse_render(sar, "sar") or RenderParams(), inference.model_image_size(known_model)
+        image_request = ImageRequest(url, render)
+        await authorizer.authorize_preview(caller.key, image_request)
+        resolved = await inference.image_service.resolve(image_request, side, caller.policy)
+        headers = {"ETag": f'"{resolved.id}"', "Cache-Control": "no-cache"}
+        headers["Sarlens-Radiometry"] = radiometry_label(render.calibration)
+        if has_etag(request.headers.getlist("if-none-match"), headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        rendered = await inference.image_service.render(resolved)
+        return Response(rendered.data, media_type=rendered.media_type, headers=headers)
+
+    return router

@@ -1,0 +1,124 @@
+"""``/v1/sar/surveys``: surveys as synchronous requests, streams and jobs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from sarlens.admission.body_memory import BodyMemoryBudget
+from sarlens.api.common.accept import negotiate
+from sarlens.api.common.openapi import request_body_schema
+from sarlens.api.common.responses import read_body
+from sarlens.api.common.schemas import SurveyBody, parse_body
+from sarlens.api.jobs.responses import (
+    GEOJSON,
+    GEOJSON_SEQ,
+    SURVEYS_PATH,
+    GeoJSONSeqResponse,
+    GeoJSONStreamResponse,
+    as_file,
+    json_response,
+    owner_filter,
+    prefers_async,
+    require_success,
+    survey_status,
+    wait_for_job,
+)
+from sarlens.api.jobs.submission import SurveySubmission
+from sarlens.jobs.filters import JobFilter
+from sarlens.jobs.models import Job
+from sarlens.json_input import run_off_loop
+from sarlens.surveys.exporter import ResultExporter
+from sarlens.surveys.job_service import JobService
+from sarlens.surveys.spec import Output
+
+_MEDIA_TYPES = (GEOJSON, "application/json", GEOJSON_SEQ)
+
+
+class Surveys:
+    """Routes of surveys."""
+
+    def __init__(
+        self,
+        submission: SurveySubmission,
+        job_service: JobService,
+        exporter: ResultExporter,
+        memory: BodyMemoryBudget,
+        *,
+        max_body_bytes: int,
+    ) -> None:
+        self._submission = submission
+        self._job_service = job_service
+        self._exporter = exporter
+        self._memory = memory
+        self._max_body_bytes = max_body_bytes
+
+    def router(self) -> APIRouter:
+        """Return the routes for FastAPI."""
+        router = APIRouter(tags=["surveys"], default_response_class=Response)
+        body = request_body_schema(SurveyBody)
+        router.add_api_route(SURVEYS_PATH, self.survey, methods=["POST"], openapi_extra=body)
+        router.add_api_route(SURVEYS_PATH, self.surveys, methods=["GET"])
+        router.add_api_route(SURVEYS_PATH + "/{job_id}", self.status, methods=["GET"])
+        router.add_api_route(SURVEYS_PATH + "/{job_id}", self.dismiss, methods=["DELETE"])
+        router.add_api_route(SURVEYS_PATH + "/{job_id}/features", self.features, methods=["GET"])
+        return router
+
+    async def survey(self, request: Request) -> Response:
+        """Ask questions about every tile of a scene.
+
+        The response is a FeatureCollection when the survey is complete. With `Accept: application/geo+json-seq` it is a
+        text sequence of features as tiles complete. With `Prefer: respond-async` it is 201 and a job. If the client
+        disconnects from a synchronous survey, the gateway cancels the survey.
+        """
+        with self._memory.reserve(request.state.context.client) as reservation:
+            body = await read_body(request.scope, request.receive, self._max_body_bytes, reservation)
+            spec = (await run_off_loop(len(body), partial(parse_body, SurveyBody, body))).to_spec
+            job = await self._submission.submit(spec, "survey", request.state.context)
+            if prefers_async(request):
+                headers = {"Location": f"{SURVEYS_PATH}/{job.id}", "Preference-Applied": "respond-async"}
+                return json_response(survey_status(job), status=201, headers=headers)
+            if negotiate(request.headers, _MEDIA_TYPES) == GEOJSON_SEQ:
+                return GeoJSONSeqResponse(self._job_service, job)
+            job = require_success(await wait_for_job(self._job_service, job, request.scope))
+        return GeoJSONStreamResponse(self._exporter.iter_geojson(job))
+
+    async def surveys(
+        self,
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of surveys")] = 100,
+    ) -> Response:
+        """List the surveys of this API key, newest first."""
+        jobs = await self._job_service.store.list_jobs(JobFilter(owner_filter(request), ["survey"]), limit=limit)
+        return json_response({"object": "list", "data": [survey_status(job) for job in jobs]})
+
+    async def status(self, request: Request, job_id: str) -> Response:
+        """Get the status and progress of a survey."""
+        return json_response(survey_status(await self._find(request, job_id)))
+
+    async def dismiss(self, request: Request, job_id: str) -> Response:
+        """Cancel an active survey, or delete a completed one."""
+        return json_response(survey_status(await self._job_service.dismiss(await self._find(request, job_id))))
+
+    async def features(
+        self,
+        request: Request,
+        job_id: str,
+        format: Annotated[Output, Query(description="Format of the answers")] = "geojson",  # noqa: A002
+    ) -> Response:
+        """Get the answers so far.
+
+        The response is a FeatureCollection, or a GeoPackage or GeoParquet file. With `Accept: application/geo+json-seq`
+        it is a text sequence that continues until the survey is complete.
+        """
+        job = await self._find(request, job_id)
+        if format != "geojson":
+            return await as_file(self._exporter, job, format, request.scope)
+        if negotiate(request.headers, _MEDIA_TYPES) == GEOJSON_SEQ:
+            return GeoJSONSeqResponse(self._job_service, job, dismiss_on_disconnect=False)
+        return GeoJSONStreamResponse(self._exporter.iter_geojson(job))
+
+    async def _find(self, request: Request, job_id: str) -> Job:
+        return await self._job_service.find(job_id, owner_filter(request))

@@ -1,0 +1,148 @@
+"""Construction of the gateway from its settings; no other package constructs its parts.
+
+Parts that only some settings need are imported in the functions that construct them: their libraries take up to 0.2 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from sarlens.api.app.asgi import GatewayApp
+from sarlens.api.app.build import Endpoints, build_api
+from sarlens.api.common.request_recorder import RequestRecorder
+from sarlens.api.jobs.billing import ApiKeyQuotaAccount
+from sarlens.bootstrap.admission import make_body_memory, make_concurrency_limiter, open_authorizer
+from sarlens.bootstrap.images import make_store_factory, open_image_service, preload_libraries
+from sarlens.bootstrap.jobs import open_job_service
+from sarlens.bootstrap.tasks import run_until_exit
+from sarlens.bootstrap.workers import make_dispatcher, make_readiness_queue, open_monitor, open_pool
+from sarlens.imagery.render import kernels
+from sarlens.inference.pipeline import InferencePipeline
+from sarlens.jobs.db_schema import check_database
+from sarlens.observability.logging import AccessLog
+from sarlens.observability.metrics import Metrics
+from sarlens.observability.tracing import NoOpTracer, Tracer
+from sarlens.runtime.kept_secret import load_or_create_secret
+from sarlens.settings import Settings
+from sarlens.settings.state_directory import state_directory
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings, *, shared_folder: Path | None = None) -> AsyncIterator[GatewayApp]:
+    """Construct the gateway as an ASGI application; the end of the context closes all that it opened.
+
+    Args:
+        settings: the settings.
+        shared_folder: folder that the processes of a gateway share, or None if there is only this one.
+
+    Raises:
+        StartupError: a file or a port that the settings name can't be used.
+    """
+    async with AsyncExitStack() as stack:
+        metrics, tracer = Metrics(label_keys=settings.keys.label_metrics), await _open_tracer(settings, stack)
+        pool, secret = await open_pool(settings, metrics, stack), image_id_secret(settings).encode()
+        inference = InferencePipeline(
+            pool,
+            await open_image_service(settings, metrics, stack),
+            make_dispatcher(settings, pool, metrics, secret),
+            make_concurrency_limiter(settings, pool, metrics),
+            make_readiness_queue(settings, pool, metrics),
+            default_size=settings.render.size,
+            model_sizes=settings.render.sizes,
+            image_id_secret=secret,
+            image_first=settings.routing.image_first,
+            priority_scheduling=settings.worker.priority_scheduling,
+            max_batch_questions=settings.worker.max_batch_questions,
+        )
+        authorizer = await open_authorizer(settings, metrics, shared_folder, stack)
+        job_service, exporter = await open_job_service(
+            settings, inference, ApiKeyQuotaAccount(authorizer, pool, metrics), metrics, tracer, stack
+        )
+        endpoints = build_api(
+            inference,
+            authorizer,
+            make_body_memory(settings, metrics),
+            RequestRecorder(metrics, AccessLog(settings.access_log_ratio), tracer),
+            job_service,
+            exporter,
+            max_body_bytes=settings.limit.max_body_bytes,
+            max_images=settings.limit.max_images,
+            max_questions=settings.limit.max_questions,
+            cors_origins=settings.cors.origins,
+            public_url=settings.public_url,
+            management_port=settings.management.port is not None,
+        )
+        await _open_grpc(settings, endpoints, stack, shared=shared_folder is not None)
+        # Last, so that a gateway that can't start reports only its error.
+        monitor = await open_monitor(settings, pool, metrics, stack)
+        run_until_exit(stack, monitor.run_forever())
+        run_until_exit(stack, preload_libraries(pool))
+        if not kernels.NATIVE:
+            log.warning("speckle filters use NumPy", reason="Sarlens was installed without a C compiler")
+        yield endpoints.app
+
+
+def image_id_secret(settings: Settings) -> str:
+    """Return the secret of the ids under which workers cache images; without a setting, that of the state directory.
+
+    Raises:
+        StartupError: the file in the state directory holds no secret.
+    """
+    if settings.worker.image_id_secret is not None:
+        return settings.worker.image_id_secret.get_secret_value()
+    return load_or_create_secret(state_directory() / "image-id-secret")
+
+
+def check_dependencies(settings: Settings) -> None:
+    """Check the store and the database that the settings name, once and before anything is served.
+
+    Without a configured store or database there is nothing to check: requests may never need them.
+
+    Raises:
+        StartupError: one can't be reached or rejects the gateway's credentials.
+    """
+    s3, database = settings.s3, settings.survey.database
+    if s3.endpoint or (not s3.anonymous and (s3.profile or s3.buckets)):
+        from sarlens.imagery.sources.s3_healthcheck import check_s3
+
+        check_s3(make_store_factory(settings), f"S3 at {s3.endpoint}" if s3.endpoint else "S3")
+    if database is not None:
+        check_database(database.get_secret_value())
+
+
+async def _open_tracer(settings: Settings, stack: AsyncExitStack) -> Tracer:
+    tracing = settings.tracing
+    if tracing.endpoint is None:
+        return NoOpTracer()
+    from sarlens.observability.otel import open_tracer
+
+    return await stack.enter_async_context(open_tracer(tracing.endpoint, tracing.sample_ratio))
+
+
+async def _open_grpc(settings: Settings, endpoints: Endpoints, stack: AsyncExitStack, *, shared: bool) -> None:
+    grpc = settings.grpc
+    if grpc.port is None:
+        return
+    from sarlens.api.app.grpc_services import build_grpc_services
+    from sarlens.api.grpc.server import read_credentials, serve_grpc
+
+    credentials = None
+    if grpc.cert_file and grpc.key_file:
+        credentials = read_credentials(grpc.cert_file, grpc.key_file, grpc.client_ca_file)
+    server = serve_grpc(
+        build_grpc_services(endpoints.core),
+        lambda: endpoints.core.data_plane.ready,
+        settings.host,
+        grpc.port,
+        message_bytes=min(grpc.max_message_bytes, settings.limit.max_body_bytes),
+        max_concurrent_calls=grpc.max_concurrent_calls,
+        credentials=credentials,
+        shared=shared,
+    )
+    await stack.enter_async_context(server)

@@ -1,0 +1,55 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sarlens.cli.app import usage_error
+
+GatewayUrl = Annotated[str, typer.Option("--url", help="Base URL of the gateway.", envvar="SARLENS_URL")]
+GatewayKey = Annotated[
+    str | None, typer.Option("--key", help="API key, if the gateway requires one.", envvar="SARLENS_API_KEY")
+]
+Model = Annotated[str | None, typer.Option("--model", help="Model to ask; optional if the gateway serves only one.")]
+StateOfStack = Annotated[
+    Path,
+    typer.Option(
+        "--state", help="State directory of the local stack that receives local files.", envvar="SARLENS_STATE"
+    ),
+]
+Window = Annotated[str | None, typer.Option("--window", help="Part of the image in pixels: col,row,width,height.")]
+Bbox = Annotated[str | None, typer.Option("--bbox", help="Part of the image in degrees: west,south,east,north.")]
+Asset = Annotated[str | None, typer.Option("--asset", help="Key of the asset, if the image is a STAC Item.")]
+Bands = Annotated[str | None, typer.Option("--bands", help="Bands, such as VV or VV,VH.")]
+Filter = Annotated[str | None, typer.Option("--filter", help="Speckle filter, such as lee or none.")]
+
+
+_FORMS = {
+    "window": "four whole numbers, col,row,width,height",
+    "bbox": "four numbers, west,south,east,north",
+    "polygon": "a file with a GeoJSON Polygon",
+}
+
+
+def parse_render_options(**texts: str | None) -> dict[str, Any]:
+    """Parse options into render parameters; an invalid one ends the command.
+
+    Args:
+        texts: values by the names of the options; None, not given.
+    """
+    from sarlens.chat.query import parse_render, parse_render_query
+    from sarlens.errors import BadRequest
+
+    sar = parse_render_query({name: text for name, text in texts.items() if text is not None})
+    try:
+        parse_render(sar, "")
+    except BadRequest as error:
+        field, _, message = error.message.lstrip(".").partition(": ")
+        option = field.partition(".")[0]
+        if not option:
+            usage_error(message.rstrip("."))
+        usage_error(f"--{option} must be {_FORMS[option]}" if option in _FORMS else f"--{option}: {message}")
+    return sar

@@ -1,0 +1,149 @@
+"""``sarlens survey``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sarlens.cli.app import app, fail, usage_error
+from sarlens.cli.options import (
+    Asset,
+    Bands,
+    Bbox,
+    Filter,
+    GatewayKey,
+    GatewayUrl,
+    Model,
+    StateOfStack,
+    parse_render_options,
+)
+
+if TYPE_CHECKING:
+    from sarlens.client import AsyncClient, SurveyResult
+    from sarlens.client.surveys import SurveyJob
+
+
+@app.command()
+def survey(
+    image: Annotated[
+        str,
+        typer.Argument(
+            help="Georeferenced scene: a local file, a Sentinel-1 product folder, or an s3:// or https:// URL, also of "
+            "a STAC Item."
+        ),
+    ],
+    question: Annotated[list[str], typer.Option("--question", help="Question about every tile; repeatable.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File for the features: .geojson, .gpkg or .parquet. Required without --detach."),
+    ] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=64, max=4096, help="Side of a tile in pixels. Default: what the model sees.")
+    ] = None,
+    overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighboring tiles share.")] = 0,
+    bbox: Bbox = None,
+    polygon: Annotated[Path | None, typer.Option(help="Part of the scene: a file with a GeoJSON Polygon.")] = None,
+    asset: Asset = None,
+    bands: Bands = None,
+    filter: Filter = None,  # noqa: A002
+    url: GatewayUrl = "http://localhost:8080",
+    key: GatewayKey = None,
+    model: Model = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit the survey, print its URLs, and don't wait for it.")
+    ] = False,
+    state: StateOfStack = Path(".local"),
+) -> None:
+    """Ask about every tile of a scene, and write the answers as map features.
+
+    A local file goes to the bucket of the local stack first. The gateway keeps a survey in its database of jobs
+    (SARLENS_SURVEY__DATABASE) and continues it after a restart. Ctrl-C cancels it.
+
+    Example: sarlens survey s3://scenes/port.tif --question "How many ships are in the image?" --out ships.geojson
+
+    Example: sarlens survey ./scene.tif --question "Is there a ship?" --overlap 64 --out ships.gpkg
+    """
+    from sarlens.client import AsyncClient
+    from sarlens.client.image_input import check_local_image, is_url
+    from sarlens.client.surveys import check_output
+    from sarlens.devstack.uploads import LocalStackUploader
+
+    if out is None and not detach:
+        usage_error("name a file with --out, such as ships.geojson, ships.gpkg or ships.parquet, or add --detach")
+    polygon_json = None if polygon is None else json.dumps(_read_polygon(polygon))
+    render = parse_render_options(bbox=bbox, polygon=polygon_json, asset=asset, bands=bands, filter=filter)
+    if out is not None:
+        check_output(out)
+    if not is_url(image):
+        check_local_image(Path(image))
+    client = AsyncClient(url, key, upload=LocalStackUploader(state, url))
+    request = {"image": image, "questions": question, "tile": tile, "overlap": overlap, "model": model, **render}
+    try:
+        if detach:
+            typer.echo(asyncio.run(_submit(client, url, request)))
+        else:
+            typer.echo(asyncio.run(_run(client, request, out)))
+    except KeyboardInterrupt:
+        fail("interrupted; the survey is canceled", exit_code=130)
+
+
+async def _submit(client: AsyncClient, url: str, request: dict[str, Any]) -> str:
+    async with client:
+        job = await client.submit_survey(**request)
+    _warn(job)
+    return "\n".join(url.rstrip("/") + path for path in (job.url, job.features_url))
+
+
+async def _run(client: AsyncClient, request: dict[str, Any], out: Path | None) -> str:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    async with client:
+        job = await client.submit_survey(**request)
+        _warn(job)
+        with Progress(*columns, console=Console(stderr=True, highlight=False)) as progress:
+            bar = progress.add_task("tiles", total=job.tiles)
+            result = await job.collect(out, lambda done, total: progress.update(bar, completed=done, total=total))
+            progress.update(bar, completed=result.tiles, total=result.tiles)
+    return _summary(result)
+
+
+def _warn(job: SurveyJob) -> None:
+    if job.warning:
+        typer.echo(f"warning: {job.warning}", err=True)
+
+
+def _summary(result: SurveyResult) -> str:
+    tiles = f"{result.tiles} tiles: {result.answered} answered, {result.blank} without data, {result.failed} failed"
+    return "\n".join([tiles, *map(_format_total, result.totals), f"written to {result.path}"])
+
+
+def _format_total(total: dict[str, Any]) -> str:
+    match total["type"]:
+        case "integer":
+            text = f"{total['sum']} in all, in {total['tiles_above_zero']} tiles"
+        case "boolean":
+            text = f"yes in {total['yes']} tiles, no in {total['no']}"
+        case "class" | "position":
+            text = ", ".join(f"{value} {tiles}" for value, tiles in total["tiles_by_value"].items())
+        case _:
+            text = f"{total['answers']} answers"
+    return f"{total['question']} {text}"
+
+
+def _read_polygon(file: Path) -> Any:
+    """Return the polygon of a GeoJSON file: a geometry, a Feature, or a FeatureCollection of one Feature."""
+    try:
+        document = json.loads(file.read_text())
+        if document.get("type") == "FeatureCollection" and len(document["features"]) == 1:
+            document = document["features"][0]
+        return document["geometry"] if document.get("type") == "Feature" else document
+    except OSError as error:
+        fail(f"{file}: {error.strerror}")
+    except (ValueError, KeyError, AttributeError):
+        fail(f"{file} isn't a GeoJSON file with one polygon")

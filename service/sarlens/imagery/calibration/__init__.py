@@ -1,0 +1,1 @@
+"""Radiometric calibration: lookup tables, constants and vendor headers."""

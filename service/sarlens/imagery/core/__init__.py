@@ -1,0 +1,1 @@
+"""The nouns of imagery: object readers, rasters, bands, radiometry and caches."""

@@ -1,0 +1,72 @@
+"""An opened image: one file, or the measurements of a product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sarlens.imagery.core.object_reader import ObjectReader
+from sarlens.stac import Acquisition
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The XML files that calibrate one measurement of a Sentinel-1 product."""
+
+    calibration: ObjectReader
+    """Calibration vectors."""
+    noise: ObjectReader
+    """Noise vectors."""
+    product: ObjectReader
+    """Product annotation."""
+
+    @property
+    def objects(self) -> tuple[ObjectReader, ...]:
+        """All three files."""
+        return self.calibration, self.noise, self.product
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One file of pixels."""
+
+    reader: ObjectReader
+    """The file."""
+    band: str | None = None
+    """Polarization of the only band, if the file's name defines it and not the file's header."""
+    annotation: Annotation | None = None
+    """Files for calibration, if calibration is requested and the file belongs to a Sentinel-1 product."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """The opened files of an image: one file, or files of the same size with one band each."""
+
+    name: str
+    """URL as the caller wrote it, without query and credentials; safe to show."""
+    measurements: tuple[Measurement, ...]
+    """Files in band order."""
+    location: str | bytes
+    """URL or bytes of the image; if a STAC Item was requested, the URL of the selected asset."""
+    index_objects: tuple[ObjectReader, ...] = ()
+    """STAC Item and product manifest that were read to find the measurements."""
+    acquisition: Acquisition | None = None
+    """Acquisition metadata of the STAC Item."""
+
+    @property
+    def version(self) -> str:
+        """Version of the pixels: equal versions have equal pixels."""
+        versions = [measurement.reader.version for measurement in self.measurements]
+        return versions[0] if len(versions) == 1 else f"product:{sha256(' '.join(versions).encode()).hexdigest()}"
+
+    @property
+    def georeferencing_file(self) -> ObjectReader:
+        """The file whose header defines size and georeference."""
+        return self.measurements[0].reader
+
+    @property
+    def objects(self) -> tuple[ObjectReader, ...]:
+        """All files that define the rendered image: pixels, then annotation."""
+        pixels = tuple(measurement.reader for measurement in self.measurements)
+        annotations = (measurement.annotation for measurement in self.measurements)
+        return pixels + tuple(reader for annotation in annotations if annotation for reader in annotation.objects)

@@ -1,0 +1,1 @@
+"""Decoders of GeoTIFF, SICD, PNG, JPEG and WebP."""

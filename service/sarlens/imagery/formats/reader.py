@@ -1,0 +1,148 @@
+"""Reading of images of any supported format, which their first bytes identify.
+
+The first image of a format loads the libraries of that format: GDAL takes 0.2 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sarlens.errors import CalibrationMissing, NotGeoreferenced, UnsupportedImage
+from sarlens.imagery.core.object_reader import PAGE_BYTES, DecodeLimits, ObjectReader
+from sarlens.imagery.core.raster import Raster, RenderedImage
+from sarlens.imagery.core.source_image import SourceImage
+from sarlens.imagery.formats.bitmap import decode_bitmap
+from sarlens.types.render_params import RenderParams
+from sarlens.types.window import Window
+
+if TYPE_CHECKING:
+    from sarlens.imagery.geo.georeference import ImageExtent
+
+__all__ = [
+    "TIFF_MAGIC",
+    "DecodeLimits",
+    "ObjectReader",
+    "locate_window",
+    "read_extent",
+    "read_image",
+    "read_source_image",
+]
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of a TIFF or BigTIFF."""
+_NITF_MAGIC = (b"NITF", b"NSIF")
+_PNG_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
+
+def read_image(reader: ObjectReader, params: RenderParams, size: int, limits: DecodeLimits) -> Raster | RenderedImage:
+    """Read the window and bands of an image that ``params`` selects.
+
+    Args:
+        reader: The object.
+        params: Window, bands, looks, scale and size.
+        size: Longest side of the rendered image in pixels, if ``params`` has no size.
+        limits: Limits of what is decoded.
+
+    Returns:
+        A RenderedImage of the object's own bytes, if a model can read them unchanged. Otherwise a Raster with at
+        least 1.5 times the pixels of the rendered image on its longest side, if the image has them. A larger window
+        is read from an overview, or averaged over looks, so that memory depends on the rendered image.
+
+    Raises:
+        UnsupportedImage: The bytes aren't a supported PNG, JPEG, WebP, TIFF or SICD, or are damaged.
+        PayloadTooLarge: The image or the window exceeds a limit.
+        WindowOutOfBounds, BandNotFound, CalibrationMissing, BadRequest: ``params`` doesn't match the image.
+        SarlensError: The object can't be read.
+    """
+    head = reader.read(0, min(PAGE_BYTES, reader.size))
+    side = params.size or size
+    if head.startswith(TIFF_MAGIC):
+        from sarlens.imagery.formats.tiff import decode_tiff
+
+        return decode_tiff(reader, head, params, side, limits)
+    if head.startswith(_NITF_MAGIC):
+        from sarlens.imagery.formats.sicd import decode_sicd
+
+        return decode_sicd(reader, params, side, limits)
+    if params.calibration != "none":
+        raise CalibrationMissing(f"{reader.name} isn't a TIFF or SICD, so it can't be calibrated.")
+    if head.startswith((_PNG_MAGIC, _JPEG_MAGIC)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+        return decode_bitmap(reader, head, params, side, limits)
+    raise UnsupportedImage(f"{reader.name} isn't a PNG, JPEG, WebP, TIFF or SICD.")
+
+
+def read_source_image(
+    source_image: SourceImage, params: RenderParams, size: int, limits: DecodeLimits
+) -> Raster | RenderedImage:
+    """Read an image of one or more files; each file of a product is one band of the raster.
+
+    Raises:
+        UnsupportedImage: The files of a product aren't images of one band and the same size.
+        SarlensError: As ``read_image``.
+    """
+    measurements = source_image.measurements
+    if all(measurement.band is None for measurement in measurements):
+        return read_image(source_image.georeferencing_file, params, size, limits)
+    band_params = params.model_copy(update={"bands": None})
+    rasters = [read_image(measurement.reader, band_params, size, limits) for measurement in measurements]
+    return stack_bands(source_image, [raster for raster in rasters if isinstance(raster, Raster)])
+
+
+def stack_bands(source_image: SourceImage, rasters: Sequence[Raster]) -> Raster:
+    """Stack the rasters of a product's measurements. A pixel is valid if it is valid in all of them.
+
+    Raises:
+        UnsupportedImage: The rasters differ in shape, window or quantity, or have more than one band.
+    """
+    layouts = {(raster.shape, raster.window, raster.quantity, len(raster.bands)) for raster in rasters}
+    if len(rasters) != len(source_image.measurements) or len(layouts) != 1 or len(rasters[0].bands) != 1:
+        raise UnsupportedImage(f"The measurements of {source_image.name} aren't images of one band and the same size.")
+    names = tuple(measurement.band or "" for measurement in source_image.measurements)
+    pixels = np.concatenate([raster.pixels for raster in rasters])
+    valid = np.logical_and.reduce([raster.valid for raster in rasters])
+    return replace(rasters[0], pixels=pixels, valid=valid, bands=names)
+
+
+def read_extent(reader: ObjectReader, limits: DecodeLimits) -> ImageExtent | None:
+    """Return size and georeference of an image from its header; None if it isn't a TIFF or SICD.
+
+    Raises:
+        UnsupportedImage, PayloadTooLarge, SarlensError: As ``read_image``.
+    """
+    head = reader.read(0, min(PAGE_BYTES, reader.size))
+    if head.startswith(_NITF_MAGIC):
+        from sarlens.imagery.formats.sicd import read_sicd_extent
+
+        return read_sicd_extent(reader, limits)
+    if head.startswith(TIFF_MAGIC):
+        from sarlens.imagery.formats.tiff import read_tiff_extent
+
+        return read_tiff_extent(reader, head, limits)
+    return None
+
+
+def locate_window(reader: ObjectReader, params: RenderParams, limits: DecodeLimits) -> Window:
+    """Return the window of an image that covers the bbox or polygon of ``params``, from the header alone.
+
+    Raises:
+        NotGeoreferenced: The image has no georeference; only TIFF and SICD can have one.
+        WindowOutOfBounds: The bbox or polygon is outside the image.
+        BadRequest: The bbox, polygon or CRS is invalid.
+        UnsupportedImage, PayloadTooLarge, SarlensError: As ``read_image``.
+    """
+    head = reader.read(0, min(PAGE_BYTES, reader.size))
+    if head.startswith(_NITF_MAGIC):
+        from sarlens.imagery.formats.sicd import sicd_window_for_geometry
+
+        return sicd_window_for_geometry(reader, params, limits)
+    if not head.startswith(TIFF_MAGIC):
+        raise NotGeoreferenced(
+            f'{reader.name} isn\'t a TIFF or SICD, so it has no georeference. Set "window" in pixels instead.'
+        )
+    from sarlens.imagery.formats.tiff import tiff_window_for_geometry
+
+    return tiff_window_for_geometry(reader, head, params, limits)

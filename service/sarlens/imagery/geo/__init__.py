@@ -1,0 +1,1 @@
+"""Georeferencing, polygons, and windows for geometries."""

@@ -1,0 +1,1 @@
+"""Products: Sentinel-1 SAFE folders and STAC Items."""

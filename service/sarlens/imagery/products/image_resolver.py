@@ -1,0 +1,97 @@
+"""Open the image at a location, directly or through a STAC Item."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from sarlens.errors import BadRequest, PermissionDenied, UnsupportedItem
+from sarlens.imagery.core.cache import LRUCache
+from sarlens.imagery.core.image_threads import ImageThreads
+from sarlens.imagery.core.object_reader import ObjectReader
+from sarlens.imagery.core.source_image import SourceImage
+from sarlens.imagery.products.canonical_url import accessed_urls
+from sarlens.imagery.products.product_opener import OpenObject, ProductOpener
+from sarlens.imagery.products.sentinel1_safe import parse_safe_url
+from sarlens.imagery.products.stac_asset import acquisition_of, asset_url, file_bands, select_asset
+from sarlens.imagery.products.stac_item import read_stac_item
+from sarlens.stac import Item
+from sarlens.types.caller import CallerPolicy
+from sarlens.types.image_request import ImageRequest, check_url_length
+from sarlens.types.render_params import RenderParams
+
+_MAX_CACHED_ITEM_BYTES = 16 * 2**20
+_ENTRY_BYTES, _ASSET_BYTES = 256, 2048
+"""Estimated memory of a cache entry, and of each asset of an Item."""
+
+
+class _CachedItem(NamedTuple):
+    item: Item | None
+    """None if the object isn't a STAC Item."""
+    weight: int
+    """Estimated memory in bytes."""
+
+
+class ImageResolver:
+    """Opens images. Parsed STAC Items are cached by object version, up to 16 MiB."""
+
+    def __init__(self, open_object: OpenObject, threads: ImageThreads) -> None:
+        self._open_object = open_object
+        self._threads = threads
+        self._product_opener = ProductOpener(open_object, threads)
+        self._items: LRUCache[str, _CachedItem] = LRUCache(
+            _MAX_CACHED_ITEM_BYTES, getsizeof=lambda cached: cached.weight
+        )
+
+    async def open(self, image_request: ImageRequest, policy: CallerPolicy) -> tuple[SourceImage, RenderParams]:
+        """Open the image of a request; if it is a STAC Item, the asset that the render parameters select.
+
+        Returns:
+            The image, and the render parameters with the asset resolved and bands named as in its file.
+
+        Raises:
+            PermissionDenied: the caller's key doesn't allow the asset.
+            AssetNotFound, UnsupportedItem: the Item has no such image.
+            BadRequest: the request names an asset but the source isn't a STAC Item.
+            SarlensError: the image can't be opened.
+        """
+        location, render = image_request.location, image_request.render or RenderParams()
+        check_url_length(location)
+        if isinstance(location, Item):
+            return await self._open_asset(location, None, render, policy)
+        if isinstance(location, str) and parse_safe_url(location) is not None:
+            if render.asset is not None:
+                raise BadRequest("A Sentinel-1 product isn't a STAC Item and has no assets.", param="sar.asset")
+            return await self._product_opener.open(location, None, render, policy.can_read), render
+        reader = await self._open_object(location, policy.can_read)
+        item = await self._item(reader)
+        if item is not None:
+            base = location if isinstance(location, str) else None
+            source_image, render = await self._open_asset(item, base, render, policy)
+            return replace(source_image, index_objects=(reader, *source_image.index_objects)), render
+        if render.asset is not None:
+            raise BadRequest(f"{reader.name} isn't a STAC Item and has no assets.", param="sar.asset")
+        return await self._product_opener.open(location, reader, render, policy.can_read), render
+
+    async def _open_asset(
+        self, item: Item, base: str | None, render: RenderParams, policy: CallerPolicy
+    ) -> tuple[SourceImage, RenderParams]:
+        key = select_asset(item, render)
+        url = asset_url(item, key, base)
+        render = render.model_copy(update={"asset": None, "bands": file_bands(item, key, render.bands)})
+        if not all(map(policy.can_read, accessed_urls(ImageRequest(url, render)))):
+            raise PermissionDenied(f"This API key doesn't allow the Item's asset {key[:64]!r}.", param="image_url")
+        reader = None if parse_safe_url(url) is not None else await self._open_object(url, policy.can_read)
+        if reader is not None and await self._item(reader) is not None:
+            raise UnsupportedItem(f"The Item's asset {key[:64]!r} is a STAC Item, not an image.")
+        source_image = await self._product_opener.open(url, reader, render, policy.can_read)
+        return replace(source_image, acquisition=acquisition_of(item, key)), render
+
+    async def _item(self, reader: ObjectReader) -> Item | None:
+        cached = self._items.get(reader.version)
+        if cached is None:
+            item = await self._threads.run(reader, read_stac_item, reader)
+            weight = _ENTRY_BYTES if item is None else _ENTRY_BYTES + reader.size + _ASSET_BYTES * len(item.assets)
+            cached = _CachedItem(item, weight)
+            self._items.put(reader.version, cached)
+        return cached.item

@@ -1,0 +1,1 @@
+"""Rendering: speckle filters, stretch and PNG encoding."""

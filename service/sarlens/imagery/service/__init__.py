@@ -1,0 +1,1 @@
+"""The image service: resolve, fetch and render each image once."""

@@ -1,0 +1,209 @@
+"""The image service: image request → resolved image → rendered image, each fetched and rendered once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from sarlens.errors import SourceChanged, Timeout
+from sarlens.imagery.core.cache import LRUCache, SingleFlight
+from sarlens.imagery.core.image_threads import ImageThreads
+from sarlens.imagery.core.object_reader import DecodeLimits
+from sarlens.imagery.core.raster import RenderedImage
+from sarlens.imagery.core.resolved_image import ResolvedImage
+from sarlens.imagery.core.source_image import SourceImage
+from sarlens.imagery.formats.reader import locate_window, read_extent
+from sarlens.imagery.products.image_resolver import ImageResolver
+from sarlens.imagery.service.image_id import image_id
+from sarlens.imagery.service.renderer import Renderer
+from sarlens.imagery.service.source_metrics import SourceMetrics
+from sarlens.imagery.sources.registry import SourceRegistry
+from sarlens.observability.metrics import Metrics
+from sarlens.observability.route_receipt import image_time
+from sarlens.types.caller import CallerPolicy
+from sarlens.types.image_request import ImageRequest
+from sarlens.types.render_params import RenderParams
+from sarlens.types.window import Window
+
+if TYPE_CHECKING:
+    from sarlens.imagery.formats.row_reader import RowReader
+    from sarlens.imagery.geo.georeference import ImageExtent
+
+
+class ImageService:
+    """Resolves and renders images; concurrent requests for one image share the work, later requests use the cache.
+
+    Args:
+        sources: sources by URL scheme.
+        cache: cache of rendered images.
+        threads: threads that read, decode and render.
+        limits: limits of what is decoded.
+        metrics: the gateway's metrics.
+        timeout_s: maximum time from the request of an image to its rendering in seconds, waits included.
+    """
+
+    def __init__(
+        self,
+        sources: SourceRegistry,
+        cache: LRUCache[str, RenderedImage],
+        threads: ImageThreads,
+        limits: DecodeLimits,
+        metrics: Metrics,
+        *,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self._sources = sources
+        self._source_metrics = SourceMetrics(sources, metrics)
+        self._resolver = ImageResolver(self._source_metrics.open, threads)
+        self._renderer = Renderer(threads, limits, metrics)
+        self._threads = threads
+        self._cache = cache
+        self._limits = limits
+        self._timeout_s = timeout_s
+        self._metrics = metrics
+        self._flights: SingleFlight[str, RenderedImage] = SingleFlight()
+
+    async def resolve(
+        self, image_request: ImageRequest, model_size: int, policy: CallerPolicy, version: str | None = None
+    ) -> ResolvedImage:
+        """Open an image and determine its version, window and id.
+
+        A bbox or polygon becomes the window that covers it, so that both ways to request a window share an id.
+
+        Args:
+            image_request: URL, STAC Item or bytes, with render parameters.
+            model_size: longest side that the model sees, in pixels.
+            policy: decides which assets of a STAC Item the caller can read.
+            version: the only acceptable version of the image, if given.
+
+        Raises:
+            SourceChanged: the image has another version.
+            SarlensError: the image can't be opened.
+        """
+        started_at = monotonic()
+        with image_time():
+            async with self._time_limit(self._timeout_s):
+                source_image, render = await self._open(image_request, policy, version)
+                if render.has_geometry:
+                    render = render.with_window(await self._locate_window(source_image, render))
+        self._source_metrics.record_opened((*source_image.index_objects, *source_image.objects))
+        versions = "\n".join(reader.version for reader in source_image.objects)
+        return ResolvedImage(
+            image_id(versions, render, model_size),
+            source_image,
+            render,
+            model_size,
+            self._sources.is_public(source_image.location),
+            monotonic() - started_at,
+        )
+
+    async def _open(
+        self, image_request: ImageRequest, policy: CallerPolicy, version: str | None
+    ) -> tuple[SourceImage, RenderParams]:
+        with self._metrics.stage("fetch") as span:
+            source_image, render = await self._resolver.open(image_request, policy)
+            span.set_attributes({"sarlens.image": source_image.name})
+            if version is not None and source_image.version != version:
+                raise SourceChanged(f"{source_image.name} has changed: the requested version is no longer there.")
+        return source_image, render
+
+    async def _locate_window(self, source_image: SourceImage, render: RenderParams) -> Window:
+        reader = source_image.georeferencing_file
+        with self._source_metrics.count_errors(source_image.name):
+            return await self._threads.run(reader, locate_window, reader, render, self._limits)
+
+    @asynccontextmanager
+    async def _time_limit(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise Timeout(f"The image couldn't be read and rendered within {self._timeout_s:g} s.") from None
+
+    async def render(self, resolved: ResolvedImage) -> RenderedImage:
+        """Render a resolved image, or return it from the cache.
+
+        Raises:
+            SarlensError: the image can't be read or rendered.
+        """
+        rendered = self._cache.get(resolved.id)
+        self._metrics.cache.labels("miss" if rendered is None else "hit").inc()
+        if rendered is not None:
+            return rendered
+        with self._source_metrics.count_bytes(resolved.source_image.objects), image_time():
+            async with self._time_limit(self._timeout_s - resolved.resolve_seconds):
+                return await self._flights.run(resolved.id, lambda: self._render_and_cache(resolved))
+
+    async def _render_and_cache(self, resolved: ResolvedImage) -> RenderedImage:
+        with self._source_metrics.count_errors(resolved.source_image.name):
+            rendered = await self._renderer.render(resolved)
+        self._cache.put(resolved.id, rendered)
+        return rendered
+
+    async def extent(
+        self, image_request: ImageRequest, policy: CallerPolicy
+    ) -> tuple[SourceImage, RenderParams, ImageExtent | None]:
+        """Open an image and read its size and georeference.
+
+        Returns:
+            The image, the render parameters for its files, and its extent, which is None for PNG, JPEG and WebP.
+
+        Raises:
+            SarlensError: the image can't be opened, or its header can't be read.
+        """
+        async with self._time_limit(self._timeout_s):
+            source_image, render = await self._resolver.open(image_request, policy)
+            reader = source_image.georeferencing_file
+            with self._source_metrics.count_errors(source_image.name):
+                extent = await self._threads.run(reader, read_extent, reader, self._limits)
+        self._source_metrics.record_opened((*source_image.index_objects, *source_image.objects))
+        return source_image, render, extent
+
+    @asynccontextmanager
+    async def open_row_reader(self, resolved: ResolvedImage) -> AsyncIterator[RowReader]:
+        """Open an image for ``render_row``.
+
+        Raises:
+            SarlensError: the image can't be read.
+        """
+        image, render, side = resolved.source_image, resolved.render, resolved.side
+        async with AsyncExitStack() as stack:
+            async with self._time_limit(self._timeout_s):
+                row_reader_cls = await asyncio.to_thread(_load_row_reader)
+                opened = row_reader_cls.open(image, render, side, self._limits, self._threads)
+                reader = await stack.enter_async_context(opened)
+            with self._source_metrics.count_bytes(image.objects):
+                yield reader
+
+    async def render_row(self, reader: RowReader, resolved_images: Sequence[ResolvedImage]) -> set[str]:
+        """Read the windows of one row of tiles together, render each and cache it.
+
+        Returns:
+            Ids of the windows without a valid pixel.
+
+        Raises:
+            SarlensError: the image can't be read or rendered.
+        """
+        missing = [resolved for resolved in resolved_images if self._cache.get(resolved.id) is None]
+        if not missing:
+            return set()
+        with self._source_metrics.count_errors(missing[0].source_image.name):
+            with self._metrics.stage("decode"):
+                async with self._time_limit(self._timeout_s):
+                    block = await reader.read([Window(*resolved.render.window or ()) for resolved in missing])
+            calibrator = await self._renderer.calibrator(missing[0])
+        tiles = await asyncio.gather(*(self._renderer.render_tile(block, resolved, calibrator) for resolved in missing))
+        for resolved, rendered in zip(missing, tiles, strict=True):
+            if rendered is not None:
+                self._cache.put(resolved.id, rendered)
+        return {resolved.id for resolved, rendered in zip(missing, tiles, strict=True) if rendered is None}
+
+
+def _load_row_reader() -> type[RowReader]:
+    """Load GDAL if no image has, which blocks for 0.2 s."""
+    from sarlens.imagery.formats.row_reader import RowReader  # noqa: PLC0415
+
+    return RowReader

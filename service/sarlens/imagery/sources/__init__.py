@@ -1,0 +1,1 @@
+"""Object sources: S3, HTTPS and data URLs."""

@@ -1,0 +1,89 @@
+"""The readiness queue: requests for models that no worker is ready to serve wait until one is."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import suppress
+
+from sarlens.errors import DeadlineExceeded, NoWorkerAvailable, Overloaded, QuotaExceeded
+from sarlens.observability.metrics import Metrics, Rejection
+from sarlens.observability.route_receipt import queue_time
+from sarlens.types.caller import CallerPolicy, Share
+from sarlens.workers.pool import WorkerPool
+
+
+class ReadinessQueue:
+    """Resolves models; up to ``max_queued`` requests wait for a worker, each at most ``queue_timeout_s`` seconds.
+
+    A request that finds the queue full takes the place of the newest one of the API key with the most requests in it.
+    """
+
+    def __init__(self, pool: WorkerPool, *, max_queued: int, queue_timeout_s: float, metrics: Metrics) -> None:
+        self._pool = pool
+        self._max_queued = max_queued
+        self._queue_timeout_s = queue_timeout_s
+        self._metrics = metrics
+        self._waiting: dict[str, list[asyncio.Timeout]] = {}
+        """Scopes of waiting requests by the name of their API key; an evicted one isn't here, and ends at once."""
+
+    async def resolve_model(self, model: str | None, policy: CallerPolicy) -> str:
+        """Return the model that a request names, as soon as a worker serves it.
+
+        Raises:
+            NoWorkerAvailable: no worker became ready in time.
+            DeadlineExceeded: the caller's deadline passed first.
+            Overloaded: too many requests wait already.
+            ModelNotFound: no worker serves this model, or the caller can't use it.
+            BadRequest: the name is missing and the caller can use several models.
+        """
+        with suppress(NoWorkerAvailable):
+            return self._pool.resolve_model(model, policy.can_use)
+        remaining_s = math.inf if policy.deadline is None else policy.deadline - time.time()
+        waiting = self._make_room(policy.share)
+        scope = asyncio.timeout(min(self._queue_timeout_s, remaining_s))
+        waiting.append(scope)
+        try:
+            with self._metrics.stage("admission"), queue_time():
+                async with scope:
+                    return await self._wait(model, policy)
+        except TimeoutError:
+            if scope not in waiting:
+                raise self._queue_full("fair_share") from None
+            if remaining_s < self._queue_timeout_s:
+                self._metrics.rejections.labels("deadline").inc()
+                raise DeadlineExceeded("The deadline passed while the request waited for a worker.") from None
+            self._metrics.rejections.labels("queue_timeout").inc()
+            return self._pool.resolve_model(model, policy.can_use)
+        finally:
+            if scope in waiting:
+                waiting.remove(scope)
+
+    def _make_room(self, share: Share) -> list[asyncio.Timeout]:
+        """Return the waiting requests of a key, to which another one may be added.
+
+        Raises:
+            QuotaExceeded: the key has as many queued requests as it may have.
+            Overloaded: the queue is full, and no other key has more requests in it.
+        """
+        own = self._waiting.setdefault(share.name, [])
+        if share.max_queued is not None and len(own) >= share.max_queued:
+            self._metrics.rejections.labels("key_queue_full").inc()
+            raise QuotaExceeded(f"This API key allows {share.max_queued} queued requests.", retry_after=2)
+        if sum(map(len, self._waiting.values())) >= self._max_queued:
+            longest = max(self._waiting.values(), key=len)
+            if len(longest) <= len(own) + 1:
+                raise self._queue_full("queue_full")
+            longest.pop().reschedule(0.0)
+        return own
+
+    def _queue_full(self, reason: Rejection) -> Overloaded:
+        self._metrics.rejections.labels(reason).inc()
+        return Overloaded("No worker is ready, and too many requests are queued.", retry_after=2)
+
+    async def _wait(self, model: str | None, policy: CallerPolicy) -> str:
+        while True:
+            await self._pool.wait_for_change()
+            with suppress(NoWorkerAvailable):
+                return self._pool.resolve_model(model, policy.can_use)

@@ -1,0 +1,161 @@
+"""Sends one request to one worker, with the images that the worker doesn't hold, and judges the response."""
+
+from __future__ import annotations
+
+from functools import partial
+from urllib.parse import urlsplit
+
+from sarlens.inference.worker_request import WorkerRequest
+from sarlens.inference.worker_response import JudgedResponse, RejectedResponse, judge
+from sarlens.inference.worker_stream import StreamedResponse
+from sarlens.json_input import run_off_loop
+from sarlens.observability import tracing
+from sarlens.observability.metrics import Metrics
+from sarlens.observability.tracing import Span, SpanKind
+from sarlens.workers.clients.base import WorkerResponse
+from sarlens.workers.coalescing import RequestCoalescer
+from sarlens.workers.worker import InFlightRequest, Worker
+
+
+class OpenResponse:
+    """A judged response, whose connection and span end when it is closed."""
+
+    __slots__ = ("_response", "_span", "judged")
+
+    def __init__(self, judged: JudgedResponse, response: WorkerResponse, span: Span) -> None:
+        self.judged = judged
+        self._response = response
+        self._span = span
+
+    def close(self) -> None:
+        """Close the response; before the end of a stream, this aborts the generation."""
+        self._response.close()
+        self._span.end()
+
+
+class RequestSender:
+    """Sends requests to workers."""
+
+    def __init__(self, coalescer: RequestCoalescer, metrics: Metrics) -> None:
+        self._coalescer = coalescer
+        self._sent_as_id, self._sent_as_data, self._cache_misses = map(
+            metrics.images_sent.labels, ("id", "data", "missed")
+        )
+        self._retries = metrics.retries
+
+    async def send(self, worker: Worker, request: WorkerRequest, in_flight: InFlightRequest) -> OpenResponse:
+        """Send the request; if another request is sending its images to this worker, wait for that one first.
+
+        Raises:
+            WorkerFailed, Timeout: the worker failed before its first byte, or sent no valid response.
+            SarlensError: an image can't be read or rendered.
+        """
+        image_ids = request.image_ids
+        if not image_ids or not worker.client.supports_image_ids:
+            return await self._send_and_resend(worker, request, in_flight)
+        release = await self._coalescer.wait_for_leader(
+            f"{worker.client.url} {'+'.join(image_ids)}", lambda: worker.known_images.has_all(image_ids)
+        )
+        try:
+            return await self._send_and_resend(worker, request, in_flight)
+        finally:
+            release()
+
+    async def _send_and_resend(
+        self, worker: Worker, request: WorkerRequest, in_flight: InFlightRequest
+    ) -> OpenResponse:
+        """Send the request; if the worker rejects what the gateway adds to it, send it again without.
+
+        A worker may have evicted images that the request names by id, and an old one may not know
+        ``stream_options``. A request that isn't idempotent has its images as data, so it's never sent twice.
+        """
+        hit = worker.known_images.has_all(request.image_ids)
+        cached_ids = self._cached_ids(worker, request)
+        adds_usage = request.may_add_usage and worker.accepts_usage is not False
+        if not request.is_idempotent:
+            adds_usage = adds_usage and worker.accepts_usage is True
+        while True:
+            opened = await self._post(worker, request, in_flight, cached_ids, adds_usage=adds_usage)
+            judged = opened.judged
+            if not isinstance(judged, RejectedResponse):
+                break
+            invalid = judged.status in request.invalid_statuses
+            if cached_ids and (invalid or judged.in_stream):
+                # Send all images, to tell an evicted image from any other error.
+                worker.known_images.discard(cached_ids)
+                self._cache_misses.inc(len(cached_ids))
+                hit, cached_ids = False, frozenset()
+                self._retries.labels("cache_miss").inc()
+            elif invalid and adds_usage and worker.accepts_usage is None:
+                adds_usage = False
+                self._retries.labels("stream_options").inc()
+            else:
+                break
+            opened.close()
+        if isinstance(judged, StreamedResponse) and request.may_add_usage:
+            worker.accepts_usage = judged.adds_usage = adds_usage
+        if request.image_ids and not isinstance(judged, RejectedResponse):
+            _record_images(worker, request, cached_ids, hit=hit)
+        return opened
+
+    @staticmethod
+    def _cached_ids(worker: Worker, request: WorkerRequest) -> frozenset[str]:
+        if not request.image_ids or not worker.client.supports_image_ids or not request.is_idempotent:
+            return frozenset()
+        return frozenset(image_id for image_id in request.image_ids if image_id in worker.known_images)
+
+    async def _post(
+        self,
+        worker: Worker,
+        request: WorkerRequest,
+        in_flight: InFlightRequest,
+        cached_ids: frozenset[str],
+        *,
+        adds_usage: bool,
+    ) -> OpenResponse:
+        body = await request.body(cached_ids, adds_usage=adds_usage)
+        if request.receipt is not None:
+            request.receipt.attempts += 1
+        if request.on_sent is not None:
+            request.on_sent()
+        span = _start_span(worker, request)
+        response: WorkerResponse | None = None
+        in_flight.mark_sent(request.pixels_without(cached_ids))
+        try:
+            response = await worker.client.send(
+                request.path, body, request.request_id, tracing.propagation_headers(span), stream=request.is_stream
+            )
+            span.set_attribute("http.response.status_code", response.status)
+            judged = await run_off_loop(len(response.first_chunk), partial(judge, response, worker, span))
+        except BaseException as error:
+            if response is not None:
+                response.close()
+            tracing.record_error(span, error)
+            span.end()
+            raise
+        if request.image_ids:
+            if not isinstance(judged, RejectedResponse):
+                in_flight.learn_prefill_cost(stream=request.is_stream)
+            sent_as_data = len(request.image_ids) - len(cached_ids)
+            self._sent_as_id.inc(request.chats * len(request.image_ids) - sent_as_data)
+            self._sent_as_data.inc(sent_as_data)
+        return OpenResponse(judged, response, span)
+
+
+def _record_images(worker: Worker, request: WorkerRequest, cached_ids: frozenset[str], *, hit: bool) -> None:
+    bytes_saved = worker.record_response(
+        request.image_ids, cached_ids, request.image_bytes, hit=hit, chats=request.chats
+    )
+    if request.receipt is not None:
+        request.receipt.record_images(hit=hit, bytes_saved=bytes_saved)
+
+
+def _start_span(worker: Worker, request: WorkerRequest) -> Span:
+    """Start the client span of one request to a worker, with OpenTelemetry's HTTP attributes."""
+    span = tracing.start_span("worker", kind=SpanKind.CLIENT)
+    if span.is_recording():
+        address = urlsplit(worker.client.url)
+        span.set_attributes({"server.address": address.hostname or "", "server.port": address.port or 80})
+        span.set_attributes({"sarlens.request_id": request.request_id, "sarlens.pictures": len(request.image_ids)})
+        span.set_attribute("sarlens.chats", request.chats)
+    return span

@@ -1,0 +1,242 @@
+"""SAR tasks: questions and captions about one image, each of which is a chat request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+from sarlens.chat.parse import IMAGE_PART, ChatRequest
+from sarlens.errors import BadRequest, SarlensError
+from sarlens.inference.pipeline import InferencePipeline
+from sarlens.inference.question_batch import QuestionBatches
+from sarlens.prompts.answer_types import FREE_TEXT, AnswerType, answer_type_for
+from sarlens.prompts.applications import Application
+from sarlens.prompts.classify import classify, is_box_derived
+from sarlens.prompts.templates import Style, acquisition_sentence, caption_prompt, question_prompt
+from sarlens.stac import Acquisition
+from sarlens.types.caller import CallerPolicy
+from sarlens.types.image_request import ImageLocation, ImageRef, ImageRequest
+from sarlens.types.render_params import RenderParams
+
+PATH = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One question or caption request about an image."""
+
+    question: str
+    """The caller's question."""
+    application: Application
+    prompt: str
+    """The text that the model gets."""
+    answer_type: AnswerType
+    id: str | None = None
+    """The caller's id of the question."""
+
+
+def vqa_task(question: str, application: Application | None, task_id: str | None = None) -> Task:
+    """Return the task for a question, in the paper's prompt; without ``application``, the question is classified.
+
+    A request for a description keeps its own words, since the paper's prompt requests a concise answer.
+    """
+    application = application or classify(question)
+    if application is Application.IMAGE_DESCRIPTION:
+        return Task(question, application, question.strip(), FREE_TEXT, task_id)
+    prompt = question_prompt(question, application, classes=is_box_derived(question, application))
+    return Task(question, application, prompt, answer_type_for(question, application), task_id)
+
+
+def caption_task(style: Style) -> Task:
+    """Return the task for a caption."""
+    prompt = caption_prompt(style)
+    return Task(prompt, Application.IMAGE_DESCRIPTION, prompt, FREE_TEXT)
+
+
+def with_acquisition_context(tasks: Sequence[Task], acquisition: Acquisition | None) -> tuple[Task, ...]:
+    """Return the tasks with a sentence about the acquisition before each prompt.
+
+    Raises:
+        BadRequest: the image has no acquisition metadata.
+    """
+    if acquisition is None:
+        raise BadRequest("context requires an image that is a STAC Item with acquisition metadata.", param="context")
+    sentence = acquisition_sentence(acquisition)
+    return tuple(replace(task, prompt=f"{sentence} {task.prompt}".lstrip()) for task in tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskImage:
+    """A resolved image, for tasks of one model."""
+
+    model: str
+    id: str
+    """Image id."""
+    render_params: Mapping[str, Any]
+    """All render parameters, including the resolved window, as JSON."""
+    location: ImageLocation
+    """URL, or the bytes of the rendered image."""
+    render: RenderParams
+    """Parameters that render ``location`` to the image that the model sees."""
+    seconds: float
+    """Time spent on fetching and rendering, in seconds."""
+    version: str | None = None
+    """If set, the version of the source that the tasks require."""
+    acquisition: Acquisition | None = None
+    """Acquisition metadata of the STAC Item, if the image is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling parameters of a completion."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int | None = None
+    confidence: bool = False
+    """Whether to request log probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAnswer:
+    """A model's answer to one task."""
+
+    text: str
+    usage: dict[str, Any] | None
+    """OpenAI's usage object, if the worker sent one."""
+    seconds: float
+    """Time until the response was complete, in seconds."""
+    confidence: float | None = None
+    """Probability that the model gave to the text, 0 to 1, if the task requested log probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """The answer to one task, or its error."""
+
+    index: int
+    """Index of the task in the request."""
+    result: TaskAnswer | SarlensError
+
+
+async def prepare_image(
+    inference: InferencePipeline,
+    model: str | None,
+    location: ImageLocation,
+    render: RenderParams | None,
+    policy: CallerPolicy,
+) -> TaskImage:
+    """Resolve and render an image, so that an unreadable image fails before any task runs.
+
+    Raises:
+        SarlensError: no worker serves the model, or the image can't be read or rendered.
+    """
+    started_at = perf_counter()
+    model = await inference.resolve_model(model, policy)
+    size = inference.model_image_size(model)
+    resolved = await inference.image_service.resolve(ImageRequest(location, render), size, policy)
+    rendered = await inference.image_service.render(resolved)
+    location, render = resolved.location, resolved.render
+    if isinstance(location, bytes) or location.startswith("data:"):
+        # Each task would decode the bytes again and hold its own copy; the rendered image is small.
+        location, render = rendered.data, RenderParams(size=resolved.render.size)
+    params = resolved.render.canonical_params(size)
+    seconds = perf_counter() - started_at
+    return TaskImage(model, resolved.id, params, location, render, seconds, acquisition=resolved.acquisition)
+
+
+async def run_tasks(
+    inference: InferencePipeline,
+    image: TaskImage,
+    tasks: Sequence[Task],
+    sampling: Sampling,
+    request_id: str,
+    policy: CallerPolicy,
+    *,
+    batched: bool = True,
+) -> AsyncGenerator[TaskOutcome]:
+    """Run all tasks concurrently and yield each outcome as soon as it is known.
+
+    Tasks of one answer type are sent to the worker together, which costs it less, unless ``batched`` is false: then no
+    outcome waits for another. Identical errors are held back until an outcome differs from them.
+
+    Raises:
+        SarlensError: all tasks failed with this same error.
+    """
+    max_questions = inference.max_batch_questions if batched else 1
+    batches: dict[AnswerType, QuestionBatches] = {
+        task.answer_type: QuestionBatches(inference, max_questions) for task in tasks
+    }
+
+    async def run_task(index: int, task: Task) -> TaskOutcome:
+        # Workers require unique request ids.
+        chat_request = _to_chat_request(image, task, sampling, f"{request_id}-{index}", policy)
+        return TaskOutcome(index, await _answer(batches[task.answer_type], chat_request))
+
+    held: list[TaskOutcome] | None = []
+    async with aclosing(_as_completed([run_task(index, task) for index, task in enumerate(tasks)])) as outcomes:
+        async for outcome in outcomes:
+            if held is None:
+                yield outcome
+                continue
+            held.append(outcome)
+            if _shared_error(held) is None:
+                for held_outcome in held:
+                    yield held_outcome
+                held = None
+    if held and (error := _shared_error(held)):
+        raise error
+
+
+async def _as_completed(coroutines: Iterable[Coroutine[Any, Any, TaskOutcome]]) -> AsyncGenerator[TaskOutcome]:
+    running = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        for done in asyncio.as_completed(running):
+            yield await done
+    finally:
+        for pending in running:
+            pending.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _shared_error(outcomes: Sequence[TaskOutcome]) -> SarlensError | None:
+    """Return the error that all outcomes share, or None."""
+    errors = [outcome.result for outcome in outcomes if isinstance(outcome.result, SarlensError)]
+    distinct = {(error.code, error.message, error.param) for error in errors}
+    return errors[0] if len(errors) == len(outcomes) and len(distinct) == 1 else None
+
+
+async def _answer(batches: QuestionBatches, chat_request: ChatRequest) -> TaskAnswer | SarlensError:
+    started_at = perf_counter()
+    try:
+        completion = await batches.answer(chat_request)
+    except SarlensError as error:
+        return error
+    return TaskAnswer(completion.text, completion.usage, perf_counter() - started_at, completion.probability)
+
+
+def _to_chat_request(
+    image: TaskImage, task: Task, sampling: Sampling, request_id: str, policy: CallerPolicy
+) -> ChatRequest:
+    """Return the chat request of a task."""
+    content = [IMAGE_PART, {"type": "text", "text": task.prompt}]
+    document: dict[str, Any] = {
+        "model": image.model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+    }
+    if sampling.seed is not None:
+        document["seed"] = sampling.seed
+    if sampling.confidence:
+        document["logprobs"] = True
+    if task.answer_type.constraint is not None:
+        document["structured_outputs"] = task.answer_type.constraint
+    refs = (ImageRef(image.location, image.render, 0, 0, image.version),)
+    return ChatRequest(
+        PATH, None, 0, document, image.model, stream=False, images=refs, request_id=request_id, policy=policy
+    )

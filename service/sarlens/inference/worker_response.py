@@ -1,0 +1,81 @@
+"""Responses of workers after the gateway has judged them: a completion, a stream of chunks, or a rejection."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sarlens.errors import WorkerFailed
+from sarlens.inference.worker_error import WorkerReportedError, error_of_body, reported_error, status_of
+from sarlens.inference.worker_stream import StreamedResponse, parse_object
+from sarlens.observability.tracing import Span
+from sarlens.workers.clients.base import WorkerResponse
+from sarlens.workers.worker import Worker
+
+_JSON_TYPES = frozenset({"application/json", ""})
+
+
+class WorkerKeyRejected(WorkerFailed):
+    """A worker rejected the gateway's own API key, so the caller can't change anything."""
+
+
+class CompleteResponse(NamedTuple):
+    """A completion in one piece."""
+
+    body: bytes
+    """The bytes of the worker."""
+    document: dict[str, Any]
+    """Parsed body."""
+
+
+class RejectedResponse(NamedTuple):
+    """An error of the worker, from its status or from the first event of its stream."""
+
+    status: int
+    error: dict[str, Any]
+    """OpenAI's error object with the words of the worker."""
+    retry_after_s: int | None = None
+    """Seconds until a retry may succeed, if the worker states them."""
+    in_stream: bool = False
+    """Whether the error is the first event of a stream."""
+
+
+JudgedResponse = CompleteResponse | RejectedResponse | StreamedResponse
+
+
+def judge(response: WorkerResponse, worker: Worker, span: Span) -> JudgedResponse:
+    """Return what the response of a worker means.
+
+    Raises:
+        WorkerKeyRejected: the worker rejected the gateway's API key.
+        WorkerFailed: the response is neither a completion nor an error in JSON.
+    """
+    status = response.status
+    if response.is_stream:
+        try:
+            return StreamedResponse(response, worker, span)
+        except WorkerReportedError as reported:
+            return _reject(status_of(reported.error, 502), reported.error, None, in_stream=True)
+    if status >= 400:
+        return _judge_error(status, response.first_chunk, response.retry_after_s)
+    if status >= 300 or response.content_type not in _JSON_TYPES:
+        raise WorkerFailed("The worker's response is neither JSON nor a stream of events.")
+    document = parse_object(response.first_chunk)
+    if error := reported_error(document):
+        return _reject(status_of(error, 502), error, response.retry_after_s)
+    return CompleteResponse(response.first_chunk, document)
+
+
+def _judge_error(status: int, body: bytes, retry_after_s: int | None) -> RejectedResponse:
+    if status < 500 or status == 503:
+        return _reject(status, error_of_body(status, body), retry_after_s)
+    if error := reported_error(parse_object(body), status):
+        return _reject(status, error, retry_after_s)
+    raise WorkerFailed("The worker failed without an error message.")
+
+
+def _reject(
+    status: int, error: dict[str, Any], retry_after_s: int | None, *, in_stream: bool = False
+) -> RejectedResponse:
+    if status in {401, 403}:
+        raise WorkerKeyRejected("The worker rejected the gateway's credentials.")
+    return RejectedResponse(status, error, retry_after_s, in_stream)

@@ -1,1 +1,0 @@
-"""One file per protocol that Sarlens answers in."""

@@ -1,0 +1,1 @@
+"""Jobs in a SQL database: model, tables, store and batch writer."""

@@ -1,0 +1,85 @@
+"""Filters of jobs and answers, and their SQL conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from sarlens.jobs.batch_writer import Bounds
+from sarlens.jobs.db_clock import database_time
+from sarlens.jobs.db_schema import ANSWERS, JOBS
+
+
+class JobFilter(NamedTuple):
+    """Selects jobs. None and an empty collection match all."""
+
+    owner: str | None = None
+    processes: Collection[str] = ()
+    other_processes: Collection[str] = ()
+    """Processes whose jobs don't match."""
+    statuses: Collection[str] = ()
+    since: float | None = None
+    """Earliest creation time, in seconds since 1970."""
+    until: float | None = None
+    """Latest creation time, in seconds since 1970."""
+    min_duration_s: float | None = None
+    """Minimum time from the start to the end, or to now. Jobs that haven't started don't match."""
+    max_duration_s: float | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the SQL condition on the jobs table."""
+        duration = func.coalesce(JOBS.c.finished, database_time()) - JOBS.c.started
+        conditions: list[tuple[Any, Callable[[Any], ColumnElement[bool]]]] = [
+            (self.owner, JOBS.c.owner.__eq__),
+            (self.processes or None, JOBS.c.process.in_),
+            (self.other_processes or None, JOBS.c.process.not_in),
+            (self.statuses or None, JOBS.c.status.in_),
+            (self.since, JOBS.c.created.__ge__),
+            (self.until, JOBS.c.created.__le__),
+            (self.min_duration_s, duration.__ge__),
+            (self.max_duration_s, duration.__le__),
+        ]
+        return and_(True, *(condition(value) for value, condition in conditions if value is not None))
+
+
+class AnswerFilter(NamedTuple):
+    """Selects answers. None matches all."""
+
+    owner: str | None = None
+    job: str | None = None
+    bbox: Bounds | None = None
+    """West, south, east, north in degrees. A west above the east crosses the antimeridian."""
+    since: float | None = None
+    """Earliest time of the answer, in seconds since 1970."""
+    until: float | None = None
+    """Latest time of the answer, in seconds since 1970."""
+    after: int = 0
+    """Number of the last answer to leave out."""
+    offset: int = 0
+    limit: int = 1000
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the SQL condition on the answers table, without offset and limit."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.after:
+            conditions.append(ANSWERS.c.number > self.after)
+        if self.job is not None:
+            conditions.append(ANSWERS.c.job == self.job)
+        if self.owner is not None:
+            conditions.append(ANSWERS.c.job.in_(select(JOBS.c.id).where(JOBS.c.owner == self.owner)))
+        if self.since is not None:
+            conditions.append(ANSWERS.c.time >= self.since)
+        if self.until is not None:
+            conditions.append(ANSWERS.c.time <= self.until)
+        if self.bbox is not None:
+            conditions.append(_intersects(self.bbox))
+        return and_(True, *conditions)
+
+
+def _intersects(bbox: Bounds) -> ColumnElement[bool]:
+    west, south, east, north = bbox
+    east += 360 if west > east else 0
+    turns = [and_(ANSWERS.c.west <= east + turn, ANSWERS.c.east >= west + turn) for turn in (-360, 0, 360)]
+    return and_(or_(*turns), ANSWERS.c.south <= north, ANSWERS.c.north >= south)

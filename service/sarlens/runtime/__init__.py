@@ -1,0 +1,1 @@
+"""The process itself: child processes and malloc."""

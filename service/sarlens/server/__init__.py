@@ -1,0 +1,1 @@
+"""The server: sockets, signals, drain, and several processes."""

@@ -1,0 +1,39 @@
+"""Settings of the gateway: one class, one prefix, read once at start."""
+
+from sarlens.settings.imagery import CacheSettings, HttpsSettings, RenderSettings, S3Settings
+from sarlens.settings.model import Settings, load_settings
+from sarlens.settings.server import ServerSettings
+from sarlens.settings.serving import (
+    AdmissionSettings,
+    CorsSettings,
+    GrpcSettings,
+    KeysSettings,
+    LimitSettings,
+    ManagementSettings,
+    TracingSettings,
+)
+from sarlens.settings.surveys import SurveySettings
+from sarlens.settings.table import current_settings, describe
+from sarlens.settings.workers import RoutingSettings, WorkerSettings
+
+__all__ = [
+    "AdmissionSettings",
+    "CacheSettings",
+    "CorsSettings",
+    "GrpcSettings",
+    "HttpsSettings",
+    "KeysSettings",
+    "LimitSettings",
+    "ManagementSettings",
+    "RenderSettings",
+    "RoutingSettings",
+    "S3Settings",
+    "ServerSettings",
+    "Settings",
+    "SurveySettings",
+    "TracingSettings",
+    "WorkerSettings",
+    "current_settings",
+    "describe",
+    "load_settings",
+]

@@ -1,0 +1,35 @@
+"""Types of settings, and the base of their groups."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sarlens.workers.discovery.base_url import normalize_base_url
+from sarlens.workers.discovery.location import make_discovery
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(ge=0)]
+
+
+def _check_worker_location(location: str) -> str:
+    make_discovery(location)
+    return location
+
+
+def _normalize_collector_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("the collector URL must be a base URL such as http://collector:4318")
+    return normalize_base_url(url).removesuffix("/v1/traces")
+
+
+HttpUrl = Annotated[str, AfterValidator(normalize_base_url)]
+WorkerLocation = Annotated[str, AfterValidator(_check_worker_location)]
+CollectorUrl = Annotated[str, AfterValidator(_normalize_collector_url)]
+
+
+class SettingsGroup(BaseModel):
+    """Settings that share a prefix, such as ``SARLENS_WORKER__``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

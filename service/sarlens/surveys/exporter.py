@@ -1,0 +1,221 @@
+"""Result exporter: answers as GeoJSON, GeoPackage or GeoParquet, streamed, as a file, or written to S3."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import tempfile
+from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from sarlens.errors import BadRequest, JobFailed, PermissionDenied, SourceNotAllowed
+from sarlens.imagery.sources.s3_url import S3Url
+from sarlens.jobs.batch_writer import JobNotActive
+from sarlens.jobs.filters import AnswerFilter
+from sarlens.jobs.models import Job, JobStatus
+from sarlens.jobs.store import JobStore
+from sarlens.surveys.features import Totals
+from sarlens.surveys.retry import retry_transient
+from sarlens.surveys.spec import Output, SurveySpec
+
+MEDIA_TYPES: dict[Output, str] = {
+    "geojson": "application/geo+json",
+    "gpkg": "application/geopackage+sqlite3",
+    "parquet": "application/vnd.apache.parquet",
+}
+_PAGE_SIZE = 1000
+_TIME_COLUMNS = {"answered_at", "datetime", "start_datetime", "end_datetime"}
+
+
+class ResultWriter(Protocol):
+    """Writes files to an object store."""
+
+    async def check(self, url: str, *, overwrite: bool) -> None:
+        """Check that ``put`` can write to an ``s3://`` URL.
+
+        Raises:
+            SarlensError: the store rejects the URL or fails, or an object exists and ``overwrite`` is false.
+        """
+
+    async def put(self, url: str, file: Path, *, job_id: str, media_type: str, overwrite: bool) -> None:
+        """Write a file to an ``s3://`` URL. A file that the same job wrote earlier stays.
+
+        Raises:
+            SarlensError: the store rejects the file or fails, or an object exists and ``overwrite`` is false.
+        """
+
+
+class ResultExporter:
+    """Exports the answers of jobs."""
+
+    def __init__(
+        self, store: JobStore, writer: ResultWriter, output_prefixes: Collection[str], *, retry_timeout_s: float = 0.0
+    ) -> None:
+        """Create the exporter.
+
+        Args:
+            store: jobs and answers.
+            writer: writes results to an object store.
+            output_prefixes: URLs such as ``s3://results/surveys``, below which results may be written.
+            retry_timeout_s: seconds during which a write is retried while the object store fails.
+        """
+        self.output_prefixes = output_prefixes
+        self._store = store
+        self._writer = writer
+        self._retry_timeout_s = retry_timeout_s
+
+    async def check(self, spec: SurveySpec, key_prefixes: Collection[str] | None) -> str | None:
+        """Check the format and the output of a survey before it starts, and return the canonical URL of the output.
+
+        Args:
+            spec: the survey.
+            key_prefixes: prefixes that the API key allows, or None for all prefixes of the gateway.
+
+        Raises:
+            SourceNotAllowed: the output isn't below a prefix of the gateway.
+            PermissionDenied: the output isn't below a prefix of the API key.
+            BadRequest: the URL is invalid, or the format requires the ``gis`` extra.
+            SarlensError: the output exists, or the store rejects it.
+        """
+        check_format(spec.format)
+        if spec.output is None:
+            return None
+        output = _canonical_output(spec.output)
+        if not _is_below_any(output, self.output_prefixes):
+            raise SourceNotAllowed("The gateway doesn't write results to this output.", param="output")
+        if key_prefixes is not None and not _is_below_any(output, key_prefixes):
+            allowed = ", ".join(key_prefixes) or "none"
+            raise PermissionDenied(f"The API key doesn't allow this output. It allows: {allowed}.", param="output")
+        await self._writer.check(spec.output, overwrite=spec.overwrite)
+        return output
+
+    async def export(self, job_id: str, spec: SurveySpec) -> None:
+        """Write the result of a job to the output of its specification, if it has one, before the job is successful.
+
+        Raises:
+            JobNotActive: the job was deleted.
+            SarlensError: the store rejects the file or fails, or the output exists meanwhile.
+        """
+        url = spec.output
+        if url is None:
+            return
+        job = await self._store.find(job_id)
+        if job is None:
+            raise JobNotActive(job_id)
+        with tempfile.TemporaryDirectory(prefix="sarlens-result-") as folder:
+            file = await self.file(replace(job, status=JobStatus.SUCCESSFUL), spec.format, Path(folder))
+            media_type = MEDIA_TYPES[spec.format]
+            await retry_transient(
+                lambda: self._writer.put(url, file, job_id=job_id, media_type=media_type, overwrite=spec.overwrite),
+                self._retry_timeout_s,
+            )
+
+    async def file(self, job: Job, file_format: Output, folder: Path) -> Path:
+        """Write the answers so far to a file in ``folder``, and return its path.
+
+        Raises:
+            BadRequest: the format requires the ``gis`` extra.
+            JobFailed: the conversion fails.
+        """
+        check_format(file_format)
+        geojson = folder / "answers.geojson"
+        with geojson.open("wb") as out:
+            async for chunk in self.iter_geojson(job):
+                await asyncio.to_thread(out.write, chunk)
+        if file_format == "geojson":
+            return geojson
+        return await asyncio.to_thread(convert_geojson, geojson, file_format)
+
+    async def iter_geojson(self, job: Job) -> AsyncIterator[bytes]:
+        """Yield a FeatureCollection (RFC 7946) with a ``survey`` member in chunks of 1000 features."""
+        yield b'{"type":"FeatureCollection","features":['
+        totals, after, separator = Totals(), 0, b""
+        while page := await self._store.list_answers(AnswerFilter(job=job.id, after=after, limit=_PAGE_SIZE)):
+            after = page[-1][0]
+            for _, feature in page:
+                totals.add(orjson.loads(feature))
+            yield separator + b",".join(feature.encode() for _, feature in page)
+            separator = b","
+        yield b'],"survey":' + orjson.dumps(survey_summary(job) | {"totals": totals.as_list()}) + b"}"
+
+
+def _canonical_output(url: str) -> str:
+    try:
+        s3_url = S3Url.parse(url)
+    except BadRequest as error:
+        raise BadRequest(f"The output is invalid. {error.message}", param="output") from None
+    if s3_url.version is not None:
+        raise BadRequest("The output is invalid: it can't name a version.", param="output")
+    return str(s3_url)
+
+
+def _is_below_any(url: str, prefixes: Collection[str]) -> bool:
+    folders = (prefix.rstrip("/") + "/" for prefix in prefixes)
+    return any(url.startswith(folder) and len(url) > len(folder) for folder in folders)
+
+
+def survey_summary(job: Job) -> dict[str, Any]:
+    """Return the status and the tile counts of a job as JSON."""
+    counts = job.counts
+    summary: dict[str, Any] = {"id": job.id, "status": job.status, "progress": job.progress, "tiles": job.tiles}
+    summary |= {"answered": counts.answered, "blank": counts.blank, "failed": counts.failed}
+    summary |= {"model": job.model, "image_version": job.version} | tile_summary(job)
+    if job.code:
+        summary["error"] = {"code": job.code, "message": job.message}
+    return summary
+
+
+def tile_summary(job: Job) -> dict[str, Any]:
+    """Return the side of a survey's tiles in pixels, their reduction, and a warning if they are reduced."""
+    spec = orjson.loads(job.request)
+    if not isinstance(spec.get("tile"), int):
+        return {}
+    size = {"tile": spec["tile"], "reduction": round(spec.get("reduction", 1.0), 3)}
+    if size["reduction"] == 1:
+        return size
+    return size | {
+        "warning": f"The model sees a tile of {size['tile']} pixels reduced by {size['reduction']:g}, so small objects "
+        "can disappear. Without tile, the gateway uses the size that the model sees."
+    }
+
+
+def check_format(file_format: Output) -> None:
+    """Raise BadRequest if a format requires an extra that isn't installed."""
+    if file_format != "geojson" and importlib.util.find_spec("geopandas") is None:
+        raise BadRequest(
+            f"The format {file_format} requires the extra gis, which isn't installed. Use geojson.", param="format"
+        )
+
+
+def convert_geojson(geojson: Path, file_format: Output) -> Path:
+    """Convert a GeoJSON file to a GeoPackage (OGC 12-128) or GeoParquet 1.1 file in the same folder, in CRS84.
+
+    Raises:
+        JobFailed: the file can't be written.
+    """
+    import geopandas  # noqa: PLC0415  an extra
+
+    features = orjson.loads(geojson.read_bytes())["features"]
+    for feature in features:
+        properties = feature["properties"]
+        lists = {name: orjson.dumps(value).decode() for name, value in properties.items() if isinstance(value, list)}
+        properties |= lists
+    frame = geopandas.GeoDataFrame.from_features(features, crs="OGC:CRS84")
+    # A column has one type: if the questions have several answer types, their values are text.
+    if "value" in frame and len({type(value) for value in frame["value"] if value is not None}) > 1:
+        frame["value"] = frame["value"].map(lambda value: None if value is None else str(value))
+    for name in _TIME_COLUMNS & set(frame):
+        frame[name] = frame[name].astype("datetime64[ms, UTC]")
+    converted = geojson.with_suffix(f".{file_format}")
+    try:
+        if file_format == "gpkg":
+            frame.to_file(converted, layer="answers", driver="GPKG")
+        else:
+            frame.to_parquet(converted)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise JobFailed(f"The {file_format} file can't be written: {type(error).__name__}.") from error
+    return converted

@@ -1,0 +1,104 @@
+"""Answers as GeoJSON features, and their totals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from sarlens.errors import SarlensError
+from sarlens.imagery.geo.polygons import Ring, to_geojson
+from sarlens.inference.sar_tasks import Task, TaskAnswer
+from sarlens.jobs.batch_writer import Bounds, Feature
+from sarlens.surveys.plan import SurveyPlan
+from sarlens.surveys.regions import to_geometries
+from sarlens.types.render_params import radiometry_label
+
+
+def tile_feature(
+    plan: SurveyPlan, job_id: str, tile: int, question_index: int, task: Task, result: TaskAnswer | SarlensError
+) -> tuple[Feature, Bounds | None]:
+    """Return the GeoJSON feature (RFC 7946) of one answer about one tile, and its bounds in degrees.
+
+    The geometry is the footprint of the tile in CRS84, or null if the image isn't georeferenced. The properties are
+    flat, except ``boxes``.
+    """
+    window = plan.tiles[tile]
+    geometry, bounds = None, None
+    if plan.georeference is not None and window is not None:
+        footprint = plan.georeference.boundary(window)
+        geometry, bounds = to_geojson(footprint), _bounds(footprint)
+    properties: dict[str, Any] = {"tile": tile, "reduction": round(plan.reduction(tile), 3)}
+    properties |= dict(zip(("col", "row", "width", "height"), window or (None,) * 4, strict=True))
+    properties |= {"question": task.question, "application": task.application, **_answer(task, result)}
+    if task.id is not None:
+        properties["question_id"] = task.id
+    if isinstance(result, TaskAnswer) and window is not None:
+        boxes = to_geometries(result.text, window, plan.scale_factor(tile), plan.georeference)
+        properties |= {"boxes": boxes} if boxes else {}
+    properties |= {"model": plan.model, "answered_at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    if plan.spec.acquisition is not None:
+        properties |= plan.spec.acquisition.as_flat_columns
+    properties |= {"image": plan.name, "image_version": plan.version, "survey": job_id}
+    properties["radiometry"] = radiometry_label(plan.render.calibration)
+    feature_id = f"{job_id}.{tile}.{question_index}"
+    return {"type": "Feature", "id": feature_id, "geometry": geometry, "properties": properties}, bounds
+
+
+def _answer(task: Task, result: TaskAnswer | SarlensError) -> dict[str, Any]:
+    answer: dict[str, Any] = {"answer": None, "type": task.answer_type.type, "value": None, "confidence": None}
+    if isinstance(result, SarlensError):
+        return answer | {"error": result.code, "error_message": result.message}
+    value = task.answer_type.parse(result.text)
+    return answer | {"answer": result.text, "value": value, "confidence": result.confidence}
+
+
+def _bounds(footprint: Ring) -> Bounds:
+    """West, south, east, north; the west is at least -180 and below 180."""
+    west, south = footprint.min(axis=0)
+    east, north = footprint.max(axis=0)
+    shift = 360 * np.floor((west + 180) / 360)
+    return float(west - shift), float(south), float(east - shift), float(north)
+
+
+class Totals:
+    """Totals of the answers to each question."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Counter[Any]] = {}
+        self._types: dict[str, str] = {}
+        self._failed: Counter[str] = Counter()
+
+    def add(self, feature: Feature) -> None:
+        """Count one feature."""
+        properties = feature["properties"]
+        question = str(properties["question"])
+        self._types[question] = str(properties["type"])
+        values = self._values.setdefault(question, Counter())
+        if "error" in properties:
+            self._failed[question] += 1
+        else:
+            values[properties["value"] if properties["type"] != "text" else None] += 1
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """Return one object per question. Objects in the overlap of two tiles count twice."""
+        return [self._total(question, answer_type) for question, answer_type in self._types.items()]
+
+    def _total(self, question: str, answer_type: str) -> dict[str, Any]:
+        values = self._values[question]
+        total: dict[str, Any] = {"question": question, "type": answer_type, "answers": values.total()}
+        if self._failed[question]:
+            total["failed"] = self._failed[question]
+        tiles_by_value = {value: tiles for value, tiles in values.items() if value is not None}
+        match answer_type:
+            case "integer":
+                total["sum"] = sum(value * tiles for value, tiles in tiles_by_value.items())
+                total["highest"] = max(tiles_by_value, default=None)
+                total["tiles_above_zero"] = sum(tiles for value, tiles in tiles_by_value.items() if value)
+            case "boolean":
+                total |= {"yes": tiles_by_value.get(True, 0), "no": tiles_by_value.get(False, 0)}
+            case "class" | "position":
+                total["tiles_by_value"] = dict(sorted(tiles_by_value.items()))
+        return total

@@ -1,0 +1,219 @@
+"""Job executor: leases jobs from the store and runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import secrets
+import socket
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from sarlens.errors import JobsUnavailable, SarlensError, SourceChanged
+from sarlens.jobs.batch_writer import JobNotActive
+from sarlens.jobs.db_clock import database_time
+from sarlens.jobs.filters import JobFilter
+from sarlens.jobs.models import Job, JobStatus
+from sarlens.jobs.store import JobStore
+from sarlens.observability.metrics import Metrics
+from sarlens.surveys.echo import ECHO, run_echo
+from sarlens.surveys.exporter import ResultExporter
+from sarlens.surveys.job_turns import RunningJob, job_to_suspend
+from sarlens.surveys.planner import SurveyPlanner
+from sarlens.surveys.progress import ProgressEvents
+from sarlens.surveys.retry import JobSuspended
+from sarlens.surveys.runner import SurveyRunner
+
+log = structlog.get_logger(__name__)
+
+_POLL_INTERVAL_S = 0.5
+_CLEANUP_INTERVAL_S = 600.0
+_ECHOES, _SURVEYS = JobFilter(processes=(ECHO,)), JobFilter(other_processes=(ECHO,))
+_MAX_CONCURRENT_ECHOES = 16
+"""Echo jobs of this process at the same time; they wait only, and have no slot of a survey."""
+
+
+class JobExecutor:
+    """Runs the jobs that this process leases. Other processes can claim a job after its lease expires."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        planner: SurveyPlanner,
+        runner: SurveyRunner,
+        exporter: ResultExporter,
+        metrics: Metrics,
+        *,
+        max_concurrent_jobs: int,
+        retention_s: float,
+        lease_s: float = 10.0,
+        grace_s: float = 10.0,
+        turn_s: float = 15.0,
+    ) -> None:
+        """Create the executor; ``run_forever`` runs the jobs.
+
+        Args:
+            store: jobs and answers.
+            planner: plans surveys, or restores their plans.
+            runner: runs surveys.
+            exporter: writes results to their outputs.
+            metrics: counts completed jobs.
+            max_concurrent_jobs: maximum number of surveys that this process runs at the same time.
+            retention_s: seconds after which completed jobs are deleted.
+            lease_s: seconds without a renewal after which another process can claim a job.
+            grace_s: seconds that ``close`` waits for tiles in progress.
+            turn_s: seconds after which a survey is suspended, if an owner with fewer running surveys waits.
+        """
+        self.progress = ProgressEvents(_POLL_INTERVAL_S)
+        self._store = store
+        self._planner = planner
+        self._runner = runner
+        self._exporter = exporter
+        self._metrics = metrics
+        self._max_concurrent_jobs = max_concurrent_jobs
+        self._retention_s = retention_s
+        self._lease_s = lease_s
+        self._grace_s = grace_s
+        self._turn_s = turn_s
+        self._lease_owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._running: dict[str, RunningJob] = {}
+        self._to_release: set[str] = set()
+        self._wakeup = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._cleaned_up_at = -math.inf
+
+    def wake(self) -> None:
+        """Claim jobs now instead of at the next interval."""
+        self._wakeup.set()
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job that runs in this process."""
+        if job_id in self._running:
+            self._running[job_id].cancel()
+
+    async def run_forever(self) -> None:
+        """Claim and run jobs, renew leases and delete expired jobs, until canceled."""
+        if not self._store.is_writable:
+            log.warning("job database not writable", hint="set SARLENS_SURVEY__DATABASE to a writable path")
+        while True:
+            self._wakeup.clear()
+            try:
+                await self._poll()
+                self._metrics.job_database_up.set(1)
+            except JobsUnavailable as error:
+                self._metrics.job_database_up.set(0)
+                log.warning("job database failed", reason=error.message)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wakeup.wait(), self._lease_s / 4)
+
+    async def close(self) -> None:
+        """Finish the tiles in progress, and release the jobs to other processes."""
+        self._stopping.set()
+        tasks = [running.task for running in self._running.values() if running.task is not None]
+        for running in self._running.values():
+            running.stopping.set()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._grace_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        if self._stopping.is_set() or not self._store.exists:
+            return
+        if self._running:
+            owned = await self._store.leases.renew(self._lease_owner, self._lease_s, [*self._running])
+            for job_id in self._running.keys() - owned:
+                self._running[job_id].cancel()
+            await self._fail_large_jobs()
+        for job_id in [*self._to_release]:
+            await self._release(job_id)
+        await self._fill_slots(_ECHOES, _MAX_CONCURRENT_ECHOES)
+        await self._fill_slots(_SURVEYS, self._max_concurrent_jobs)
+        if monotonic() - self._cleaned_up_at > _CLEANUP_INTERVAL_S:
+            self._cleaned_up_at = monotonic()
+            await self._store.delete(await self._store.expired(self._retention_s))
+
+    async def _fail_large_jobs(self) -> None:
+        large = await self._store.owners_over_limit({running.job.owner for running in self._running.values()})
+        for running in self._running.values():
+            if running.job.owner in large:
+                running.cancel(self._store.limits.too_large())
+
+    async def _fill_slots(self, kind: JobFilter, slots: int) -> None:
+        """Claim jobs of a kind for the free slots. If no slot is free, suspend a survey that has had its turn."""
+        running = [other for other in self._running.values() if (other.job.process == ECHO) is (kind is _ECHOES)]
+        if len(running) < slots:
+            for job in await self._store.leases.claim(self._lease_owner, self._lease_s, slots - len(running), kind):
+                started = self._running[job.id] = RunningJob(job)
+                started.task = asyncio.create_task(self._run_job(started))
+        elif kind is _SURVEYS:
+            suspended = job_to_suspend(running, await self._store.leases.loads(kind), self._turn_s)
+            if suspended is not None:
+                log.info("job suspended for another owner", job=suspended.job.id)
+                suspended.stopping.set()
+
+    async def _run_job(self, running: RunningJob) -> None:
+        job = running.job
+        try:
+            await self._execute(job, running.stopping)
+        except (JobSuspended, JobsUnavailable) as error:
+            log.info("job suspended", job=job.id, reason=type(error).__name__)
+            await self._release(job.id)
+        except JobNotActive:
+            log.info("job not active", job=job.id)
+        except asyncio.CancelledError:
+            if running.error is not None:
+                await self._fail(job, running.error.code, running.error.message)
+                return
+            if running.stopping.is_set():
+                await asyncio.shield(self._release(job.id))
+            raise
+        except SarlensError as error:
+            await self._fail(job, error.code, _failure_message(error, job))
+        except Exception:
+            log.exception("job failed", job=job.id)
+            await self._fail(job, "internal_error", "An internal error occurred. The gateway's log has the details.")
+        finally:
+            self._running.pop(job.id, None)
+            self.progress.notify(job.id)
+            self._wakeup.set()
+
+    async def _execute(self, job: Job, stopping: asyncio.Event) -> None:
+        started = job.started or database_time()
+        if not await self._store.update_active(job.id, status=JobStatus.RUNNING, started=started):
+            raise JobNotActive(job.id)
+        if job.process == ECHO:
+            await run_echo(job)
+        else:
+            plan = await self._planner.take_plan(job)
+            await self._runner.run(job, plan, stopping, lambda: self.progress.notify(job.id))
+            await self._exporter.export(job.id, plan.spec)
+        await self._finish(job, JobStatus.SUCCESSFUL)
+
+    async def _release(self, job_id: str) -> None:
+        """End the lease of a job; if the database fails, the next poll does."""
+        self._to_release.add(job_id)
+        with suppress(JobsUnavailable):
+            await self._store.leases.release(job_id, self._lease_owner)
+            self._to_release.discard(job_id)
+
+    async def _fail(self, job: Job, code: str, message: str) -> None:
+        log.warning("job failed", job=job.id, code=code)
+        # If the database fails, the lease expires, and a process runs the job again.
+        with suppress(JobsUnavailable):
+            await self._finish(job, JobStatus.FAILED, code=code, message=message)
+
+    async def _finish(self, job: Job, status: JobStatus, **values: Any) -> None:
+        if await self._store.update_active(job.id, status=status, finished=database_time(), **values):
+            self._metrics.surveys.labels(status).inc()
+
+
+def _failure_message(error: SarlensError, job: Job) -> str:
+    if isinstance(error, SourceChanged):
+        return f"{error.message} The survey uses version {job.version}; the answers so far are kept."
+    return error.message

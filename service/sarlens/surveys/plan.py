@@ -1,0 +1,116 @@
+"""Survey plan: the tiles of one image version, their render parameters and their questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sarlens.errors import BadRequest
+from sarlens.inference.sar_tasks import Task
+from sarlens.surveys.regions import ScaleFactor, first_box, to_tile_coordinates
+from sarlens.surveys.spec import SurveySpec, reduction
+from sarlens.types.render_params import RenderParams
+from sarlens.types.window import Window
+
+if TYPE_CHECKING:
+    from sarlens.imagery.geo.georeference import Georeference
+
+
+@dataclass(frozen=True)
+class SurveyPlan:
+    """A survey of one version of an image. The same specification and version give the same plan."""
+
+    name: str
+    """Name of the image, for messages and features."""
+    version: str
+    """Version of the image."""
+    model: str
+    """Name of the model that answers."""
+    size: int
+    """Longest side of a rendered tile in pixels, unless the render parameters have a size."""
+    georeference: Georeference | None
+    """Georeference of the image, or None."""
+    render: RenderParams
+    """Render parameters of all tiles, without a window."""
+    tiles: tuple[Window | None, ...]
+    """Windows in pixels of the full resolution. None is the whole of an image of unknown size."""
+    spec: SurveySpec
+    """Specification with the URL of the image file in place of a STAC Item."""
+
+    @property
+    def url(self) -> str:
+        """URL of the image."""
+        return str(self.spec.url)
+
+    @cached_property
+    def _tasks(self) -> tuple[Task, ...]:
+        return self.spec.tasks
+
+    def render_params_for(self, tile: int) -> RenderParams:
+        """Return the render parameters of a tile."""
+        window = self.tiles[tile]
+        return self.render if window is None else self.render.with_window(window)
+
+    def scale_factor(self, tile: int) -> ScaleFactor:
+        """Return the pixels of the rendered tile per pixel of the image; looks are part of the factor."""
+        window = self.tiles[tile]
+        if window is None:
+            return ScaleFactor(1.0, 1.0)
+        cols, rows = self.render.looks or (1, 1)
+        scale = 1 / self.reduction(tile)
+        return ScaleFactor(scale / cols, scale / rows)
+
+    def reduction(self, tile: int) -> float:
+        """Return the pixels of a tile per pixel of its picture, after looks; 1 if the tile isn't reduced."""
+        window = self.tiles[tile]
+        return 1.0 if window is None else reduction(self.render, self.size, window.width, window.height)
+
+    def tasks(self, tile: int) -> list[tuple[int, Task]]:
+        """Return the tasks of a tile, each with the index of its question.
+
+        A question with a region belongs to one tile that contains the region. Its prompt has the region in pixels of
+        the rendered tile.
+        """
+        window = self.tiles[tile]
+        if window is None or self.spec.tile is None:
+            return list(enumerate(self._tasks))
+        scale = self.scale_factor(tile)
+        return [
+            (index, to_tile_coordinates(task, window, scale))
+            for index, task in enumerate(self._tasks)
+            if self._tile_of_question.get(index, tile) == tile
+        ]
+
+    def check(self) -> None:
+        """Check that every region of a question is inside a tile.
+
+        Raises:
+            BadRequest: no tile contains the whole region.
+        """
+        _ = self._tile_of_question
+
+    @cached_property
+    def _tile_of_question(self) -> dict[int, int]:
+        """Tile by index of the question, for questions with a region."""
+        tiles: dict[int, int] = {}
+        for index, task in enumerate(self._tasks):
+            box = first_box(task.question)
+            if box is None or self.spec.tile is None:
+                continue
+            tile = next((tile for tile, window in enumerate(self.tiles) if window and _contains(window, box)), None)
+            if tile is None:
+                raise BadRequest(
+                    f"No tile contains the whole region {list(box)} ([x, y, width, height] in pixels of the image). "
+                    "Use a larger tile or a larger overlap.",
+                    param="questions",
+                )
+            tiles[index] = tile
+        return tiles
+
+
+def _contains(tile: Window, box: Sequence[float]) -> bool:
+    left, top, width, height = box
+    contains_cols = tile.col <= left and left + width <= tile.col + tile.width
+    return contains_cols and tile.row <= top and top + height <= tile.row + tile.height

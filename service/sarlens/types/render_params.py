@@ -1,0 +1,169 @@
+"""Render parameters: the ``sar`` object of a request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from sarlens.stac import AssetKey
+from sarlens.types.window import Polygon, Window
+from sarlens.validation import BoundedModel, at_most
+
+Filter = Literal["refined_lee", "lee", "frost", "gamma_map", "none"]
+Scale = Literal["db", "linear", "auto"]
+Preset = Literal["sarlang", "plain"]
+Calibration = Literal["sigma0", "beta0", "gamma0", "none"]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Band = Name | Annotated[int, Field(ge=1, le=65535)]
+Look = Annotated[int, Field(ge=1, le=64)]
+Bound = Annotated[int, Field(ge=-(2**31), le=2**31)]
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+MAX_BANDS = 16
+"""Bands of a request that are validated at all; three are allowed."""
+
+
+def radiometry_label(calibration: Calibration) -> str:
+    """The radiometry of a rendered image: the backscatter coefficient, or ``relative`` without calibration."""
+    return "relative" if calibration == "none" else calibration
+
+
+class RenderParams(BoundedModel):
+    """Render parameters: the ``sar`` object next to the ``url`` of an image.
+
+    At most one of ``window``, ``bbox`` and ``polygon`` selects a part of the image.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    window: Annotated[
+        tuple[Bound, Bound, Bound, Bound] | None,
+        Field(
+            strict=False,
+            description="`[col, row, width, height]` in pixels of the full resolution. Default: the whole image.",
+        ),
+    ] = None
+    bbox: Annotated[
+        tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None,
+        Field(
+            strict=False,
+            description="`[west, south, east, north]` in `bbox_crs`: the window that covers this box. The easting or "
+            "longitude comes first in every CRS.",
+        ),
+    ] = None
+    bbox_crs: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=128,
+            description="CRS of `bbox`: `EPSG:32631`, or an OGC URI such as "
+            "`http://www.opengis.net/def/crs/EPSG/0/32631`.",
+        ),
+    ] = "OGC:CRS84"
+    polygon: Annotated[
+        Polygon | None,
+        Field(description="GeoJSON Polygon in longitude and latitude: the window that covers this polygon."),
+    ] = None
+    asset: Annotated[
+        AssetKey | None,
+        Field(
+            description="Key of an asset, if the image is a STAC Item. Default: the only TIFF with the role `data`. If "
+            "there are several, the only one with the polarizations in `bands`."
+        ),
+    ] = None
+    bands: Annotated[
+        tuple[Band, ...] | None,
+        Field(
+            strict=False,
+            min_length=1,
+            max_length=3,
+            description="Band names or 1-based numbers. One band gives a gray image. Two give a composite of the "
+            "first, the second and their ratio. Three give red, green and blue. Default: one band, VV or HH first.",
+        ),
+        at_most(MAX_BANDS),
+    ] = None
+    swath: Annotated[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,8}$")] | None,
+        Field(description="Swath of a Sentinel-1 product that has several, such as `IW1`."),
+    ] = None
+    preset: Annotated[
+        Preset,
+        Field(
+            description="`sarlang` is the rendering of the SARLANG-1M paper: refined Lee filter, decibels, linear "
+            "stretch, 8 bits. `plain` is the same without a speckle filter."
+        ),
+    ] = "sarlang"
+    filter: Annotated[Filter | None, Field(description="Speckle filter. Default: the filter of the preset.")] = None
+    scale: Annotated[
+        Scale,
+        Field(
+            description="Scale of the pixels: `db`, `linear` (digital numbers, amplitude or intensity), or `auto` to "
+            "detect it."
+        ),
+    ] = "auto"
+    calibration: Annotated[
+        Calibration,
+        Field(description="Backscatter coefficient to compute, if the product supports it; `none` is relative power."),
+    ] = "none"
+    looks: Annotated[
+        tuple[Look, Look] | None,
+        Field(
+            strict=False,
+            description="`[along a row, along a column]`: number of pixels whose power is averaged first.",
+        ),
+    ] = None
+    stretch: Annotated[
+        tuple[Percent, Percent],
+        Field(strict=False, description="Two rising percentiles that become black and white."),
+    ] = (2.0, 98.0)
+    size: Annotated[
+        Annotated[int, Field(ge=16, le=4096)] | None,
+        Field(description="Longest side of the rendered image in pixels. Default: the size that the model sees."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_stretch(self) -> RenderParams:
+        if self.stretch[0] >= self.stretch[1]:
+            raise ValueError("stretch must be two rising percentiles, such as [2, 98]")
+        return self
+
+    @model_validator(mode="after")
+    def _check_region(self) -> RenderParams:
+        if sum(region is not None for region in (self.window, self.bbox, self.polygon)) > 1:
+            raise ValueError("only one of window, bbox and polygon is allowed")
+        if self.bbox is None and "bbox_crs" in self.model_fields_set:
+            raise ValueError("bbox_crs requires a bbox")
+        return self
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether a bbox or polygon must be converted to a window first."""
+        return self.bbox is not None or self.polygon is not None
+
+    @property
+    def without_window(self) -> RenderParams:
+        """The same parameters for the whole image."""
+        return self.model_copy(update={"window": None, "bbox": None, "polygon": None, "bbox_crs": "OGC:CRS84"})
+
+    def with_window(self, window: Window) -> RenderParams:
+        """The same parameters for a window in place of a bbox or polygon."""
+        return self.without_window.model_copy(update={"window": tuple(window)})
+
+    @property
+    def speckle_filter(self) -> Filter:
+        """The requested filter, or that of the preset."""
+        return self.filter or ("refined_lee" if self.preset == "sarlang" else "none")
+
+    def canonical_params(self, model_size: int) -> dict[str, Any]:
+        """All parameters that define the pixels, as JSON, with the preset resolved and the size filled in.
+
+        Raises:
+            ValueError: a bbox or polygon hasn't been converted to a window.
+        """
+        if self.has_geometry:
+            raise ValueError("a bbox or polygon must be converted to a window first")
+        params = self.model_dump(mode="json", exclude={"preset", "bbox", "bbox_crs", "polygon", "asset"})
+        return params | {"filter": self.speckle_filter, "size": self.size or model_size}

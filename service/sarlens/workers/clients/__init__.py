@@ -1,0 +1,1 @@
+"""Clients of workers: vLLM over HTTP and Triton over gRPC."""

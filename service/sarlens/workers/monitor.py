@@ -1,0 +1,91 @@
+"""The monitor of the worker pool: discovery and health checks, each in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from time import monotonic
+
+import structlog
+
+from sarlens.observability.metrics import Metrics
+from sarlens.workers.discovery.base import DiscoveryError, EndpointWeights, ServiceDiscovery
+from sarlens.workers.fleet_load import estimate_fleet_load
+from sarlens.workers.pool import WorkerPool
+from sarlens.workers.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+_ESTIMATES_PER_REPORT = 8
+_JITTER = 0.1
+"""Fraction by which intervals vary, so that many gateways don't check a worker at the same time."""
+
+
+class WorkerMonitor:
+    """Refreshes the endpoints and checks the workers, every ``interval_s`` seconds.
+
+    A location or a worker that doesn't answer delays no other.
+    """
+
+    def __init__(
+        self, pool: WorkerPool, discoveries: Iterable[ServiceDiscovery], metrics: Metrics, *, interval_s: float
+    ) -> None:
+        self._pool = pool
+        self._endpoints: dict[ServiceDiscovery, EndpointWeights] = {discovery: {} for discovery in discoveries}
+        self._failures = {
+            discovery: metrics.discovery_failures.labels(discovery.scheme) for discovery in self._endpoints
+        }
+        self._interval_s = interval_s
+        self._probes: dict[Worker, asyncio.Task[None]] = {}
+
+    async def run_forever(self) -> None:
+        """Run until canceled."""
+        async with asyncio.TaskGroup() as group:
+            for discovery in self._endpoints:
+                group.create_task(self._discover_forever(discovery, group))
+            group.create_task(self._estimate_load_forever())
+
+    async def _discover_forever(self, discovery: ServiceDiscovery, group: asyncio.TaskGroup) -> None:
+        while True:
+            started_at = asyncio.get_running_loop().time()
+            try:
+                self._endpoints[discovery] = await discovery.endpoints()
+            except DiscoveryError as error:
+                self._failures[discovery].inc()
+                log.warning("workers not found", reason=str(error))
+            except Exception:
+                # The next attempt may succeed; without discovery the gateway would keep workers that are gone.
+                log.exception("worker discovery failed")
+            self._update(group)
+            await self._sleep(started_at)
+
+    def _update(self, group: asyncio.TaskGroup) -> None:
+        """Hand the endpoints of all locations to the pool, and check its workers, and those that left with requests."""
+        self._pool.set_endpoints({url: weight for found in self._endpoints.values() for url, weight in found.items()})
+        for worker in [worker for worker in self._probes if not worker.needs_probes]:
+            self._probes.pop(worker).cancel()
+        for worker in self._pool.workers:
+            if worker not in self._probes:
+                self._probes[worker] = group.create_task(self._probe_forever(worker))
+
+    async def _probe_forever(self, worker: Worker) -> None:
+        while True:
+            started_at = asyncio.get_running_loop().time()
+            try:
+                await worker.probe()
+            except Exception:
+                # The next check may succeed; without health checks the gateway would route blindly.
+                log.exception("health check failed", worker=worker.client.url)
+            await self._sleep(started_at)
+
+    async def _estimate_load_forever(self) -> None:
+        """Update the estimates several times between two reports of a worker."""
+        while True:
+            estimate_fleet_load(self._pool.workers, monotonic())
+            await asyncio.sleep(self._interval_s / _ESTIMATES_PER_REPORT)
+
+    async def _sleep(self, started_at: float) -> None:
+        """Sleep until an interval has passed since a time."""
+        interval_s = self._interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  not for security
+        await asyncio.sleep(max(0.0, started_at + interval_s - asyncio.get_running_loop().time()))

@@ -1,0 +1,58 @@
+"""Questions and captions over ``sarlens.v1``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import grpc.aio
+import pytest
+
+from sarlens.api.grpc.v1 import sar_pb2, sar_pb2_grpc
+from support.gateway import grpc_gateway
+from support.pictures import PNG
+from support.workers.fake_worker import fake_worker
+
+SHIPS, COUNT = "Are there any ships in the image?", "How many ships are in the image?"
+
+
+async def test_captions_and_renderings_are_typed() -> None:
+    """sarlens.v1 has captions and render parameters; an unknown enum or a window outside is INVALID_ARGUMENT."""
+    async with (
+        fake_worker() as fake,
+        grpc_gateway(fake.url) as addresses,
+        grpc.aio.insecure_channel(addresses.rpc) as channel,
+    ):
+        stub = sar_pb2_grpc.SarStub(channel)
+        image = sar_pb2.Image(data=PNG)
+        image.render.window.width, image.render.window.height = 32, 16
+        image.render.filter, image.render.preset = sar_pb2.FILTER_NONE, sar_pb2.PRESET_PLAIN
+        image.render.bands.add(number=1)
+        image.render.size = 16
+        answer = (await stub.Caption(sar_pb2.CaptionRequest(image=image, style=sar_pb2.STYLE_COMPLEX))).answer
+        assert answer.finding.text
+        assert answer.application == sar_pb2.APPLICATION_IMAGE_DESCRIPTION
+        assert "in detail" in fake.bodies[-1].decode()
+        for wrong in (
+            sar_pb2.Render(filter=cast("Any", 99)),
+            sar_pb2.Render(window=sar_pb2.Window(width=999, height=1)),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as rejected:
+                await stub.Caption(sar_pb2.CaptionRequest(image=sar_pb2.Image(data=PNG, render=wrong)))
+            assert rejected.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(grpc.aio.AioRpcError) as rejected:
+            await stub.Vqa(sar_pb2.VqaRequest(questions=[sar_pb2.Question(question=SHIPS)]))
+        assert rejected.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_one_question_of_many_may_fail() -> None:
+    """A question that the worker rejects has an error in its answer, and the others are answered."""
+    questions = [sar_pb2.Question(question=SHIPS, id="a"), sar_pb2.Question(question=COUNT, id="b")]
+    request = sar_pb2.VqaRequest(image=sar_pb2.Image(data=PNG), questions=questions)
+    async with (
+        fake_worker(says=lambda body: "" if COUNT in str(body) else "Yes") as fake,
+        grpc_gateway(fake.url) as addresses,
+        grpc.aio.insecure_channel(addresses.rpc) as channel,
+    ):
+        first, second = (await sar_pb2_grpc.SarStub(channel).Vqa(request)).answers
+    assert (first.id, first.finding.value.boolean) == ("a", True)
+    assert (second.id, second.error.code) == ("b", "bad_request")

@@ -1,0 +1,64 @@
+"""Images in the requests of a run."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from run_command import read_errors, run_command
+
+from sarbench.run.answers import read_answers
+from support.sarlang_fixture import DARWIN, NICE, SARDET, write_released
+from support.workers.fake_openai_server import FakeOpenAIServer, picture, picture_url
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses between retries."""
+    monkeypatch.setattr("sarbench.run.endpoint.INITIAL_BACKOFF_S", 0.001)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A small data set in the layout of the release."""
+    return write_released(tmp_path / "data")
+
+
+async def test_images_can_be_sent_as_urls(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """With a prefix, requests contain image URLs and the render parameters."""
+    sar = {"filter": "lee", "size": 224}
+    more = ("--image-url-prefix", "s3://scenes/SARimages/", "--sar", json.dumps(sar))
+    await run_command(oracle, data, tmp_path / "run", *more)
+    images = [body["messages"][0]["content"][0]["image_url"] for body in oracle.bodies]
+    assert {image["url"] for image in images} == {f"s3://scenes/SARimages/{name}" for name in (DARWIN, NICE, SARDET)}
+    assert all(image["sar"] == sar for image in images)
+
+
+async def test_urls_name_the_existing_file(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """The URL names the .tif that exists, even if the row says .png."""
+    (data / "SARimages" / NICE).rename(data / "SARimages" / NICE.replace(".png", ".tif"))
+    await run_command(oracle, data, tmp_path / "run", "--image-url-prefix", "s3://scenes")
+    assert f"s3://scenes/{NICE.replace('.png', '.tif')}" in {picture_url(body) for body in oracle.bodies}
+
+
+async def test_blackout_images_are_black_and_keep_their_size(
+    oracle: FakeOpenAIServer, data: Path, tmp_path: Path
+) -> None:
+    """With --blackout, requests contain black images of the original size."""
+    await run_command(oracle, data, tmp_path / "run", "--blackout")
+    for body in oracle.bodies:
+        with Image.open(BytesIO(picture(body))) as image:
+            assert image.size == (64, 48)
+            assert image.convert("L").getextrema() == (0, 0)
+
+
+async def test_a_corrupt_image_fails_only_its_own_texts(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """A corrupt image is a logged failure of its own texts, and the others are answered."""
+    (data / "SARimages" / NICE).write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    result = await run_command(oracle, data, tmp_path / "run", "--blackout")
+    assert result.exit_code == 1
+    assert {line["error"] for line in read_errors(tmp_path / "run")} == {f"{NICE} cannot be decoded as an image"}
+    assert {answer.image for answer in read_answers(tmp_path / "run")} == {DARWIN, SARDET}

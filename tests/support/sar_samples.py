@@ -1,0 +1,7 @@
+"""Real radar files beside this repository, where a machine has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "sar_samples"

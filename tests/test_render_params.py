@@ -1,0 +1,94 @@
+"""Render parameters: defaults, presets and what defines the pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sarlens.types.render_params import RenderParams, radiometry_label
+from sarlens.types.window import Looks, Window
+
+DEFAULTS: dict[str, Any] = {
+    "window": None,
+    "bands": None,
+    "swath": None,
+    "filter": "refined_lee",
+    "scale": "auto",
+    "calibration": "none",
+    "looks": None,
+    "stretch": [2.0, 98.0],
+    "size": 448,
+}
+
+
+def test_canonical_parameters_have_all_defaults() -> None:
+    """The preset becomes its filter, the size that of the model, and the asset is left out."""
+    assert RenderParams().canonical_params(448) == DEFAULTS
+    assert RenderParams(asset="vv").canonical_params(448) == DEFAULTS
+    assert RenderParams(preset="plain").canonical_params(448) == DEFAULTS | {"filter": "none"}
+    assert RenderParams(preset="plain", filter="lee").canonical_params(448) == DEFAULTS | {"filter": "lee"}
+    assert RenderParams(size=64).canonical_params(448) == DEFAULTS | {"size": 64}
+
+
+def test_a_geometry_must_become_a_window_first() -> None:
+    """A bbox has no canonical parameters; the window in its place does, and the CRS is back at its default."""
+    render = RenderParams(bbox=(1, 2, 3, 4), bbox_crs="EPSG:32631", bands=("VV",))
+    assert render.has_geometry
+    with pytest.raises(ValueError, match="must be converted to a window"):
+        render.canonical_params(448)
+    windowed = render.with_window(Window(1, 2, 3, 4))
+    assert windowed == RenderParams(window=(1, 2, 3, 4), bands=("VV",))
+    assert windowed.canonical_params(448) == DEFAULTS | {"window": [1, 2, 3, 4], "bands": ["VV"]}
+    assert windowed.without_window == RenderParams(bands=("VV",))
+
+
+@pytest.mark.parametrize(
+    "sar",
+    [
+        {"bbox": [float("nan"), 49, 11, 51]},
+        {"bbox": [10, 49, 11]},
+        {"bbox": [10, 49, 1e10, 51]},
+        {"polygon": {"type": "Point", "coordinates": [10, 49]}},
+        {"polygon": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [0, 0]]]}},
+        {"polygon": {"type": "Polygon", "coordinates": [[[541, 0], [1, 0], [1, 1], [541, 0]]]}},
+        {"polygon": {"type": "Polygon", "coordinates": [[[0, float("inf")], [1, 0], [1, 1], [0, float("inf")]]]}},
+        {"polygon": {"type": "Polygon", "coordinates": [[[i / 1e4, i % 2] for i in range(1000)] + [[0, 0]]]}},
+        {"polygon": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]] * 17}},
+        {"window": [0, 0, 1.5, 1]},
+        {"bands": []},
+        {"bands": ["VV", "VH", 1, 2]},
+        {"bands": [0]},
+        {"looks": [0, 1]},
+        {"looks": [65, 1]},
+        {"stretch": [-1, 98]},
+        {"size": 4097},
+        {"filter": "median"},
+    ],
+)
+def test_invalid_parameters_are_rejected(sar: dict[str, Any]) -> None:
+    """Values that aren't finite, out of range, of another type or too many don't pass validation."""
+    with pytest.raises(ValidationError):
+        RenderParams.model_validate(sar)
+
+
+def test_a_polygon_has_up_to_16_rings_of_1000_positions() -> None:
+    """The limits themselves are allowed."""
+    ring = [[i / 1e4, (i % 2) / 10] for i in range(999)]
+    polygon = {"type": "Polygon", "coordinates": [[*ring, ring[0]]] * 16}
+    parsed = RenderParams.model_validate({"polygon": polygon}).polygon
+    assert parsed is not None
+    assert [len(positions) for positions in parsed.coordinates] == [1000] * 16
+
+
+def test_the_radiometry_is_the_coefficient_or_relative() -> None:
+    """Without calibration, brightness is relative."""
+    assert [radiometry_label(name) for name in ("none", "sigma0")] == ["relative", "sigma0"]
+
+
+def test_windows_count_pixels() -> None:
+    """A window of 30 x 20 has 600 pixels; looks are unpacked as across and down."""
+    assert Window(1, 2, 30, 20).pixels == 600
+    across, down = Looks(4, 1)
+    assert (across, down) == (4, 1)

@@ -1,8 +1,7 @@
 #!/bin/sh
 # Write answers to a GeoPackage with ogr2ogr.
 # Usage: layer.sh [FILE [JOB]]. Without JOB, the layer holds the answers of all jobs, through the GDAL driver for
-# OGC API - Features. GDAL then derives the type of each column from the first features, so ask one type of question
-# only (counts, for example), or name a JOB.
+# OGC API - Features.
 set -eu
 base=${SARLENS_URL:-http://localhost:8080}
 file=${1:-answers.gpkg}

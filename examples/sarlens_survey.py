@@ -54,7 +54,7 @@ class SarlensSurvey(QgsProcessingAlgorithm):
         )
         for name, title, default in texts:
             self.addParameter(QgsProcessingParameterString(name, title, default))
-        self.addParameter(QgsProcessingParameterNumber("TILE", "Tile size in pixels", defaultValue=448, minValue=64))
+        self.addParameter(QgsProcessingParameterNumber("TILE", "Tile size in pixels", minValue=64, optional=True))
         self.addParameter(QgsProcessingParameterNumber("OVERLAP", "Overlap in pixels", defaultValue=0, minValue=0))
         self.addParameter(QgsProcessingParameterExtent("EXTENT", "Part of the scene", optional=True))
         self.addParameter(QgsProcessingParameterString("KEY", "API key", "", optional=True))
@@ -65,7 +65,9 @@ class SarlensSurvey(QgsProcessingAlgorithm):
         base = self.parameterAsString(parameters, "GATEWAY", context).rstrip("/")
         key = self.parameterAsString(parameters, "KEY", context)
         inputs = {name.lower(): self.parameterAsString(parameters, name, context) for name in ("IMAGE", "QUESTION")}
-        inputs |= {name.lower(): self.parameterAsInt(parameters, name, context) for name in ("TILE", "OVERLAP")}
+        inputs["overlap"] = self.parameterAsInt(parameters, "OVERLAP", context)
+        if parameters.get("TILE") is not None:
+            inputs["tile"] = self.parameterAsInt(parameters, "TILE", context)
         extent = self.parameterAsExtent(parameters, "EXTENT", context, CRS84)
         if not extent.isEmpty():
             box = [extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()]

@@ -48,7 +48,7 @@ async def test_surveys_return_features(base: str, ship_counter: FakeWorker) -> N
             )
         assert (result.tiles, result.answered, result.blank, result.failed) == (12, 12, 0, 0)
         assert result.features is not None
-        assert sum(feature["properties"]["value"] for feature in result.features) == 5
+        assert sum(feature["properties"]["count"] for feature in result.features) == 5
         assert result.totals[0]["sum"] == 5
         assert result.path is None
 

@@ -83,7 +83,7 @@ async def test_geopandas_reads_answers(base: str) -> None:
     for source in (results, f"{base}/collections/answers/items?limit=100"):
         frame = await asyncio.to_thread(geopandas.read_file, source)
         assert len(frame) == 12
-        assert frame["value"].dtype.kind == "i"
+        assert frame["count"].dtype.kind == "i"
         assert frame["answered_at"].dtype.kind == "M"
         assert frame.total_bounds.round(1).tolist() == [3.0, 45.1, 3.1, 45.2]
 

@@ -65,7 +65,7 @@ async def test_the_notebook(base: str) -> None:
 
 @pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="ogr2ogr is not installed (Debian: gdal-bin)")
 async def test_the_layer_by_ogr2ogr(base: str, tmp_path: Path) -> None:
-    """layer.sh writes the answers of all jobs, or those of one job, to a GeoPackage with an integer value column."""
+    """layer.sh writes the answers of all jobs, or those of one job, to a GeoPackage with an integer count column."""
     for _ in range(2):
         status, answers, _ = await call("POST", f"{base}/processes/survey/execution", SURVEY)
         assert status == 200, answers
@@ -74,7 +74,7 @@ async def test_the_layer_by_ogr2ogr(base: str, tmp_path: Path) -> None:
         await run(base, "sh", str(EXAMPLES / "layer.sh"), str(out), *job)
         frame = geopandas.read_file(out, layer="answers")
         assert len(frame) == rows
-        assert frame["value"].dtype.kind == "i"
+        assert frame["count"].dtype.kind == "i"
 
 
 @pytest.mark.skipif(not Path(QGIS).exists(), reason="QGIS is not installed (Debian: qgis)")
@@ -90,4 +90,4 @@ async def test_the_script_of_qgis(base: str, tmp_path: Path) -> None:
     await run(base, *command, "TILE=256", f"OUTPUT={out}", **environment)
     frame = geopandas.read_file(out)
     assert len(frame) == 12
-    assert frame["value"].dtype.kind == "i"
+    assert frame["count"].dtype.kind == "i"

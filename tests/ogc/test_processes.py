@@ -110,7 +110,7 @@ async def test_a_question_becomes_a_feature(base: str) -> None:
     assert status == 200, raw
     assert headers["content-type"].startswith("application/geo+json")
     (feature,) = raw["features"]
-    assert isinstance(feature["properties"]["value"], int)
+    assert isinstance(feature["properties"]["count"], int)
     assert feature["geometry"]["type"] == "Polygon"
     _, document, headers = await call("POST", url, {"inputs": inputs, "response": "document"})
     assert headers["content-type"].startswith("application/json")
@@ -138,6 +138,6 @@ async def test_a_survey_has_a_feature_per_tile(base: str) -> None:
     assert len(document["answers"]["value"]["features"]) == 12
     _, collection, _ = await call("GET", f"{base}/jobs/{job_id}/results/answers")
     assert collection == document["answers"]["value"]
-    values = [feature["properties"]["value"] for feature in collection["features"]]
+    values = [feature["properties"]["count"] for feature in collection["features"]]
     (total,) = collection["survey"]["totals"]
     assert (total["answers"], total["sum"], total["highest"]) == (12, sum(values), max(values))

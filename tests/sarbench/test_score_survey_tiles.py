@@ -21,7 +21,7 @@ def feature(col: int, row: int, value: int, slip: float = 0.0) -> dict[str, Any]
     """Return a tile of 100 pixels with its footprint shifted to the right by ``slip`` pixels."""
     corners = [(col, row), (col, row + 100), (col + 100, row + 100), (col + 100, row), (col, row)]
     ring = [[(x + slip) / 1000, -y / 1000] for x, y in corners]
-    properties = {"col": col, "row": row, "width": 100, "height": 100, "value": value}
+    properties = {"col": col, "row": row, "width": 100, "height": 100, "type": "integer", "count": value}
     return {"geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
 
 

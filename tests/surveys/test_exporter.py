@@ -14,7 +14,6 @@ import pytest
 from jobs.conftest import add_job
 from sarlens.errors import (
     BadRequest,
-    JobFailed,
     OutputExists,
     PermissionDenied,
     SarlensError,
@@ -27,7 +26,7 @@ from sarlens.jobs.models import Job
 from sarlens.jobs.store import JobStore
 from sarlens.surveys import exporter as exporter_module
 from sarlens.surveys import retry
-from sarlens.surveys.exporter import ResultExporter, convert_geojson, survey_summary
+from sarlens.surveys.exporter import ResultExporter, survey_summary
 from sarlens.surveys.spec import SurveySpec
 
 PREFIXES = ("s3://results/a", "s3://other/")
@@ -66,7 +65,7 @@ async def add_answers(store: JobStore, count: int) -> Job:
     """Add a job with answers whose values are 0, 1, 2, …"""
     job = await add_job(store, tiles=count, version="v1", model="nano")
     for tile in range(count):
-        properties = {"question": "Q", "type": "integer", "value": tile}
+        properties = {"question": "Q", "type": "integer", "count": tile}
         feature = {"type": "Feature", "id": f"{job.id}.{tile}.0", "geometry": None, "properties": properties}
         await store.write_tile(job.id, TileResult(tile, "answered", [(feature, None)]))
     stored = await store.find(job.id)
@@ -187,7 +186,7 @@ async def test_geojson_is_streamed_in_pages(store: JobStore, monkeypatch: pytest
     chunks = [chunk async for chunk in exporter.iter_geojson(job)]
     assert len(chunks) == 2 + -(-count // 2)
     document = json.loads(b"".join(chunks))
-    assert [feature["properties"]["value"] for feature in document["features"]] == list(range(count))
+    assert [feature["properties"]["count"] for feature in document["features"]] == list(range(count))
     survey = document["survey"]
     assert (survey["id"], survey["tiles"], survey["answered"]) == (job.id, count, count)
     assert [total["sum"] for total in survey["totals"]] == ([sum(range(count))] if count else [])
@@ -232,53 +231,3 @@ def test_a_summary_has_the_error_of_a_failed_job() -> None:
     assert "error" not in survey_summary(Job("survey", "", "{}"))
     failed = Job("survey", "", "{}", code="timeout", message="The store timed out.")
     assert survey_summary(failed)["error"] == {"code": "timeout", "message": "The store timed out."}
-
-
-def write_features(folder: Path, *properties: dict[str, Any]) -> Path:
-    """Write a GeoJSON file with one point per feature."""
-    point = {"type": "Point", "coordinates": [3.0, 45.0]}
-    features = [{"type": "Feature", "geometry": point, "properties": fields} for fields in properties]
-    file = folder / "answers.geojson"
-    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    return file
-
-
-@pytest.mark.parametrize("file_format", ["gpkg", "parquet"])
-def test_columns_have_types(tmp_path: Path, file_format: Any) -> None:
-    """Counts are integers, times are UTC times, and lists are JSON texts."""
-    geopandas = pytest.importorskip("geopandas")
-    time = "2026-11-24T09:30:00.125+00:00"
-    boxes = [{"type": "Polygon", "coordinates": []}]
-    file = write_features(
-        tmp_path, {"value": 2, "answered_at": time, "boxes": boxes}, {"value": 3, "answered_at": time}
-    )
-    converted = convert_geojson(file, file_format)
-    assert converted == tmp_path / f"answers.{file_format}"
-    frame = geopandas.read_parquet(converted) if file_format == "parquet" else geopandas.read_file(converted)
-    assert frame["value"].tolist() == [2, 3]
-    assert frame["value"].dtype.kind == "i"
-    assert [value.isoformat(timespec="milliseconds") for value in frame["answered_at"]] == [time, time]
-    assert json.loads(frame["boxes"][0]) == boxes
-    assert frame["boxes"][1] is None or frame["boxes"][1] != frame["boxes"][1]
-
-
-@pytest.mark.parametrize(
-    ("values", "column"),
-    [([1, None, 3], [1, None, 3]), ([1, "ship", None], ["1", "ship", None]), ([True, "ship"], ["True", "ship"])],
-)
-def test_values_of_several_types_are_texts(tmp_path: Path, values: list[Any], column: list[Any]) -> None:
-    """A column of values with several types is text; null stays null."""
-    geopandas = pytest.importorskip("geopandas")
-    frame = geopandas.read_parquet(
-        convert_geojson(write_features(tmp_path, *({"value": v} for v in values)), "parquet")
-    )
-    assert [None if value != value else value for value in frame["value"]] == column
-
-
-def test_a_failed_conversion_is_reported_without_its_path(tmp_path: Path) -> None:
-    """A file that can't be written raises JobFailed with the format."""
-    pytest.importorskip("geopandas")
-    file = write_features(tmp_path, {"value": 1})
-    (tmp_path / "answers.parquet").mkdir()
-    with pytest.raises(JobFailed, match=r"^The parquet file can't be written: \w+\.$"):
-        convert_geojson(file, "parquet")

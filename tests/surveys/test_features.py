@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from sarlens.errors import NoWorkerAvailable, SarlensError
 from sarlens.imagery.geo.georeference import Georeference
 from sarlens.inference.sar_tasks import Task, TaskAnswer, caption_task, vqa_task
 from sarlens.stac import Acquisition
+from sarlens.surveys.columns import VALUE_COLUMNS, answer_columns, value_columns
 from sarlens.surveys.features import Totals, tile_feature
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.spec import SurveySpec
@@ -56,7 +58,11 @@ def test_a_feature_has_tile_question_and_answer() -> None:
         "application": "instance_counting",
         "answer": "3 ships",
         "type": "integer",
-        "value": 3,
+        "count": 3,
+        "yes": None,
+        "class": None,
+        "position": None,
+        "text": None,
         "confidence": 0.75,
         "model": "nano",
         "image": "s3://scenes/x.tif",
@@ -66,11 +72,48 @@ def test_a_feature_has_tile_question_and_answer() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "column", "value"),
+    [
+        ("Are there any ships in the image?", "No", "yes", False),
+        ("How many ships are in the image?", "12", "count", 12),
+        ("Where are most ships positioned within the image?", "top left", "position", "top left"),
+        ("Choose one of these classes: ship, tank. What is in the area [1, 2, 3, 4]?", "ship", "class", "ship"),
+        ("What type of area is mostly visible?", " Open sea ", "text", "Open sea"),
+    ],
+)
+def test_a_value_is_in_the_column_of_its_type(question: str, text: str, column: str, value: Any) -> None:
+    """The value is in one of five columns, by the type of the question; the other four are null."""
+    properties = make_feature(TaskAnswer(text, None, 0.1), vqa_task(question, None))["properties"]
+    assert "value" not in properties
+    values = {name: properties[name] for name in VALUE_COLUMNS.values()}
+    assert values == dict.fromkeys(values) | {column: value}
+    assert type(values[column]) is type(value)
+
+
+def test_all_properties_are_columns() -> None:
+    """Each property of a feature is a column of its declared type, in the order of the columns."""
+    python_types = {"integer": int, "number": float, "boolean": bool, "string": str, "array": list}
+    acquisition = Acquisition(item="S1A", asset="vv", platform="sentinel-1a", polarizations=("VV", "VH"))
+    plan = make_plan(acquisition=acquisition)
+    answers: list[TaskAnswer | SarlensError] = [
+        TaskAnswer("[10, 20, 30, 40]", None, 0.1, 0.5),
+        TaskAnswer("3", None, 0.1),
+        NoWorkerAvailable("No."),
+    ]
+    columns = {column.name: column for column in answer_columns()}
+    for result in answers:
+        properties = orjson.loads(orjson.dumps(make_feature(result, plan=plan)["properties"]))
+        assert [*properties] == sorted(properties, key=[*columns].index)
+        for name, value in properties.items():
+            assert value is None or type(value) is python_types[columns[name].type], name
+
+
 def test_a_failed_task_has_its_error() -> None:
     """A failed task has neither answer nor value, and the code and message of its error."""
     properties = make_feature(NoWorkerAvailable("No worker."))["properties"]
     assert (properties["error"], properties["error_message"]) == ("no_worker", "No worker.")
-    assert (properties["answer"], properties["value"], properties["confidence"]) == (None, None, None)
+    assert (properties["answer"], properties["count"], properties["confidence"]) == (None, None, None)
     assert properties["type"] == "integer"
 
 
@@ -138,7 +181,7 @@ def test_acquisition_metadata_are_columns() -> None:
 
 def answer(question: str, answer_type: str, value: Any, **more: Any) -> dict[str, Any]:
     """Return a feature with the properties that totals read."""
-    return {"properties": {"question": question, "type": answer_type, "value": value, **more}}
+    return {"properties": {"question": question, "type": answer_type, **value_columns(answer_type, value), **more}}
 
 
 def totals(*features: dict[str, Any]) -> list[dict[str, Any]]:

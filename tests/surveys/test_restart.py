@@ -61,7 +61,7 @@ async def test_a_killed_survey_continues(environment: dict[str, str], worker: Fa
         features = await survey_features(base, job_id)
     assert (status["status"], status["answered"], status["tiles"]) == ("successful", TILES, TILES)
     assert sorted(feature["properties"]["tile"] for feature in features) == list(range(TILES))
-    assert sum(feature["properties"]["value"] for feature in features) == 3
+    assert sum(feature["properties"]["count"] for feature in features) == 3
     assert 100 <= len(features_before) <= stored <= sent < TILES
     assert features[: len(features_before)] == features_before
     assert len(worker.bodies) - sent == TILES - stored
@@ -90,7 +90,7 @@ async def test_a_survey_does_not_read_its_stac_item_again(
     assert (status["status"], status["answered"], status["tiles"]) == ("successful", 36, 36)
     assert {feature["properties"]["item"] for feature in features} == {NAME}
     assert {feature["properties"]["polarizations"] for feature in features} == {"VV"}
-    assert sum(feature["properties"]["value"] for feature in features) == 3
+    assert sum(feature["properties"]["count"] for feature in features) == 3
     assert all(CONTEXT in request["messages"][0]["content"][1]["text"] for request in worker.requests)
 
 

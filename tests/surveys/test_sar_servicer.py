@@ -50,7 +50,7 @@ async def test_grpc_and_rest_have_the_same_answers(ports: tuple[str, str], scene
         feature = features[response.answer.tile]
         properties = feature["properties"]
         answer, window = response.answer.answer, response.answer.window
-        assert answer.finding.value.integer == properties["value"]
+        assert answer.finding.value.integer == properties["count"]
         assert (answer.model, answer.radiometry, answer.question) == (properties["model"], "relative", HOW_MANY)
         assert answer.application == pb.APPLICATION_INSTANCE_COUNTING
         assert [window.col, window.row, window.width, window.height] == [

@@ -53,7 +53,7 @@ async def test_the_questions_of_a_tile_are_a_batch(base: str, scene: str, worker
     questions = [HOW_MANY, "How many cars are in the image?"]
     status, document, _ = await call("POST", base + SURVEYS, survey_body(scene, questions=questions))
     assert status == 200, document
-    assert sorted(feature["properties"]["value"] for feature in document["features"]) == [1] * 29 + [2] * 29
+    assert sorted(feature["properties"]["count"] for feature in document["features"]) == [1] * 29 + [2] * 29
     assert worker.paths == [BATCH_PATH] * 29
     assert all(len(request["messages"]) == 2 for request in worker.requests)
 
@@ -68,7 +68,7 @@ async def test_every_tile_becomes_a_feature(base: str, scene: str) -> None:
     for feature in features:
         properties = feature["properties"]
         count = count_ships(properties)
-        assert properties["value"] == count, properties
+        assert properties["count"] == count, properties
         assert (properties["question"], properties["type"], properties["answer"]) == (HOW_MANY, "integer", str(count))
         assert (properties["model"], properties["image"]) == ("sarlens-nano", scene)
         ring = np.array(feature["geometry"]["coordinates"][0])
@@ -215,7 +215,7 @@ async def test_results_are_files_for_a_gis(base: str, scene: str, s3: S3Server, 
     assert len(frames) == 5
     for frame in frames:
         assert len(frame) == 29
-        assert int(frame["value"].sum()) == 5
+        assert int(frame["count"].sum()) == 5
         assert frame.crs.to_authority() in {("OGC", "CRS84"), ("EPSG", "4326")}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarbench.simulate.scene import Scene
+from sarlens.surveys.columns import value_of
 
 Coordinates = NDArray[np.float64]
 ToPixels = Callable[[Coordinates, Coordinates], tuple[Coordinates, Coordinates]]
@@ -31,7 +32,7 @@ class TileResult:
     footprint_error_px: float
 
 
-def evaluate_tiles(features: Sequence[Mapping[str, Any]], scene: Scene, to_pixels: ToPixels) -> list[TileResult]:
+def evaluate_tiles(features: Sequence[dict[str, Any]], scene: Scene, to_pixels: ToPixels) -> list[TileResult]:
     """Match the features of one question with the truth. Only their geometry determines the ground that they cover."""
     spacing = scene.sensor.pixel_spacing_m
     outlines = np.array([target.box_extent(scene.sensor) for target in scene.targets]).reshape(-1, 4) / spacing
@@ -49,7 +50,7 @@ def evaluate_tiles(features: Sequence[Mapping[str, Any]], scene: Scene, to_pixel
             np.array([properties["width"], properties["height"]]),
         )
         error = _footprint_error(ring, corner, corner + size)
-        results.append(TileResult(int(inside.sum()), bool((touching & ~whole).any()), properties["value"], error))
+        results.append(TileResult(int(inside.sum()), bool((touching & ~whole).any()), value_of(properties), error))
     return results
 
 

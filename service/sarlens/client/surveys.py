@@ -213,9 +213,9 @@ def _write(collection: Path, out: Path) -> None:
     """Write the features in the format of the file's suffix; the file appears whole or not at all."""
     file_format = FORMATS[out.suffix]
     if file_format != "geojson":
-        from sarlens.surveys.exporter import convert_geojson  # noqa: PLC0415  slow to import
+        from sarlens.surveys.layer_file import write_layer  # noqa: PLC0415  slow to import
 
-        collection = convert_geojson(collection, file_format)
+        collection = write_layer(collection, file_format)
     partial = out.with_name(f".{out.name}.part")
     partial.write_bytes(collection.read_bytes())
     partial.replace(out)

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 import orjson
 
-from sarlens.errors import BadRequest, JobFailed, PermissionDenied, SourceNotAllowed
+from sarlens.errors import BadRequest, PermissionDenied, SourceNotAllowed
 from sarlens.imagery.sources.s3_url import S3Url
 from sarlens.jobs.batch_writer import JobNotActive
 from sarlens.jobs.filters import AnswerFilter
 from sarlens.jobs.models import Job, JobStatus
 from sarlens.jobs.store import JobStore
 from sarlens.surveys.features import Totals
+from sarlens.surveys.layer_file import write_layer
 from sarlens.surveys.retry import retry_transient
 from sarlens.surveys.spec import Output, SurveySpec
 
@@ -28,7 +29,6 @@ MEDIA_TYPES: dict[Output, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 _PAGE_SIZE = 1000
-_TIME_COLUMNS = {"answered_at", "datetime", "start_datetime", "end_datetime"}
 
 
 class ResultWriter(Protocol):
@@ -128,7 +128,7 @@ class ResultExporter:
                 await asyncio.to_thread(out.write, chunk)
         if file_format == "geojson":
             return geojson
-        return await asyncio.to_thread(convert_geojson, geojson, file_format)
+        return await asyncio.to_thread(write_layer, geojson, file_format)
 
     async def iter_geojson(self, job: Job) -> AsyncIterator[bytes]:
         """Yield a FeatureCollection (RFC 7946) with a ``survey`` member in chunks of 1000 features."""
@@ -189,33 +189,3 @@ def check_format(file_format: Output) -> None:
         raise BadRequest(
             f"The format {file_format} requires the extra gis, which isn't installed. Use geojson.", param="format"
         )
-
-
-def convert_geojson(geojson: Path, file_format: Output) -> Path:
-    """Convert a GeoJSON file to a GeoPackage (OGC 12-128) or GeoParquet 1.1 file in the same folder, in CRS84.
-
-    Raises:
-        JobFailed: the file can't be written.
-    """
-    import geopandas  # noqa: PLC0415  an extra
-
-    features = orjson.loads(geojson.read_bytes())["features"]
-    for feature in features:
-        properties = feature["properties"]
-        lists = {name: orjson.dumps(value).decode() for name, value in properties.items() if isinstance(value, list)}
-        properties |= lists
-    frame = geopandas.GeoDataFrame.from_features(features, crs="OGC:CRS84")
-    # A column has one type: if the questions have several answer types, their values are text.
-    if "value" in frame and len({type(value) for value in frame["value"] if value is not None}) > 1:
-        frame["value"] = frame["value"].map(lambda value: None if value is None else str(value))
-    for name in _TIME_COLUMNS & set(frame):
-        frame[name] = frame[name].astype("datetime64[ms, UTC]")
-    converted = geojson.with_suffix(f".{file_format}")
-    try:
-        if file_format == "gpkg":
-            frame.to_file(converted, layer="answers", driver="GPKG")
-        else:
-            frame.to_parquet(converted)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise JobFailed(f"The {file_format} file can't be written: {type(error).__name__}.") from error
-    return converted

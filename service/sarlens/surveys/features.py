@@ -12,6 +12,7 @@ from sarlens.errors import SarlensError
 from sarlens.imagery.geo.polygons import Ring, to_geojson
 from sarlens.inference.sar_tasks import Task, TaskAnswer
 from sarlens.jobs.batch_writer import Bounds, Feature
+from sarlens.surveys.columns import value_columns, value_of
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.regions import to_geometries
 from sarlens.types.render_params import radiometry_label
@@ -23,7 +24,7 @@ def tile_feature(
     """Return the GeoJSON feature (RFC 7946) of one answer about one tile, and its bounds in degrees.
 
     The geometry is the footprint of the tile in CRS84, or null if the image isn't georeferenced. The properties are
-    flat, except ``boxes``.
+    those of ``answer_columns``; the optional ones are left out if they have no value.
     """
     window = plan.tiles[tile]
     geometry, bounds = None, None
@@ -48,11 +49,12 @@ def tile_feature(
 
 
 def _answer(task: Task, result: TaskAnswer | SarlensError) -> dict[str, Any]:
-    answer: dict[str, Any] = {"answer": None, "type": task.answer_type.type, "value": None, "confidence": None}
+    answer_type = task.answer_type.type
     if isinstance(result, SarlensError):
+        answer = {"answer": None, "type": answer_type, **value_columns(answer_type, None), "confidence": None}
         return answer | {"error": result.code, "error_message": result.message}
-    value = task.answer_type.parse(result.text)
-    return answer | {"answer": result.text, "value": value, "confidence": result.confidence}
+    columns = value_columns(answer_type, task.answer_type.parse(result.text))
+    return {"answer": result.text, "type": answer_type, **columns, "confidence": result.confidence}
 
 
 def _bounds(footprint: Ring) -> Bounds:
@@ -80,7 +82,7 @@ class Totals:
         if "error" in properties:
             self._failed[question] += 1
         else:
-            values[properties["value"] if properties["type"] != "text" else None] += 1
+            values[value_of(properties) if properties["type"] != "text" else None] += 1
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return one object per question. Objects in the overlap of two tiles count twice."""

@@ -12,6 +12,7 @@ from sarlens.api.grpc.v1 import sar_pb2 as pb
 from sarlens.chat.query import parse_render_query
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.prompts.answer_types import Value
+from sarlens.surveys.columns import value_of
 from sarlens.types.render_params import radiometry_label
 
 
@@ -156,7 +157,7 @@ def to_tile_answer(feature: dict[str, Any]) -> pb.TileAnswer:
         answer.error.code, answer.error.message = properties["error"], properties["error_message"]
     else:
         answer.finding.text = properties["answer"]
-        _set_value(answer.finding, properties["type"], properties["value"])
+        _set_value(answer.finding, properties["type"], value_of(properties))
     return tile
 
 

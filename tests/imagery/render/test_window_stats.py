@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from imagery.object_fixtures import speckled
+from sarlens.imagery.core.box_sums import box_sums, line_sums
 from sarlens.imagery.render.window_stats import (
     PaddedRows,
     apply_window_filter,
-    box_sums,
-    line_sums,
     local_mean_variance,
 )
 

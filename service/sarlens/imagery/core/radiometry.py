@@ -80,9 +80,9 @@ def multilook(raster: Raster, looks: Looks) -> Raster:
     if looks == (1, 1):
         return raster
     masked = not raster.valid.all()
-    sums = _block_sums(np.where(raster.valid, raster.pixels, 0) if masked else raster.pixels, looks)
+    sums = block_sums(np.where(raster.valid, raster.pixels, 0) if masked else raster.pixels, looks)
     if masked:
-        counts = _block_sums(raster.valid[np.newaxis], looks)[0]
+        counts = block_sums(raster.valid[np.newaxis], looks)[0]
     else:
         rows, cols = (
             np.minimum(length, side - np.arange(0, side, length, dtype=np.float32))
@@ -101,7 +101,7 @@ def apply_looks(raster: Raster, looks: Looks | None) -> Raster:
     return multilook(detect(raster), looks)
 
 
-def _block_sums(planes: NDArray[Any], looks: Looks) -> NDArray[np.float32]:
+def block_sums(planes: NDArray[Any], looks: Looks) -> NDArray[np.float32]:
     """Sums over blocks of planes (band, row, col), by adding strided views."""
     bands, rows, cols = planes.shape
     tall = np.zeros((bands, -(-rows // looks.down), cols), dtype=np.float32)

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sarlens.imagery.render.window_stats import Plane
+from sarlens.imagery.core.box_sums import Plane
 
 def refined_lee(
     power: Plane, valid: NDArray[Any] | None, out: Plane, rows: int, cols: int, mean: float, looks: float, /

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sarlens.imagery.render.window_stats import SIDE, Plane
+from sarlens.imagery.core.box_sums import Plane
+from sarlens.imagery.render.window_stats import SIDE
 from sarlens.types.render_params import Filter
 
 try:

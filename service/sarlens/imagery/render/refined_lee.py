@@ -17,13 +17,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sarlens.imagery.core.box_sums import Plane, box_sums, line_sums
 from sarlens.imagery.render.window_stats import (
     RADIUS,
     SIDE,
     PaddedRows,
-    Plane,
-    box_sums,
-    line_sums,
     local_mean_variance,
 )
 

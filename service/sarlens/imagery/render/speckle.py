@@ -15,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from sarlens.imagery.core.box_sums import Plane
 from sarlens.imagery.core.raster import Raster, stack_planes
 from sarlens.imagery.render import kernels
 from sarlens.imagery.render.refined_lee import refined_lee
@@ -22,7 +23,6 @@ from sarlens.imagery.render.window_stats import (
     RADIUS,
     SIDE,
     PaddedRows,
-    Plane,
     apply_window_filter,
     local_mean_variance,
 )

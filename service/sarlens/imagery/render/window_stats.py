@@ -1,4 +1,4 @@
-"""Sums over the neighborhood of every pixel, and filtering in blocks of rows that fit the CPU cache."""
+"""Moments of the neighborhood of every pixel, and filtering in blocks of rows that fit the CPU cache."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
-"""One band, of shape (row, column)."""
+from sarlens.imagery.core.box_sums import Plane, box_sums
+
 RADIUS = 3
 """Pixels from the center of a filter window to its edge."""
 SIDE = 2 * RADIUS + 1
@@ -42,30 +42,6 @@ def apply_window_filter(power: Plane, valid: NDArray[np.bool_], kernel: Callable
         block_valid = all_valid or bool(weight[rows].all())
         result[row : row + _BLOCK_ROWS] = kernel(PaddedRows(padded[rows], None if block_valid else weight[rows]))
     return result if all_valid else np.where(valid, result, np.float32(0))
-
-
-def line_sums(plane: Plane, length: int, axis: int) -> Plane:
-    """Return sums of ``length`` neighbors along an axis, which is shorter by ``length - 1``.
-
-    They are composed of sums of 1, 2, 4 … neighbors.
-    """
-    along = plane if axis == 0 else plane.T
-    count = along.shape[0] - length + 1
-    parts: list[Plane] = []
-    run, width, offset = along, 1, 0
-    while width <= length:
-        if length & width:
-            parts.append(run[offset : offset + count])
-            offset += width
-        run = run[:-width] + run[width:]
-        width *= 2
-    total = sum(parts[1:], start=parts[0])
-    return total if axis == 0 else total.T
-
-
-def box_sums(plane: Plane, side: int) -> Plane:
-    """Return sums over ``side`` x ``side`` pixels; both axes are shorter by ``side - 1``."""
-    return line_sums(line_sums(plane, side, 1), side, 0)
 
 
 def local_mean_variance(rows: PaddedRows, side: int = SIDE) -> tuple[Plane, Plane]:

@@ -1,0 +1,1 @@
+"""Detection of bright targets by physics alone, without a model."""

@@ -15,6 +15,7 @@ TITLES = {
     "models": "Models",
     "usage": "Usage",
     "images": "Rendered images",
+    "scenes": "Scenes",
     "tasks": "Tasks",
     "surveys": "Surveys",
     "OGC API": "OGC API",

@@ -91,16 +91,23 @@ class RateLimiter:
         """
         usage = self.usage.by_key[key.name]
         try:
-            if key.tokens_per_minute is not None:
-                await self._consume(f"{key.sha256}:tokens", key.tokens_per_minute, 1, 0, "tokens")
-            if key.requests_per_minute is not None:
-                # A batch larger than the limit passes when the bucket is full; its debt delays later requests.
-                required = min(requests, key.requests_per_minute)
-                await self._consume(f"{key.sha256}:requests", key.requests_per_minute, required, requests, "requests")
+            await self._reserve(key, requests)
         except QuotaExceeded:
             usage.rejected_requests += requests
             raise
         usage.requests += requests
+
+    async def reserve_share(self, key: ApiKey, share: float) -> None:
+        """Count a part of a request, such as a map tile, against the limit only; raises as ``reserve_requests``."""
+        await self._reserve(key, share)
+
+    async def _reserve(self, key: ApiKey, requests: float) -> None:
+        if key.tokens_per_minute is not None:
+            await self._consume(f"{key.sha256}:tokens", key.tokens_per_minute, 1, 0, "tokens")
+        if key.requests_per_minute is not None:
+            # A batch larger than the limit passes when the bucket is full; its debt delays later requests.
+            required = min(requests, key.requests_per_minute)
+            await self._consume(f"{key.sha256}:requests", key.requests_per_minute, required, requests, "requests")
 
     async def record_tokens(self, key: ApiKey, tokens: int) -> None:
         """Count the tokens of an answer, whose number is known only afterwards."""

@@ -16,7 +16,7 @@ from sarlens.api.app.build import Endpoints, build_api
 from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.jobs.billing import ApiKeyQuotaAccount
 from sarlens.bootstrap.admission import make_body_memory, make_concurrency_limiter, open_authorizer
-from sarlens.bootstrap.images import make_store_factory, open_image_service, preload_libraries
+from sarlens.bootstrap.images import make_store_factory, open_image_services, preload_libraries
 from sarlens.bootstrap.jobs import open_job_service
 from sarlens.bootstrap.tasks import run_until_exit
 from sarlens.bootstrap.workers import make_dispatcher, make_readiness_queue, open_monitor, open_pool
@@ -47,9 +47,10 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
     async with AsyncExitStack() as stack:
         metrics, tracer = Metrics(label_keys=settings.keys.label_metrics), await _open_tracer(settings, stack)
         pool, secret = await open_pool(settings, metrics, stack), image_id_secret(settings).encode()
+        image_services = await open_image_services(settings, metrics, stack)
         inference = InferencePipeline(
             pool,
-            await open_image_service(settings, metrics, stack),
+            image_services.images,
             make_dispatcher(settings, pool, metrics, secret),
             make_concurrency_limiter(settings, pool, metrics),
             make_readiness_queue(settings, pool, metrics),
@@ -66,6 +67,7 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
         )
         endpoints = build_api(
             inference,
+            image_services.scenes,
             authorizer,
             make_body_memory(settings, metrics),
             RequestRecorder(metrics, AccessLog(settings.access_log_ratio), tracer),

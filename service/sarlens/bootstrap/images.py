@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from sarlens.imagery.core.cache import BlockCache, LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
@@ -12,6 +13,7 @@ from sarlens.imagery.core.object_reader import DecodeLimits
 from sarlens.imagery.core.raster import RenderedImage
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.imagery.service.libraries import load_libraries
+from sarlens.imagery.service.scene_service import SceneService
 from sarlens.imagery.sources.data_url import DataUrlSource
 from sarlens.imagery.sources.https_url import NoHttps
 from sarlens.imagery.sources.registry import ObjectSource, SourceRegistry
@@ -24,7 +26,16 @@ from sarlens.workers.pool import WorkerPool
 _READS_PER_DECODE = 16
 
 
-async def open_image_service(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> ImageService:
+class ImageServices(NamedTuple):
+    """What reads and renders images."""
+
+    images: ImageService
+    """Images of requests."""
+    scenes: SceneService
+    """Whole scenes and their tiles."""
+
+
+async def open_image_services(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> ImageServices:
     """Open the sources of images, and the threads and the cache that render them."""
     cache: LRUCache[str, RenderedImage] = LRUCache(
         settings.cache.max_rendered_bytes, getsizeof=lambda rendered: len(rendered.data)
@@ -36,7 +47,8 @@ async def open_image_service(settings: Settings, metrics: Metrics, stack: AsyncE
         scene_pixels=limit.max_scene_pixels, window_pixels=limit.max_window_pixels, bitmap_bytes=limit.max_object_bytes
     )
     sources = await _open_sources(settings, stack)
-    return ImageService(sources, cache, threads, limits, metrics, timeout_s=settings.render.image_timeout_s)
+    images = ImageService(sources, cache, threads, limits, metrics, timeout_s=settings.render.image_timeout_s)
+    return ImageServices(images, SceneService(images, cache, limits))
 
 
 def _image_threads(render: RenderSettings) -> ImageThreads:

@@ -40,6 +40,9 @@ from sarlens.api.openai.usage import usage_router
 from sarlens.api.sar.preview import preview_router
 from sarlens.api.sar.surveys import Surveys
 from sarlens.api.sar.vqa import tasks_router
+from sarlens.api.tiles.scene_routes import scene_router
+from sarlens.api.tiles.tile_routes import Tiles
+from sarlens.imagery.service.scene_service import SceneService
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.surveys.exporter import ResultExporter
 from sarlens.surveys.job_service import JobService
@@ -84,6 +87,7 @@ class Endpoints(NamedTuple):
 
 def build_api(
     inference: InferencePipeline,
+    scenes: SceneService,
     authorizer: Authorizer,
     memory: BodyMemoryBudget,
     recorder: RequestRecorder,
@@ -111,6 +115,8 @@ def build_api(
         models_router(inference.pool),
         usage_router(authorizer.rate_limiter),
         preview_router(inference, authorizer),
+        scene_router(scenes, inference, authorizer),
+        Tiles(scenes, authorizer, public_url=public_url).router(),
         tasks_router(tasks, memory, **limits),
         Surveys(*survey_parts, max_body_bytes=max_body_bytes).router(),
         landing_router(public_url),

@@ -11,6 +11,9 @@ from sarlens.errors import PermissionDenied, Unauthenticated
 from sarlens.imagery.products.canonical_url import accessed_urls
 from sarlens.types.image_request import ImageRequest
 
+TILE_COST = 0.05
+"""Requests for which a map tile counts: a screen of 20 tiles is one request."""
+
 
 class Authorizer:
     """Checks requests against the API keys and their quotas; without a key file, every request is allowed.
@@ -86,6 +89,12 @@ class Authorizer:
         if key is not None:
             self.check_image_access(key, [image])
             await self.rate_limiter.reserve_requests(key, 1)
+
+    async def authorize_tile(self, key: ApiKey | None, image: ImageRequest) -> None:
+        """Check an image and count ``TILE_COST`` requests, for a map tile; raises as ``authorize`` does."""
+        if key is not None:
+            self.check_image_access(key, [image])
+            await self.rate_limiter.reserve_share(key, TILE_COST)
 
     async def count_request(self, key: ApiKey | None) -> None:
         """Count one request that requires neither a model nor an image.

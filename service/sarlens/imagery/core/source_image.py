@@ -52,6 +52,10 @@ class SourceImage:
     """STAC Item and product manifest that were read to find the measurements."""
     acquisition: Acquisition | None = None
     """Acquisition metadata of the STAC Item."""
+    swaths: tuple[str, ...] = ()
+    """Swaths of the product that has the image."""
+    polarizations: tuple[str, ...] = ()
+    """Polarizations of the swath in the product."""
 
     @property
     def version(self) -> str:

@@ -46,16 +46,26 @@ def decode_bitmap(
         WindowOutOfBounds, BandNotFound, BadRequest: ``params`` doesn't match the image.
         SarlensError: The object can't be read.
     """
+    data, image = _read_bitmap(reader, head, limits)
+    if _can_pass_through(image, params, size):
+        return RenderedImage(data, Image.MIME[str(image.format)], image.width, image.height)
+    return _to_raster(image, params)
+
+
+def load_bitmap(reader: ObjectReader, head: bytes, limits: DecodeLimits) -> Image.Image:
+    """Decode a PNG, JPEG or WebP; raises as ``decode_bitmap``."""
+    return _read_bitmap(reader, head, limits)[1]
+
+
+def _read_bitmap(reader: ObjectReader, head: bytes, limits: DecodeLimits) -> tuple[bytes, Image.Image]:
+    """Return the bytes of a file and its image."""
     if reader.size > limits.bitmap_bytes:
         raise PayloadTooLarge(
             f"{reader.name} has {reader.size} bytes; the limit for PNG, JPEG and WebP is {limits.bitmap_bytes}."
         )
     reserve_memory(reader.size)
     data = head + reader.read(len(head), reader.size - len(head))
-    image = _load_image(reader, data, limits)
-    if _can_pass_through(image, params, size):
-        return RenderedImage(data, Image.MIME[str(image.format)], image.width, image.height)
-    return _to_raster(image, params)
+    return data, _load_image(reader, data, limits)
 
 
 def _load_image(reader: ObjectReader, data: bytes, limits: DecodeLimits) -> Image.Image:

@@ -15,11 +15,12 @@ from sarlens.errors import CalibrationMissing, NotGeoreferenced, UnsupportedImag
 from sarlens.imagery.core.object_reader import PAGE_BYTES, DecodeLimits, ObjectReader
 from sarlens.imagery.core.raster import Raster, RenderedImage
 from sarlens.imagery.core.source_image import SourceImage
-from sarlens.imagery.formats.bitmap import decode_bitmap
+from sarlens.imagery.formats.bitmap import decode_bitmap, load_bitmap
 from sarlens.types.render_params import RenderParams
-from sarlens.types.window import Window
+from sarlens.types.window import Looks, Window
 
 if TYPE_CHECKING:
+    from sarlens.imagery.formats.image_header import ImageHeader, Level
     from sarlens.imagery.geo.georeference import ImageExtent
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "ObjectReader",
     "locate_window",
     "read_extent",
+    "read_header",
     "read_image",
+    "read_level",
     "read_source_image",
 ]
 
@@ -70,9 +73,14 @@ def read_image(reader: ObjectReader, params: RenderParams, size: int, limits: De
         return decode_sicd(reader, params, side, limits)
     if params.calibration != "none":
         raise CalibrationMissing(f"{reader.name} isn't a TIFF or SICD, so it can't be calibrated.")
-    if head.startswith((_PNG_MAGIC, _JPEG_MAGIC)) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
-        return decode_bitmap(reader, head, params, side, limits)
-    raise UnsupportedImage(f"{reader.name} isn't a PNG, JPEG, WebP, TIFF or SICD.")
+    _check_bitmap(reader, head)
+    return decode_bitmap(reader, head, params, side, limits)
+
+
+def _check_bitmap(reader: ObjectReader, head: bytes) -> None:
+    is_webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
+    if not (is_webp or head.startswith((_PNG_MAGIC, _JPEG_MAGIC))):
+        raise UnsupportedImage(f"{reader.name} isn't a PNG, JPEG, WebP, TIFF or SICD.")
 
 
 def read_source_image(
@@ -105,6 +113,73 @@ def stack_bands(source_image: SourceImage, rasters: Sequence[Raster]) -> Raster:
     pixels = np.concatenate([raster.pixels for raster in rasters])
     valid = np.logical_and.reduce([raster.valid for raster in rasters])
     return replace(rasters[0], pixels=pixels, valid=valid, bands=names)
+
+
+def read_header(reader: ObjectReader, limits: DecodeLimits) -> ImageHeader:
+    """Return what the header of a file states.
+
+    Raises:
+        UnsupportedImage, PayloadTooLarge, SarlensError: As ``read_image``.
+    """
+    from sarlens.imagery.formats.image_header import ImageHeader
+
+    head = reader.read(0, min(PAGE_BYTES, reader.size))
+    if head.startswith(TIFF_MAGIC):
+        from sarlens.imagery.formats.tiff import read_tiff_header
+
+        return read_tiff_header(reader, head, limits)
+    if head.startswith(_NITF_MAGIC):
+        from sarlens.imagery.formats.sicd import read_sicd_header
+
+        return read_sicd_header(reader, limits)
+    _check_bitmap(reader, head)
+    image = load_bitmap(reader, head, limits)
+    bands = ("R", "G", "B") if image.mode not in {"1", "L", "LA"} and not image.mode.startswith("I") else ("1",)
+    return ImageHeader(image.width, image.height, bands, reason=f"{reader.name} isn't a TIFF or SICD.")
+
+
+def read_level(
+    source_image: SourceImage,
+    params: RenderParams,
+    level: Level,
+    window: Window,
+    looks: Looks,
+    limits: DecodeLimits,
+) -> Raster:
+    """Read a window of one resolution of an image, averaged over looks; each file of a product is one band.
+
+    Args:
+        source_image: The image.
+        params: Bands and scale.
+        level: The resolution.
+        window: Window in pixels of that resolution.
+        looks: Pixels of that resolution that are averaged. BRIGHTNESS is averaged by the caller.
+        limits: Limits of what is decoded.
+
+    Raises:
+        SarlensError: As ``read_source_image``.
+    """
+    measurements = source_image.measurements
+    if all(measurement.band is None for measurement in measurements):
+        return _read_level(source_image.georeferencing_file, params, level, window, looks, limits)
+    params = params.model_copy(update={"bands": None})
+    rasters = [_read_level(measurement.reader, params, level, window, looks, limits) for measurement in measurements]
+    return stack_bands(source_image, rasters)
+
+
+def _read_level(
+    reader: ObjectReader, params: RenderParams, level: Level, window: Window, looks: Looks, limits: DecodeLimits
+) -> Raster:
+    head = reader.read(0, min(PAGE_BYTES, reader.size))
+    if head.startswith(TIFF_MAGIC):
+        from sarlens.imagery.formats.tiff import decode_tiff_level
+
+        return decode_tiff_level(reader, head, params, level, window, looks, limits)
+    params = params.with_window(window).model_copy(update={"looks": tuple(looks), "calibration": "none"})
+    raster = read_image(reader, params, max(window), limits)
+    if isinstance(raster, RenderedImage):  # only without a window
+        raise UnsupportedImage(f"{reader.name} can't be read by windows.")
+    return raster
 
 
 def read_extent(reader: ObjectReader, limits: DecodeLimits) -> ImageExtent | None:

@@ -19,6 +19,7 @@ from sarlens.imagery.core.bands import Bands
 from sarlens.imagery.core.object_reader import PAGE_BYTES, DecodeLimits, ObjectReader
 from sarlens.imagery.core.raster import Raster, resolve_window
 from sarlens.imagery.core.xml import MAX_BYTES
+from sarlens.imagery.formats.image_header import ImageHeader
 from sarlens.imagery.formats.object_reader_io import ObjectReaderIO
 from sarlens.imagery.formats.sicd_metadata import SicdMetadata
 from sarlens.imagery.formats.windowed_read import read_window
@@ -63,6 +64,25 @@ def read_sicd_extent(reader: ObjectReader, limits: DecodeLimits) -> ImageExtent:
             return ImageExtent(dataset.width, dataset.height, dataset.metadata.georeference)
         except NotGeoreferenced as error:
             return ImageExtent(dataset.width, dataset.height, None, error.message)
+
+
+def read_sicd_header(reader: ObjectReader, limits: DecodeLimits) -> ImageHeader:
+    """Return what the metadata of a SICD states; raises as ``decode_sicd``."""
+    with open_sicd(reader, limits) as dataset:
+        try:
+            georeference, reason = dataset.metadata.georeference, ""
+        except NotGeoreferenced as error:
+            georeference, reason = None, error.message
+        return ImageHeader(
+            dataset.width,
+            dataset.height,
+            (dataset.bands.label(0),),
+            is_complex=True,
+            block_shape=dataset.block_shape,
+            calibrations=tuple(dataset.metadata.calibration_factors),
+            georeference=georeference,
+            reason=reason,
+        )
 
 
 def sicd_window_for_geometry(reader: ObjectReader, params: RenderParams, limits: DecodeLimits) -> Window:

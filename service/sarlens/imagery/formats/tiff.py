@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sarlens.errors import NotGeoreferenced, PayloadTooLarge, UnsupportedImage
 from sarlens.imagery.core.object_reader import DecodeLimits, ObjectReader
 from sarlens.imagery.core.raster import Raster, resolve_window
 from sarlens.imagery.formats.gdal_range_reader import GdalRangeReader
+from sarlens.imagery.formats.image_header import ImageHeader, Level, short_tags
 from sarlens.imagery.formats.plain_tiff import PlainTiff
 from sarlens.imagery.formats.tiff_dataset import TiffDataset
 from sarlens.imagery.formats.tiff_file import TiffFile, open_tiff, open_tiff_file
@@ -24,6 +25,8 @@ from sarlens.types.window import Looks, Window
 
 _MAX_BLOCKS = 64 * 1024
 """Maximum number of tiles and strips that a window overlaps; each costs time, however small it is."""
+_MAX_OVERVIEWS = 32
+"""Overviews of an image that are used."""
 _BUDGET_FACTOR = 3
 """Bytes that may be fetched for each uncompressed byte: the mask and the gaps between blocks are fetched too."""
 
@@ -82,6 +85,63 @@ def _decode(file: TiffFile, open_level: _OpenLevel, params: RenderParams, side: 
         return replace(raster, bands=labels, window=window, calibration_factors=image.calibration_factors)
 
 
+def decode_tiff_level(
+    reader: ObjectReader,
+    head: bytes,
+    params: RenderParams,
+    level: Level,
+    window: Window,
+    looks: Looks,
+    limits: DecodeLimits,
+) -> Raster:
+    """Read a window of one resolution of a TIFF, averaged over looks.
+
+    Args:
+        reader: The object.
+        head: First bytes of the object.
+        params: Bands and scale.
+        level: The resolution.
+        window: Window in pixels of that resolution.
+        looks: Pixels of that resolution that are averaged.
+        limits: Limits that the header is checked against.
+
+    Raises:
+        SarlensError: As ``decode_tiff``.
+    """
+    file = open_tiff_file(reader, head, limits)
+    request = _LevelRequest(params, level, window, looks)
+    if plain := file.open_plain():
+        with file.until_not_plain():
+            return _decode_level(file, partial(_open_plain_level, plain), request, limits)
+    return _decode_level(file, partial(_open_gdal_level, file.ranges), request, limits)
+
+
+class _LevelRequest(NamedTuple):
+    """The arguments of ``decode_tiff_level`` that select pixels."""
+
+    params: RenderParams
+    level: Level
+    window: Window
+    looks: Looks
+
+
+def _decode_level(file: TiffFile, open_level: _OpenLevel, request: _LevelRequest, limits: DecodeLimits) -> Raster:
+    params, level, window, looks = request
+    with open_level(None) as image:
+        check_limits(image, file.reader, limits)
+        bands = select_bands(image, params)
+        with nullcontext(image) if level.overview is None else open_level(level.overview) as dataset:
+            check_limits(dataset, file.reader, limits)
+            if dataset.signature != image.signature or (dataset.width, dataset.height) != level[1:]:
+                raise UnsupportedImage(f"{file.reader.name} is a damaged TIFF: its overviews don't match the image.")
+            resolve_window(level.width, level.height, window)
+            reserve_bytes(file.ranges, dataset, len(bands), window, limits)
+            raster = read_window(dataset, bands, window, max(window), looks, params.scale)
+        labels = tuple(map(image.bands.label, bands))
+        source = _scale_window(window, image.width / level.width, image.height / level.height)
+        return replace(raster, bands=labels, window=source, calibration_factors=image.calibration_factors)
+
+
 def tiff_window_for_geometry(reader: ObjectReader, head: bytes, params: RenderParams, limits: DecodeLimits) -> Window:
     """Return the window that covers the bbox or polygon of ``params``.
 
@@ -107,6 +167,43 @@ def read_tiff_extent(reader: ObjectReader, head: bytes, limits: DecodeLimits) ->
             return ImageExtent(dataset.width, dataset.height, georeference)
         except NotGeoreferenced as error:
             return ImageExtent(dataset.width, dataset.height, None, error.message)
+
+
+def read_tiff_header(reader: ObjectReader, head: bytes, limits: DecodeLimits) -> ImageHeader:
+    """Return what the header of a TIFF states.
+
+    Raises:
+        UnsupportedImage, PayloadTooLarge, SarlensError: As ``decode_tiff``.
+    """
+    ranges = open_tiff_file(reader, head, limits).ranges
+    with open_tiff(ranges) as image:
+        check_limits(image, reader, limits)
+        overviews = tuple(_read_overviews(ranges, image))
+        try:
+            georeference, reason = Georeference.from_dataset(image.rasterio_dataset, reader.name), ""
+        except NotGeoreferenced as error:
+            georeference, reason = None, error.message
+        return ImageHeader(
+            image.width,
+            image.height,
+            tuple(map(image.bands.label, range(image.count))),
+            is_complex=image.dtype.kind == "c",
+            overviews=overviews,
+            block_shape=image.block_shape,
+            calibrations=tuple(image.calibration_factors),
+            tags=short_tags(image.rasterio_dataset.tags()),
+            georeference=georeference,
+            reason=reason,
+        )
+
+
+def _read_overviews(ranges: GdalRangeReader, image: TiffDataset) -> Iterator[Level]:
+    """Yield the overviews that can be read in place of an image: smaller ones, and none of complex pixels."""
+    factors = [] if image.dtype.kind == "c" else image.rasterio_dataset.overviews(1)
+    for index in range(len(factors[:_MAX_OVERVIEWS])):
+        with open_tiff(ranges, OVERVIEW_LEVEL=index) as overview:
+            if 1 <= overview.width < image.width and 1 <= overview.height <= image.height:
+                yield Level(index, overview.width, overview.height)
 
 
 def check_limits(dataset: TiffDataset, reader: ObjectReader, limits: DecodeLimits) -> None:

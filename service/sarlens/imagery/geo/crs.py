@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,13 @@ def parse_crs(name: str) -> CRS:
             param="sar.bbox_crs",
         )
     return crs
+
+
+@cache
+def epsg_crs(code: int) -> CRS:
+    """Return the CRS of an EPSG code that the gateway itself names."""
+    with proj_env():
+        return CRS.from_epsg(code)
 
 
 def proj_env() -> rasterio.Env:

@@ -68,7 +68,14 @@ class ProductOpener:
         product = await self._product(manifest)
         entries = product.select(render.swath, render.bands)
         measurements = (self._measurement(folder, entry.paths, entry.band, render, can_read) for entry in entries)
-        return SourceImage(product.name, tuple(await asyncio.gather(*measurements)), location, (manifest,))
+        return SourceImage(
+            product.name,
+            tuple(await asyncio.gather(*measurements)),
+            location,
+            (manifest,),
+            swaths=product.swaths,
+            polarizations=product.polarizations(entries[0].swath),
+        )
 
     async def _product(self, manifest: ObjectReader) -> SafeProduct:
         """Parse a manifest; each version is parsed once."""

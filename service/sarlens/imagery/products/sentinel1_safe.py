@@ -103,6 +103,10 @@ class SafeProduct:
         """The names of the swaths, in order."""
         return tuple(sorted({entry.swath for entry in self.measurements}))
 
+    def polarizations(self, swath: str) -> tuple[str, ...]:
+        """The polarizations of a swath, co-polarized first."""
+        return tuple(dict.fromkeys(entry.band for entry in self.measurements if entry.swath == swath))
+
     def select(self, swath: str | None, bands: Sequence[Band] | None) -> tuple[ManifestEntry, ...]:
         """The measurements of the requested bands, else that of VV or HH.
 

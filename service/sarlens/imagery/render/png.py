@@ -16,14 +16,14 @@ except ImportError:  # no build for this processor
     from zlib import compress
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOR_TYPES = {"L": 0, "RGB": 2}
+_COLOR_TYPES = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}
 _FILTER_UP = 2
 """Each byte is the difference from the byte above it, modulo 256. Rendered radar images compress best with it."""
 _COMPRESS_LEVEL = 1
 
 
 def encode_png(image: Image.Image) -> RenderedImage:
-    """Encode a grayscale (``L``) or ``RGB`` image as PNG.
+    """Encode a grayscale (``L``) or ``RGB`` image as PNG, with transparency if its mode is ``LA`` or ``RGBA``.
 
     Equal images give equal pixels; the compressed bytes can differ between processors.
 

@@ -7,10 +7,11 @@ image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,20 +40,52 @@ _EXP_COEFFICIENTS: Plane = np.array(
 """Coefficients of the polynomial for e^r - 1 - r, from the highest power of r to the second."""
 
 
-def despeckle(raster: Raster, filter_name: Filter) -> Raster:
-    """Filter the speckle of an INTENSITY raster, each band independently. Invalid pixels stay 0."""
+class Speckle(NamedTuple):
+    """Statistics of one band, which a filter can't estimate from a part of an image."""
+
+    mean: float
+    """Mean power of the valid pixels, above 0."""
+    looks: float
+    """Equivalent number of looks."""
+
+
+def despeckle(raster: Raster, filter_name: Filter, speckle: Sequence[Speckle] | None = None) -> Raster:
+    """Filter the speckle of an INTENSITY raster, each band independently. Invalid pixels stay 0.
+
+    Args:
+        raster: The raster.
+        filter_name: The filter.
+        speckle: Statistics of each band; estimated from the raster by default.
+    """
     if filter_name == "none":
         return raster
-    planes = [_filter_plane(plane, raster.valid, filter_name) for plane in raster.pixels]
+    known = speckle or (None,) * len(raster.pixels)
+    planes = [
+        _filter_plane(plane, raster.valid, filter_name, statistics)
+        for plane, statistics in zip(raster.pixels, known, strict=True)
+    ]
     return replace(raster, pixels=stack_planes(planes))
 
 
-def _filter_plane(power: Plane, valid: NDArray[np.bool_], filter_name: Filter) -> Plane:
+def estimate_speckle(raster: Raster) -> tuple[Speckle, ...]:
+    """Return the statistics of each band of an INTENSITY raster; a band without power has a mean of 1."""
+    valid = max(int(np.count_nonzero(raster.valid)), 1)
+    means = [float(plane.sum(dtype=np.float64)) / valid for plane in raster.pixels]
+    return tuple(
+        Speckle(mean, estimate_enl(plane, raster.valid, np.float32(mean))) if mean > 0 else Speckle(1.0, 1.0)
+        for plane, mean in zip(raster.pixels, means, strict=True)
+    )
+
+
+def _filter_plane(power: Plane, valid: NDArray[np.bool_], filter_name: Filter, speckle: Speckle | None = None) -> Plane:
     """Filter one band. The filter gets power of mean 1, so that its square fits into float32."""
-    mean = np.float32(power.sum(dtype=np.float64) / max(np.count_nonzero(valid), 1))
-    if not mean > 0:
-        return power
-    looks = estimate_enl(power, valid, mean) if _uses_looks(filter_name, valid) else 1.0
+    if speckle is None:
+        mean = np.float32(power.sum(dtype=np.float64) / max(np.count_nonzero(valid), 1))
+        if not mean > 0:
+            return power
+        looks = estimate_enl(power, valid, mean) if _uses_looks(filter_name, valid) else 1.0
+    else:
+        mean, looks = np.float32(speckle.mean), speckle.looks
     if kernels.NATIVE:
         return kernels.filter_plane(filter_name, power, valid, float(mean), looks)
     scaled = np.maximum(power / mean, 0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, floor, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,15 @@ def composite(raster: Raster) -> Raster:
     return replace(raster, pixels=np.stack([first, second, ratio]), bands=names)
 
 
+class Limits(NamedTuple):
+    """The values in decibels that become black and white."""
+
+    black: float
+    """Value that becomes 0."""
+    white: float
+    """Value that becomes 255."""
+
+
 def stretch(raster: Raster, percentiles: tuple[float, float]) -> Raster:
     """Stretch each band of DECIBEL linearly to 8 bits, from black at the first percentile to white at the second.
 
@@ -46,26 +57,39 @@ def stretch(raster: Raster, percentiles: tuple[float, float]) -> Raster:
     Raises:
         NoValidPixels: The raster has no valid pixel.
     """
-    all_valid = bool(raster.valid.all())
+    return apply_limits(raster, stretch_limits(raster, percentiles))
+
+
+def stretch_limits(raster: Raster, percentiles: tuple[float, float]) -> tuple[Limits, ...]:
+    """Return the percentiles of the valid pixels of each band, at least ``_MIN_CONTRAST_DB`` apart.
+
+    Raises:
+        NoValidPixels: The raster has no valid pixel.
+    """
     if not raster.valid.any():
         raise NoValidPixels("The window has no valid pixel: every pixel is nodata, zero or not a number.")
-    pixels = stack_planes(
-        [_stretch_band(band, band if all_valid else band[raster.valid], percentiles) for band in raster.pixels]
-    )
-    if not all_valid:
+    all_valid = bool(raster.valid.all())
+    return tuple(_band_limits(band if all_valid else band[raster.valid], percentiles) for band in raster.pixels)
+
+
+def apply_limits(raster: Raster, limits: Sequence[Limits]) -> Raster:
+    """Stretch each band of DECIBEL linearly to 8 bits between its limits. Invalid pixels are 0."""
+    pixels = stack_planes([_scale_band(band, *between) for band, between in zip(raster.pixels, limits, strict=True)])
+    if not raster.valid.all():
         pixels *= raster.valid
     return replace(raster, pixels=pixels, quantity=Quantity.BRIGHTNESS)
 
 
-def _stretch_band(
-    band: NDArray[np.float32], valid_values: NDArray[np.float32], percentiles: tuple[float, float]
-) -> NDArray[np.uint8]:
-    """Stretch one band between two percentiles of its valid values."""
+def _band_limits(valid_values: NDArray[np.float32], percentiles: tuple[float, float]) -> Limits:
     values = np.ascontiguousarray(valid_values).ravel()
     sample = np.sort(values[:: values.size // _SAMPLES | 1])
     black, white = (_percentile(values, sample, percent) for percent in percentiles)
     if white - black < _MIN_CONTRAST_DB:
         black, white = black - _MIN_CONTRAST_DB / 2, white + _MIN_CONTRAST_DB / 2
+    return Limits(black, white)
+
+
+def _scale_band(band: NDArray[np.float32], black: float, white: float) -> NDArray[np.uint8]:
     factor = 255 / (white - black)
     if kernels.NATIVE:
         return kernels.scale_to_8_bits(band, black, factor)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sarlens.errors import SourceChanged, Timeout
+from sarlens.imagery.calibration.models import Calibrator
 from sarlens.imagery.core.cache import LRUCache, SingleFlight
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import DecodeLimits
@@ -21,7 +22,7 @@ from sarlens.imagery.service.image_id import image_id
 from sarlens.imagery.service.renderer import Renderer
 from sarlens.imagery.service.source_metrics import SourceMetrics
 from sarlens.imagery.sources.registry import SourceRegistry
-from sarlens.observability.metrics import Metrics
+from sarlens.observability.metrics import Metrics, Stage
 from sarlens.observability.route_receipt import image_time
 from sarlens.types.caller import CallerPolicy
 from sarlens.types.image_request import ImageRequest
@@ -31,6 +32,8 @@ from sarlens.types.window import Window
 if TYPE_CHECKING:
     from sarlens.imagery.formats.row_reader import RowReader
     from sarlens.imagery.geo.georeference import ImageExtent
+
+T = TypeVar("T")
 
 
 class ImageService:
@@ -130,7 +133,7 @@ class ImageService:
             SarlensError: the image can't be read or rendered.
         """
         rendered = self._cache.get(resolved.id)
-        self._metrics.cache.labels("miss" if rendered is None else "hit").inc()
+        self.record_cache_lookup(hit=rendered is not None)
         if rendered is not None:
             return rendered
         with self._source_metrics.count_bytes(resolved.source_image.objects), image_time():
@@ -142,6 +145,32 @@ class ImageService:
             rendered = await self._renderer.render(resolved)
         self._cache.put(resolved.id, rendered)
         return rendered
+
+    def record_cache_lookup(self, *, hit: bool) -> None:
+        """Count a lookup in the cache of rendered images."""
+        self._metrics.cache.labels("hit" if hit else "miss").inc()
+
+    async def calibrator(self, resolved: ResolvedImage) -> Calibrator | None:
+        """Load the calibration of an image; None if its header or nothing calibrates it.
+
+        Raises:
+            SarlensError: the annotation can't be read or used.
+        """
+        async with self._time_limit(self._timeout_s):
+            return await self._renderer.calibrator(resolved)
+
+    async def read(self, resolved: ResolvedImage, stage: Stage, work: Callable[[], T]) -> T:
+        """Run blocking work that reads an image, within the limits and with the metrics of a rendering.
+
+        Raises:
+            Timeout: the work takes too long.
+            SarlensError: as the work does.
+        """
+        source_image = resolved.source_image
+        with self._source_metrics.count_bytes(source_image.objects), image_time(), self._metrics.stage(stage):
+            async with self._time_limit(self._timeout_s):
+                with self._source_metrics.count_errors(source_image.name):
+                    return await self._threads.run(source_image.georeferencing_file, work)
 
     async def extent(
         self, image_request: ImageRequest, policy: CallerPolicy

@@ -1,0 +1,1 @@
+"""Scenes to look at: their description, tiles, TileJSON, statistics, and OGC API - Tiles."""

@@ -1,0 +1,136 @@
+"""How a whole scene looks: one quantity, one stretch and one filter, so that neighboring tiles have no seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sarlens.errors import NoValidPixels, PayloadTooLarge, UnsupportedImage
+from sarlens.imagery.calibration.models import Calibrator, calibration_from_header, check_calibratable
+from sarlens.imagery.core.object_reader import DecodeLimits
+from sarlens.imagery.core.radiometry import detect, looks_for_size, multilook, to_db
+from sarlens.imagery.core.raster import Quantity, Raster, RenderedImage
+from sarlens.imagery.core.source_image import SourceImage
+from sarlens.imagery.formats.image_header import Level
+from sarlens.imagery.formats.reader import read_level, read_source_image
+from sarlens.imagery.render.speckle import Speckle, despeckle, estimate_speckle
+from sarlens.imagery.render.stretch import Limits, composite, stretch_limits
+from sarlens.imagery.scenes.scene import Scene
+from sarlens.types.render_params import RenderParams, Scale
+from sarlens.types.window import Looks, Window
+
+_SAMPLE_SIDE = 448
+"""Longest side of the picture of the whole scene whose percentiles define the stretch."""
+_SPECKLE_SIDE = 448
+"""Side of the window in the middle of the scene whose speckle defines the filter, in pixels of a resolution."""
+
+Resolution: TypeAlias = tuple[int | None, Looks]
+"""An overview and the looks that are averaged."""
+
+_SCALES: dict[Quantity, Scale] = {Quantity.DECIBEL: "db", Quantity.BRIGHTNESS: "auto"}
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """Quantity and stretch of a scene."""
+
+    params: RenderParams
+    """Render parameters whose scale is that of the whole scene."""
+    is_brightness: bool
+    """Whether the scene is an 8-bit image, which is shown as it is."""
+    limits: tuple[Limits, ...] = ()
+    """Black and white of each band of the composite; empty for an 8-bit image."""
+
+
+def measure_appearance(
+    source_image: SourceImage, scene: Scene, params: RenderParams, calibrator: Calibrator | None, limits: DecodeLimits
+) -> Appearance:
+    """Measure a picture of the whole scene: the one that a model of 448 pixels sees. Blocks.
+
+    Args:
+        source_image: The image.
+        scene: Its header.
+        params: Render parameters without a window.
+        calibrator: Calibration that takes precedence over the file's header.
+        limits: Limits of what is decoded.
+
+    Raises:
+        NoValidPixels: The scene has no valid pixel.
+        SarlensError: As ``read_source_image``.
+    """
+    raster = read_source_image(source_image, params.with_window(_whole(scene)), _SAMPLE_SIDE, limits)
+    if isinstance(raster, RenderedImage):
+        raise UnsupportedImage(f"{source_image.name} can't be read by windows.")
+    params = params.model_copy(update={"scale": _SCALES.get(origin(raster), "linear")})
+    if raster.quantity is Quantity.BRIGHTNESS:
+        check_calibration(raster, params)
+        return Appearance(params, is_brightness=True)
+    looks = looks_for_size(raster.shape, _SAMPLE_SIDE)
+    power = to_power(raster, params, Looks(looks, looks), calibrator)
+    brightness = composite(to_db(despeckle(power, params.speckle_filter)))
+    return Appearance(params, is_brightness=False, limits=stretch_limits(brightness, params.stretch))
+
+
+def measure_speckle(
+    source_image: SourceImage,
+    params: RenderParams,
+    level: Level,
+    looks: Looks,
+    calibrator: Calibrator | None,
+    limits: DecodeLimits,
+) -> tuple[Speckle, ...]:
+    """Estimate the speckle of a resolution in the middle of the scene. Blocks.
+
+    Raises:
+        SarlensError: As ``read_level``.
+    """
+    window = _middle(level, looks)
+    raster = read_level(source_image, params, level, window, looks, limits)
+    return estimate_speckle(to_power(raster, params, looks, calibrator))
+
+
+def origin(raster: Raster) -> Quantity:
+    """Return the quantity of the stored numbers."""
+    return raster.quantity_before_detection or raster.quantity
+
+
+def to_power(raster: Raster, params: RenderParams, looks: Looks, calibrator: Calibrator | None) -> Raster:
+    """Detect power, average it over looks unless the reader has, and calibrate it.
+
+    Raises:
+        CalibrationMissing: The raster can't be calibrated to the coefficient that ``params`` names.
+    """
+    calibrator = check_calibration(raster, params, calibrator)
+    averaged = raster.quantity_before_detection is not None
+    power = raster if averaged else multilook(detect(raster), looks)
+    return power if calibrator is None else calibrator.calibrate(power)
+
+
+def check_calibration(raster: Raster, params: RenderParams, calibrator: Calibrator | None = None) -> Calibrator | None:
+    """Return the calibration that ``params`` requires, or None if it requires none.
+
+    Raises:
+        CalibrationMissing: The raster can't be calibrated to the coefficient that ``params`` names.
+    """
+    if params.calibration == "none":
+        return None
+    calibrator = calibrator or calibration_from_header(raster, params.calibration)
+    check_calibratable(raster)
+    return calibrator
+
+
+def _whole(scene: Scene) -> Window:
+    return Window(0, 0, scene.header.width, scene.header.height)
+
+
+def _middle(level: Level, looks: Looks) -> Window:
+    """Return a window in the middle of a level that begins at whole looks."""
+    cols, rows = (
+        min(length, _SPECKLE_SIDE * look) for length, look in ((level.width, looks.across), (level.height, looks.down))
+    )
+    col = (level.width - cols) // 2 // looks.across * looks.across
+    row = (level.height - rows) // 2 // looks.down * looks.down
+    return Window(col, row, cols, rows)
+
+
+__all__ = ["Appearance", "NoValidPixels", "PayloadTooLarge", "Raster", "measure_appearance", "measure_speckle"]

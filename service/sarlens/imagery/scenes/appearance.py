@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from sarlens.errors import NoValidPixels, PayloadTooLarge, UnsupportedImage
 from sarlens.imagery.calibration.models import Calibrator, calibration_from_header, check_calibratable
 from sarlens.imagery.core.object_reader import DecodeLimits
-from sarlens.imagery.core.radiometry import detect, looks_for_size, multilook, to_db
-from sarlens.imagery.core.raster import Quantity, Raster, RenderedImage
+from sarlens.imagery.core.radiometry import detect, multilook, to_db
+from sarlens.imagery.core.raster import Quantity, Raster
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.formats.image_header import Level
-from sarlens.imagery.formats.reader import read_level, read_source_image
+from sarlens.imagery.formats.reader import read_level
 from sarlens.imagery.render.speckle import Speckle, despeckle, estimate_speckle
 from sarlens.imagery.render.stretch import Limits, composite, stretch_limits
+from sarlens.imagery.scenes.resolution import level_window, resolution_for_side
 from sarlens.imagery.scenes.scene import Scene
 from sarlens.types.render_params import RenderParams, Scale
 from sarlens.types.window import Looks, Window
@@ -23,9 +22,6 @@ _SAMPLE_SIDE = 448
 """Longest side of the picture of the whole scene whose percentiles define the stretch."""
 _SPECKLE_SIDE = 448
 """Side of the window in the middle of the scene whose speckle defines the filter, in pixels of a resolution."""
-
-Resolution: TypeAlias = tuple[int | None, Looks]
-"""An overview and the looks that are averaged."""
 
 _SCALES: dict[Quantity, Scale] = {Quantity.DECIBEL: "db", Quantity.BRIGHTNESS: "auto"}
 
@@ -45,7 +41,7 @@ class Appearance:
 def measure_appearance(
     source_image: SourceImage, scene: Scene, params: RenderParams, calibrator: Calibrator | None, limits: DecodeLimits
 ) -> Appearance:
-    """Measure a picture of the whole scene: the one that a model of 448 pixels sees. Blocks.
+    """Measure a picture of the whole scene of about twice ``_SAMPLE_SIDE`` pixels. Blocks.
 
     Args:
         source_image: The image.
@@ -56,17 +52,19 @@ def measure_appearance(
 
     Raises:
         NoValidPixels: The scene has no valid pixel.
-        SarlensError: As ``read_source_image``.
+        SarlensError: As ``read_level``.
     """
-    raster = read_source_image(source_image, params.with_window(_whole(scene)), _SAMPLE_SIDE, limits)
-    if isinstance(raster, RenderedImage):
-        raise UnsupportedImage(f"{source_image.name} can't be read by windows.")
+    header = scene.header
+    whole = Window(0, 0, header.width, header.height)
+    resolution = resolution_for_side(header, whole, 2 * _SAMPLE_SIDE)
+    raster = read_level(
+        source_image, params, resolution.level, level_window(header, resolution, whole), resolution.looks, limits
+    )
     params = params.model_copy(update={"scale": _SCALES.get(origin(raster), "linear")})
     if raster.quantity is Quantity.BRIGHTNESS:
         check_calibration(raster, params)
         return Appearance(params, is_brightness=True)
-    looks = looks_for_size(raster.shape, _SAMPLE_SIDE)
-    power = to_power(raster, params, Looks(looks, looks), calibrator)
+    power = to_power(raster, params, resolution.looks, calibrator)
     brightness = composite(to_db(despeckle(power, params.speckle_filter)))
     return Appearance(params, is_brightness=False, limits=stretch_limits(brightness, params.stretch))
 
@@ -119,10 +117,6 @@ def check_calibration(raster: Raster, params: RenderParams, calibrator: Calibrat
     return calibrator
 
 
-def _whole(scene: Scene) -> Window:
-    return Window(0, 0, scene.header.width, scene.header.height)
-
-
 def _middle(level: Level, looks: Looks) -> Window:
     """Return a window in the middle of a level that begins at whole looks."""
     cols, rows = (
@@ -131,6 +125,3 @@ def _middle(level: Level, looks: Looks) -> Window:
     col = (level.width - cols) // 2 // looks.across * looks.across
     row = (level.height - rows) // 2 // looks.down * looks.down
     return Window(col, row, cols, rows)
-
-
-__all__ = ["Appearance", "NoValidPixels", "PayloadTooLarge", "Raster", "measure_appearance", "measure_speckle"]

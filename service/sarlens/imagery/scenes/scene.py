@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor, log2
 
+import numpy as np
+
 from sarlens.errors import NotFound, NotGeoreferenced
 from sarlens.imagery.core.object_reader import DecodeLimits
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.formats.image_header import ImageHeader
 from sarlens.imagery.formats.reader import read_header
+from sarlens.imagery.geo.georeference import Georeference
 from sarlens.imagery.scenes.placement import Placement, place_on_map, place_on_pixels
 from sarlens.imagery.scenes.scene_position import ScenePosition, locate
 from sarlens.imagery.scenes.tile_matrix_set import MAP_SETS, PIXELS, TILE_SIDE, map_matrix_set, pixel_matrix_set
@@ -59,9 +62,32 @@ class Scene:
         if tms_id in self.placements:
             return self.placements[tms_id]
         map_matrix_set(tms_id)
-        if self.header.georeference is None:
-            raise NotGeoreferenced(f'{self.header.reason} Use the tile matrix set "{PIXELS}".')
+        self._require_georeference(f'Use the tile matrix set "{PIXELS}".')
         raise NotFound(f"{tms_id} doesn't cover the image. Use one of {', '.join(self.placements)}.")
+
+    def locate(self, lon: float, lat: float) -> tuple[float, float]:
+        """Return the column and the row of a position on the ground, also outside the image. Blocks.
+
+        Raises:
+            NotGeoreferenced: the image isn't georeferenced, or the position has no place in it.
+        """
+        georeference = self._require_georeference('Use "x" and "y" in pixels instead.')
+        cols, rows = georeference.lonlat_to_pixel(np.array([lon]), np.array([lat]))
+        if not (np.isfinite(cols[0]) and np.isfinite(rows[0])):
+            raise NotGeoreferenced("The position is beyond the area that the image's coordinates cover.")
+        return float(cols[0]), float(rows[0])
+
+    def position_of(self, col: float, row: float) -> tuple[float, float] | None:
+        """Return longitude and latitude of a position in the image; None without a georeference. Blocks."""
+        if self.header.georeference is None:
+            return None
+        lon, lat = self.header.georeference.pixel_to_lonlat(np.array([col]), np.array([row]))
+        return float(lon[0]), float(lat[0])
+
+    def _require_georeference(self, advice: str) -> Georeference:
+        if self.header.georeference is None:
+            raise NotGeoreferenced(f"{self.header.reason} {advice}")
+        return self.header.georeference
 
     def zooms(self, placement: Placement) -> tuple[int, int]:
         """Return the zoom level at which a tile covers the scene, and the one that has its full resolution.

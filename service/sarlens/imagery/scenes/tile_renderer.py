@@ -24,11 +24,10 @@ from sarlens.imagery.render.stretch import apply_limits, composite
 from sarlens.imagery.scenes.appearance import Appearance, to_power
 from sarlens.imagery.scenes.mesh import Mesh, tile_meshes
 from sarlens.imagery.scenes.placement import Placement
+from sarlens.imagery.scenes.resolution import choose_resolution
 from sarlens.imagery.scenes.tile_matrix_set import TILE_SIDE, TileIndex
 from sarlens.types.window import Looks, Window
 
-_MAX_ENLARGEMENT = 1.3
-"""Pixels of a tile in a pixel of the overview that is read, at most."""
 _MARGIN = 8
 """Pixels around a tile that the filter and the search for fill read."""
 _MIN_OPAQUE_ALPHA = 128
@@ -79,23 +78,10 @@ def empty_tile() -> RenderedImage:
     return encode_png(Image.new("LA", (TILE_SIDE, TILE_SIDE)))
 
 
-def choose_level(header: ImageHeader, placement: Placement, zoom: int) -> tuple[Level, Looks]:
-    """Return the resolution of a zoom level: the overview to read, and the looks of its pixels to average."""
-    resolution = placement.tms.resolution(zoom)
-    across, down = (per_unit * resolution for per_unit in placement.pixels_per_unit)
-    level = header.levels[0]
-    for candidate in header.levels[1:]:
-        factors = header.width / candidate.width, header.height / candidate.height
-        if factors[0] <= across * _MAX_ENLARGEMENT and factors[1] <= down * _MAX_ENLARGEMENT:
-            level = candidate
-    return level, Looks(
-        max(1, min(level.width, round(across * level.width / header.width))),
-        max(1, min(level.height, round(down * level.height / header.height))),
-    )
-
-
 def _render_part(source: TileSource, placement: Placement, zoom: int, mesh: Mesh) -> Image.Image | None:
-    level, looks = choose_level(source.header, placement, zoom)
+    unit = placement.tms.resolution(zoom)
+    across, down = (per_unit * unit for per_unit in placement.pixels_per_unit)
+    level, looks = choose_resolution(source.header, across, down)
     cols = mesh.cols * (level.width / source.header.width / looks.across)
     rows = mesh.rows * (level.height / source.header.height / looks.down)
     window = _window(cols, rows, level, looks)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sarlens.imagery.core.bands import polarizations
 from sarlens.imagery.core.cache import LRUCache, SingleFlight
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sarlens.imagery.formats.image_header import Level
     from sarlens.imagery.render.speckle import Speckle
     from sarlens.imagery.scenes.appearance import Appearance
+    from sarlens.imagery.scenes.measurements import MeasuredImage
     from sarlens.imagery.scenes.placement import Placement
     from sarlens.imagery.scenes.scene import Scene
     from sarlens.imagery.scenes.tile_matrix_set import TileIndex
@@ -193,6 +194,35 @@ class SceneService:
         rendered = await self._images.read(resolved, "render", partial(render_tile, source, placement, tile))
         self._tiles.put(tile_id, rendered)
         return rendered
+
+    async def statistics(self, opened: OpenScene, window: tuple[int, int, int, int] | None) -> dict[str, Any]:
+        """Measure a window; raises as ``measure_window``."""
+        from sarlens.imagery.scenes.measurements import measure_window  # noqa: PLC0415  loads GDAL
+
+        image = await self._measured_image(opened)
+        return await self._images.read(opened.resolved, "decode", partial(measure_window, image, window))
+
+    async def pixel(self, opened: OpenScene, col: int, row: int) -> list[dict[str, Any]]:
+        """Measure a pixel; raises as ``measure_pixel``."""
+        from sarlens.imagery.scenes.measurements import measure_pixel  # noqa: PLC0415  loads GDAL
+
+        image = await self._measured_image(opened)
+        return await self._images.read(opened.resolved, "decode", partial(measure_pixel, image, col, row))
+
+    async def locate(self, opened: OpenScene, lon: float, lat: float) -> tuple[float, float]:
+        """Return the column and the row of a position on the ground; raises as ``Scene.locate``."""
+        return await self._images.read(opened.resolved, "decode", partial(opened.scene.locate, lon, lat))
+
+    async def position_of(self, opened: OpenScene, col: float, row: float) -> tuple[float, float] | None:
+        """Return longitude and latitude of a position in the image, or None; raises as ``Scene.position_of``."""
+        return await self._images.read(opened.resolved, "decode", partial(opened.scene.position_of, col, row))
+
+    async def _measured_image(self, opened: OpenScene) -> MeasuredImage:
+        from sarlens.imagery.scenes.measurements import MeasuredImage  # noqa: PLC0415
+
+        resolved = opened.resolved
+        params, calibrator = (await self._appearance(opened)).params, await self._images.calibrator(resolved)
+        return MeasuredImage(resolved.source_image, opened.scene.header, params, calibrator, self._limits)
 
     async def _appearance(self, opened: OpenScene) -> Appearance:
         image_id = opened.resolved.id

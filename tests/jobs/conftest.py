@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sarlens.jobs.batch_writer import Bounds, TileResult
+from sarlens.jobs.batch_writer import TileResult
+from sarlens.jobs.extent import Bounds
 from sarlens.jobs.filters import JobFilter
 from sarlens.jobs.models import Job
 from sarlens.jobs.store import JobStore

@@ -124,14 +124,14 @@ async def test_a_large_job_is_deleted_in_parts(store: JobStore, monkeypatch: pyt
 
     monkeypatch.setattr(store._database, "write", count)
     await store.delete([job.id])
-    assert deleted == [10, 10, 5, 0, 10, 10, 5, 0, 1]
+    assert deleted == [10, 10, 5, 0, 10, 10, 5, 0, 1, 0, 1]
     assert await store.finished_tiles(other.id) == {0}
 
 
 async def test_a_value_that_the_database_cannot_hold_is_a_bad_request(store: JobStore) -> None:
     """PostgreSQL has no texts with NUL, so an id with one is a 400 there; SQLite finds no such answer."""
     if store._database._url.get_backend_name() == "sqlite":
-        assert await store.find_answer("a\0b") is None
+        assert await store.find_answer("a\0b", AnswerFilter()) is None
         return
     with pytest.raises(BadRequest, match="can't hold"):
-        await store.find_answer("a\0b")
+        await store.find_answer("a\0b", AnswerFilter())

@@ -122,9 +122,10 @@ async def test_a_deleted_job_leaves_nothing(store: JobStore) -> None:
     await store.delete([deleted.id])
     assert await store.find(deleted.id) is None
     assert await store.finished_tiles(deleted.id) == set()
-    assert await store.find_answer(f"{deleted.id}.0.0") is None
+    assert await store.find_answer(f"{deleted.id}.0.0", AnswerFilter()) is None
     assert await store.count_answers(AnswerFilter()) == 1
-    assert (await store.find_answer(f"{kept.id}.0.0") or ("",))[0] == kept.id
+    assert await store.find_answer(f"{kept.id}.0.0", AnswerFilter(job=kept.id)) is not None
+    assert [layer.id for layer in await store.layers.surveys(JobFilter(), limit=9)] == [kept.id]
 
 
 async def test_tiles_of_inactive_jobs_are_rejected(store: JobStore) -> None:

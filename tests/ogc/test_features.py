@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from ogc.client import HOW_MANY, SURVEY, call
+from ogc.client import HOW_MANY, SCENE, SURVEY, call
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def test_items_are_paged(items: str) -> None:
 
 
 async def test_items_are_filtered(items: str) -> None:
-    """bbox selects the answer at a place, datetime by time, and job by job."""
+    """bbox selects the answer at a place, datetime by time, and job, question and image by their values."""
     _, page, _ = await call("GET", f"{items}?limit=5")
     feature = page["features"][0]
     ring = feature["geometry"]["coordinates"][0]
@@ -55,6 +56,11 @@ async def test_items_are_filtered(items: str) -> None:
         ("job=none", 0),
         ("datetime=../2020-01-01T00:00:00Z", 0),
         ("datetime=2020-01-01T00:00:00Z/..", 12),
+        (f"question={quote(HOW_MANY)}", 12),
+        ("question=How%20many", 0),
+        (f"image={quote(SCENE)}&job={job_id}", 12),
+        ("image=s3://scenes/other.tif", 0),
+        ("image=", 0),
     ):
         assert (await call("GET", f"{items}?{query}"))[1]["numberMatched"] == matched, query
 
@@ -89,11 +95,13 @@ async def test_an_invalid_parameter_is_a_400(base: str, query: str) -> None:
 
 
 async def test_an_unknown_collection_is_a_404(base: str) -> None:
-    """Every route of an unknown collection is a 404 with the name of the only collection."""
-    for path in ("", "/items", "/items/x"):
-        status, document, _ = await call("GET", f"{base}/collections/none{path}")
-        assert (status, document["code"]) == (404, "not_found")
-        assert document["detail"] == "Collection 'none' doesn't exist. The only collection is 'answers'."
+    """Every route of an unknown collection is a 404 that names the list of collections."""
+    for name in ("none", "0" * 32, f"{'0' * 32}-0", "answers-0"):
+        for path in ("", "/items", "/items/x", "/schema", "/schemas/feature"):
+            status, document, _ = await call("GET", f"{base}/collections/{name}{path}")
+            assert (status, document["code"]) == (404, "not_found")
+            message = f"Collection '{name}' doesn't exist. /collections lists the collections of the caller."
+            assert document["detail"] == message
 
 
 async def test_items_are_a_page_for_a_browser(items: str) -> None:

@@ -25,7 +25,7 @@ async def test_every_link_of_the_landing_page_answers(base: str) -> None:
 
 
 async def test_the_conformance_classes_are_declared(base: str) -> None:
-    """GET /conformance lists six classes of Processes 1.0 and two of Features 1.0, without callbacks or OpenAPI 3.0."""
+    """GET /conformance lists classes of Processes and Features, with schemas, and without callbacks or OpenAPI 3.0."""
     status, document, _ = await call("GET", f"{base}/conformance")
     assert status == 200
     classes = document["conformsTo"]
@@ -33,3 +33,5 @@ async def test_the_conformance_classes_are_declared(base: str) -> None:
     assert processes == {"core", "json", "html", "ogc-process-description", "job-list", "dismiss"}
     features = {uri.rpartition("/")[2] for uri in classes if "ogcapi-features-1/1.0/conf/" in uri}
     assert features == {"core", "geojson"}
+    schemas = {uri.rpartition("/")[2] for uri in classes if "ogcapi-features-5/1.0/conf/" in uri}
+    assert schemas == {"schemas", "core-roles-features"}

@@ -75,6 +75,7 @@ ANSWERS = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("job", String(64), nullable=False),
     Column("id", String(128), nullable=False, unique=True),
+    Column("question", Integer, nullable=False),
     Column("time", Float(53), nullable=False),
     Column("west", Float(53)),
     Column("south", Float(53)),
@@ -82,10 +83,27 @@ ANSWERS = Table(
     Column("north", Float(53)),
     Column("feature", Text, nullable=False),
     Index("sarlens_answers_by_job", "job", "number"),
+    Index("sarlens_answers_by_question", "job", "question", "number"),
 )
-"""One GeoJSON feature per answer, numbered in the order of the commits, with the time of the commit. ``west`` to
-``north`` are its bounds in degrees, or null if the image isn't georeferenced. Across the antimeridian, ``east`` exceeds
-180."""
+"""One GeoJSON feature per answer, numbered in the order of the commits, with the index of the question and the time of
+the commit. ``west`` to ``north`` are its bounds in degrees, or null if the image isn't georeferenced. Across the
+antimeridian, ``east`` exceeds 180."""
+
+LAYERS = Table(
+    "sarlens_layers",
+    METADATA,
+    Column("job", String(64), primary_key=True),
+    Column("question", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("west", Float(53)),
+    Column("south", Float(53)),
+    Column("east", Float(53)),
+    Column("north", Float(53)),
+    Column("first", Float(53)),
+    Column("last", Float(53)),
+)
+"""One row per question of a job with answers: its text, the image, and the extent of the answers in space and time."""
 
 _CONNECT_TIMEOUT_S = 3
 _URL_FORMS = "the job database must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
@@ -143,7 +161,8 @@ def check_database(text: str) -> None:
         engine = open_engine(url)
         METADATA.create_all(engine)
         with engine.begin() as connection:
-            connection.execute(select(JOBS).where(false()))  # fails if an older version made the table
+            for table in METADATA.sorted_tables:
+                connection.execute(select(table).where(false()))  # fails if an older version made the table
             connection.execute(delete(JOBS).where(false()))
         engine.dispose()
     except ModuleNotFoundError as error:

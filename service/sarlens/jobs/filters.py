@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 
-from sarlens.jobs.batch_writer import Bounds
 from sarlens.jobs.db_clock import database_time
-from sarlens.jobs.db_schema import ANSWERS, JOBS
+from sarlens.jobs.db_schema import ANSWERS, JOBS, LAYERS
+from sarlens.jobs.extent import Bounds
 
 
 class JobFilter(NamedTuple):
@@ -27,12 +27,14 @@ class JobFilter(NamedTuple):
     min_duration_s: float | None = None
     """Minimum time from the start to the end, or to now. Jobs that haven't started don't match."""
     max_duration_s: float | None = None
+    ids: Collection[str] = ()
 
     def condition(self) -> ColumnElement[bool]:
         """Return the SQL condition on the jobs table."""
         duration = func.coalesce(JOBS.c.finished, database_time()) - JOBS.c.started
         conditions: list[tuple[Any, Callable[[Any], ColumnElement[bool]]]] = [
             (self.owner, JOBS.c.owner.__eq__),
+            (self.ids or None, JOBS.c.id.in_),
             (self.processes or None, JOBS.c.process.in_),
             (self.other_processes or None, JOBS.c.process.not_in),
             (self.statuses or None, JOBS.c.status.in_),
@@ -49,6 +51,12 @@ class AnswerFilter(NamedTuple):
 
     owner: str | None = None
     job: str | None = None
+    question: int | None = None
+    """Index of the question in its job."""
+    text: str | None = None
+    """Text of the question."""
+    image: str | None = None
+    """Name of the image."""
     bbox: Bounds | None = None
     """West, south, east, north in degrees. A west above the east crosses the antimeridian."""
     since: float | None = None
@@ -62,20 +70,31 @@ class AnswerFilter(NamedTuple):
 
     def condition(self) -> ColumnElement[bool]:
         """Return the SQL condition on the answers table, without offset and limit."""
-        conditions: list[ColumnElement[bool]] = []
-        if self.after:
-            conditions.append(ANSWERS.c.number > self.after)
-        if self.job is not None:
-            conditions.append(ANSWERS.c.job == self.job)
+        conditions: list[tuple[Any, Callable[[Any], ColumnElement[bool]]]] = [
+            (self.after or None, ANSWERS.c.number.__gt__),
+            (self.job, ANSWERS.c.job.__eq__),
+            (self.owner, lambda owner: ANSWERS.c.job.in_(_jobs_of(owner))),
+            (self.question, ANSWERS.c.question.__eq__),
+            (self._layers(), tuple_(ANSWERS.c.job, ANSWERS.c.question).in_),
+            (self.since, ANSWERS.c.time.__ge__),
+            (self.until, ANSWERS.c.time.__le__),
+            (self.bbox, _intersects),
+        ]
+        return and_(True, *(condition(value) for value, condition in conditions if value is not None))
+
+    def _layers(self) -> Select[Any] | None:
+        """Return the jobs and questions with the text and the image, or None for all."""
+        columns = ((LAYERS.c.text, self.text), (LAYERS.c.image, self.image))
+        conditions = [column == text for column, text in columns if text is not None]
+        if not conditions:
+            return None
         if self.owner is not None:
-            conditions.append(ANSWERS.c.job.in_(select(JOBS.c.id).where(JOBS.c.owner == self.owner)))
-        if self.since is not None:
-            conditions.append(ANSWERS.c.time >= self.since)
-        if self.until is not None:
-            conditions.append(ANSWERS.c.time <= self.until)
-        if self.bbox is not None:
-            conditions.append(_intersects(self.bbox))
-        return and_(True, *conditions)
+            conditions.append(LAYERS.c.job.in_(_jobs_of(self.owner)))
+        return select(LAYERS.c.job, LAYERS.c.question).where(*conditions)
+
+
+def _jobs_of(owner: str) -> Select[Any]:
+    return select(JOBS.c.id).where(JOBS.c.owner == owner)
 
 
 def _intersects(bbox: Bounds) -> ColumnElement[bool]:

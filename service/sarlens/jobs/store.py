@@ -13,8 +13,9 @@ from sarlens.errors import OutputExists
 from sarlens.jobs.batch_writer import TileBatchWriter, TileResult
 from sarlens.jobs.database import JobDatabase
 from sarlens.jobs.db_clock import database_time
-from sarlens.jobs.db_schema import ANSWERS, JOBS, TILES
+from sarlens.jobs.db_schema import ANSWERS, JOBS, LAYERS, TILES
 from sarlens.jobs.filters import AnswerFilter, JobFilter
+from sarlens.jobs.layers import AnswerLayers
 from sarlens.jobs.leases import JobLeases
 from sarlens.jobs.models import ACTIVE_STATUSES, Job
 from sarlens.jobs.owner_limits import OwnerLimits
@@ -37,6 +38,7 @@ class JobStore:
         self._database = JobDatabase(url)
         self._batch_writer = TileBatchWriter(self._database.write)
         self.leases = JobLeases(self._database)
+        self.layers = AnswerLayers(self._database)
 
     @property
     def exists(self) -> bool:
@@ -101,7 +103,7 @@ class JobStore:
 
     async def delete(self, job_ids: Collection[str]) -> None:
         """Delete jobs with their tiles and answers, in transactions of bounded size."""
-        for table, column in ((ANSWERS, ANSWERS.c.number), (TILES, TILES.c.tile)):
+        for table, column in ((ANSWERS, ANSWERS.c.number), (TILES, TILES.c.tile), (LAYERS, LAYERS.c.question)):
             some = select(table.c.job, column).where(table.c.job.in_(job_ids)).limit(_DELETED_AT_ONCE)
             remove = delete(table).where(tuple_(table.c.job, column).in_(some))
             while await self._database.write(lambda db, remove=remove: db.execute(remove).rowcount):  # type: ignore[misc]
@@ -143,11 +145,10 @@ class JobStore:
         query = select(func.count()).select_from(ANSWERS).where(answer_filter.condition())
         return await self._database.read(lambda db: int(db.execute(query).scalar_one()))
 
-    async def find_answer(self, feature_id: str) -> tuple[str, str] | None:
-        """Return the job id and the GeoJSON of one feature, or None."""
-        query = select(ANSWERS.c.job, ANSWERS.c.feature).where(ANSWERS.c.id == feature_id)
-        row = await self._database.read(lambda db: db.execute(query).first())
-        return None if row is None else (row.job, row.feature)
+    async def find_answer(self, feature_id: str, answer_filter: AnswerFilter) -> str | None:
+        """Return the GeoJSON of one feature, or None if the filter selects no feature with this id."""
+        query = select(ANSWERS.c.feature).where(ANSWERS.c.id == feature_id, answer_filter.condition())
+        return await self._database.read(lambda db: db.execute(query).scalar_one_or_none())
 
     async def close(self) -> None:
         """Commit pending results and close the connections."""

@@ -11,7 +11,8 @@ import numpy as np
 from sarlens.errors import SarlensError
 from sarlens.imagery.geo.polygons import Ring, to_geojson
 from sarlens.inference.sar_tasks import Task, TaskAnswer
-from sarlens.jobs.batch_writer import Bounds, Feature
+from sarlens.jobs.batch_writer import Feature
+from sarlens.jobs.extent import Bounds
 from sarlens.surveys.columns import value_columns, value_of
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.regions import to_geometries

@@ -27,6 +27,7 @@ from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.common.schemas import CaptionBody, SurveyBody, VqaBody
 from sarlens.api.common.task_service import TaskService
 from sarlens.api.jobs.submission import SurveySubmission
+from sarlens.api.ogc.collections import Collections
 from sarlens.api.ogc.features import Features
 from sarlens.api.ogc.inputs import Execution
 from sarlens.api.ogc.jobs import Jobs
@@ -110,6 +111,7 @@ def build_api(
 
     limits = {"body_bytes": max_body_bytes, "max_questions": max_questions}
     survey_parts = (submission, job_service, exporter, memory)
+    collections = Collections(job_service.store.layers, public_url=public_url)
     processes = Processes(*survey_parts, max_body_bytes=max_body_bytes, public_url=public_url)
     fastapi = _fastapi()
     for router in (
@@ -124,7 +126,8 @@ def build_api(
         landing_router(public_url),
         processes.router(),
         Jobs(job_service, exporter, public_url=public_url).router(),
-        Features(job_service, public_url=public_url).router(),
+        collections.router(),
+        Features(job_service.store, collections, public_url=public_url).router(),
         open_inference_router(data_plane, memory, **limits),
         health_router(
             inference.pool, drain, lambda request: authorizer.visible_models(request.state.headers.bearer_token)

@@ -68,6 +68,8 @@ _MEDIA_TYPES: dict[str, tuple[str, ...]] = {
     "post /processes/{}/execution": (_GEOJSON, "application/json"),
     "get /jobs/{}/results": (_GEOJSON, "application/json"),
     "get /jobs/{}/results/answers": (_GEOJSON,),
+    "get /collections/{}/schema": ("application/schema+json", "text/html"),
+    "get /collections/{}/schemas/feature": ("application/schema+json", "text/html"),
     "get /collections/{}/items": (_GEOJSON, "text/html"),
     "get /collections/{}/items/{}": (_GEOJSON, "text/html"),
     "get /v2/health/live": (),

@@ -8,6 +8,7 @@ from sarlens.api.ogc.negotiation import HTML, JSON, base_url, link, negotiate_re
 
 _PROCESSES = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"
 _FEATURES = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/"
+_SCHEMAS = "http://www.opengis.net/spec/ogcapi-features-5/1.0/conf/"
 _REL = "http://www.opengis.net/def/rel/ogc/1.0/"
 
 _OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
@@ -16,6 +17,7 @@ CONFORMS_TO = [
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
     *(_PROCESSES + name for name in ("core", "json", "html", "ogc-process-description", "job-list", "dismiss")),
     *(_FEATURES + name for name in ("core", "geojson")),
+    *(_SCHEMAS + name for name in ("schemas", "core-roles-features")),
 ]
 
 

@@ -17,7 +17,7 @@ from sarlens.errors import BadRequest
 if TYPE_CHECKING:
     from jinja2 import Template
 
-JSON, HTML = "application/json", "text/html"
+JSON, HTML, SCHEMA = "application/json", "text/html", "application/schema+json"
 _MAX_TEXT_CHARS = 2000
 """Characters of one value on an HTML page."""
 _CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -48,7 +48,7 @@ def wants_html(request: Request) -> bool:
         raise BadRequest("f must be html or json.", param="f")
     if requested_format is not None:
         return requested_format == "html"
-    return negotiate(request.headers, (JSON, "application/geo+json", HTML)) == HTML
+    return negotiate(request.headers, (JSON, "application/geo+json", SCHEMA, HTML)) == HTML
 
 
 def negotiate_response(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imagery.object_fixtures import TILED, RecordingReader, geotiff, raster_of
-from sarlens.errors import PayloadTooLarge
+from sarlens.errors import PayloadTooLarge, UnsupportedImage
 from sarlens.imagery.formats.reader import DecodeLimits, read_extent
 from sarlens.imagery.formats.tiff_directories import MAX_DIRECTORIES, MAX_TAGS, MAX_TOTAL_TAGS, read_directories
 
@@ -72,6 +72,21 @@ def test_a_chain_that_loops_ends() -> None:
     struct.pack_into("<I", data, 8192 + 2 + 12 * len(_IMAGE_TAGS), 8192)
     for damaged in (bytes(data), bytes(data[:8300]), b"II*\0", b"II*\0\xff\xff\xff\xff", b"II+\0\x08\0\0\0"):
         check(damaged)
+
+
+@pytest.mark.parametrize("order", ["LITTLE", "BIG"])
+@pytest.mark.parametrize(("position", "value"), [(4, 1), (4, 0), (5, 8), (5, 4), (6, 1), (7, 1)])
+def test_the_header_of_a_bigtiff_is_checked(order: str, position: int, value: int) -> None:
+    """A BigTIFF with offsets of another size than 8 bytes, or with a reserved field, is rejected as by GDAL."""
+    data = bytearray(geotiff(np.ones((16, 16), np.uint8), BIGTIFF="YES", ENDIANNESS=order, **TILED))
+    expected = data[position] == value
+    data[position] = value
+    assert (
+        read_directories(lambda start, length: bytes(data[start : start + length]), "image").is_whole_chain == expected
+    )
+    if not expected:
+        with pytest.raises(UnsupportedImage):
+            raster_of(bytes(data))
 
 
 def test_a_tag_bomb_costs_no_time() -> None:

@@ -37,6 +37,10 @@ class Layout(NamedTuple):
         formats = ("Q", "HHQ8s", "Q") if 43 in head[2:4] else ("H", "HHI4s", "I")
         return cls(order, *(struct.Struct(order + text) for text in formats))
 
+    def is_sound(self, head: bytes) -> bool:
+        """Return whether the size of offsets that a BigTIFF declares is 8, and its reserved field 0."""
+        return self.offset.size != 8 or head[4:8] == struct.pack(f"{self.order}HH", 8, 0)
+
 
 class Entry(NamedTuple):
     """One tag of a directory."""
@@ -88,7 +92,7 @@ class _Walk:
         self._head = read_at(0, 16)
         self.layout = Layout.of(self._head)
         self.entries: list[tuple[Entry, ...]] = []
-        self.is_whole_chain = True
+        self.is_whole_chain = self.layout.is_sound(self._head)
 
     def tag_counts(self) -> Iterator[int]:
         """Yield the number of tags of each directory once, before its tags are read."""

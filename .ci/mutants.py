@@ -1,130 +1,138 @@
 #!/usr/bin/env python3
-"""Mutation tests of the modules that count, limit and choose, with mutmut.
+"""Mutation tests of the modules that count, limit and choose.
 
-Changes one expression at a time in a copy of a module, and runs the module's tests. A change that no test notices is a
-survivor. mutmut requires sources in ``src/``, so this script works in a copy of the repository in ``mutants/``.
+Changes one expression at a time in a module, and runs the tests of the module. A change that no test notices is a
+survivor. ``mutants.toml`` lists the modules with their tests, and the changes that no test can notice.
 
-    .ci/mutants.py                     # all modules; takes about an hour on two cores
-    .ci/mutants.py rate_limit pool     # some
+    .ci/mutants.py                          # all modules
+    .ci/mutants.py rate_limit pool          # some
+    .ci/mutants.py dispatcher --sample 100  # 100 random changes of a large module
+    .ci/mutants.py pool --survivors         # what survived the last run, after you add a test
+
+Each module leaves its survivors in ``mutants/NAME.txt`` and the output of its tests in ``mutants/NAME.N.log``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
+import tomllib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-WORK = ROOT / "mutants"
-FAST = "not vllm and not s3 and not prometheus"
-CONFIG = """
-[tool.mutmut]
-source_paths = ["src"]
-only_mutate = {sources}
-do_not_mutate_patterns = ['\\blog\\.', 'raise \\w+\\(']
-also_copy = ["loadtests", "tests"]
-process_isolation = "forkserver"
-pytest_add_cli_args = ["-m", "{fast}", "-p", "no:cacheprovider"]
-pytest_add_cli_args_test_selection = {tests}
-"""
+PACKAGE = ROOT / "service/sarlens"
+OUTPUT = ROOT / "mutants"
+CONFIG = tomllib.loads((ROOT / ".ci/mutants.toml").read_text())
+MODULES: dict[str, dict[str, list[str]]] = CONFIG["modules"]
+EQUIVALENT = {
+    (entry["source"], entry["function"], change)
+    for entry in CONFIG.get("equivalent", [])
+    for change in entry["changes"]
+}
+"""Changes that don't change what a caller can see."""
 
 
 @dataclass(frozen=True)
-class Module:
-    """A module to change, below ``service/sarlens``, and the tests that must notice."""
+class Score:
+    """Results of the mutants of a module."""
 
-    sources: list[str]
-    tests: list[str]
+    mutants: dict[str, dict[str, str]]
+    """All mutants of the module by name."""
+    results: dict[str, dict[str, str]]
+    """Results of the mutants that ran, without equivalent ones."""
 
+    def __str__(self) -> str:
+        """``killed k of n``, and of how many the n are a sample."""
+        statuses = Counter(result["status"] for result in self.results.values())
+        killed, tried = statuses["killed"] + statuses["timeout"], len(self.results)
+        total = sum(not is_equivalent(mutant) for mutant in self.mutants.values())
+        sampled = "" if tried == total else f" sampled of {total}"
+        share = f"{100 * killed / max(tried, 1):.0f} %"
+        return f"killed {killed} of {tried}{sampled} ({share}), {len(self.mutants) - total} equivalent"
 
-MODULES = {
-    "usage": Module(
-        ["api/common/usage.py", "workers/event_stream.py"],
-        ["tests/api/common/test_usage.py", "tests/workers/test_event_stream.py"],
-    ),
-    "accept": Module(["api/common/accept.py"], ["tests/api/common/test_accept.py"]),
-    "request": Module(
-        [
-            "api/app/middlewares.py",
-            "api/common/drain.py",
-            "api/common/error_responses.py",
-            "api/common/request_context.py",
-            "api/common/request_recorder.py",
-            "api/grpc/call_context.py",
-        ],
-        [
-            "tests/api/app/test_middlewares.py",
-            "tests/api/common/test_error_responses.py",
-            "tests/api/common/test_request_context.py",
-            "tests/api/grpc/test_call_context.py",
-        ],
-    ),
-    "concurrency": Module(["admission/concurrency.py", "admission/fair_queue.py"], ["tests/admission"]),
-    "rate_limit": Module(["admission/rate_limit.py"], ["tests/admission"]),
-    "pool": Module(
-        ["workers/pool.py", "workers/worker.py", "workers/health.py"],
-        [
-            "tests/workers/test_pool.py",
-            "tests/workers/test_worker.py",
-            "tests/workers/test_health.py",
-            "tests/workers/test_monitor.py",
-        ],
-    ),
-    "known_images": Module(["workers/known_images.py"], ["tests/workers/test_known_images.py"]),
-    "dispatcher": Module(
-        ["inference/dispatcher.py", "inference/failover.py", "inference/request_sender.py"],
-        ["tests/inference/test_dispatcher.py", "tests/inference/test_failover.py"],
-    ),
-    "tenancy": Module(
-        ["chat/content_parts.py", "chat/restricted_fields.py"],
-        ["tests/chat/test_content_parts.py", "tests/chat/test_restricted_fields.py", "tests/chat/test_parse.py"],
-    ),
-    "hedging": Module(["workers/hedging.py"], ["tests/workers"]),
-    "tiff": Module(["imagery/formats/tiff.py", "imagery/formats/tiff_dataset.py"], ["tests/imagery"]),
-}
+    def survivors(self) -> str:
+        """Return a line for each mutant that no test killed."""
+        lines = []
+        for key, result in self.results.items():
+            mutant = self.mutants[key]
+            if result["status"] in {"survived", "untested"}:
+                lines.append(f"{key} {result['status']} {mutant['source']} {mutant['function']}: {mutant['change']}\n")
+        return "".join(lines)
 
 
-def prepare(module: Module) -> None:
-    """Copy the repository into ``mutants/``, with ``service`` as ``src`` and mutmut's configuration."""
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir()
-    shutil.copytree(ROOT / "service", WORK / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in ("tests", "loadtests"):
-        shutil.copytree(ROOT / folder, WORK / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    project = (ROOT / "pyproject.toml").read_text().replace('pythonpath = ["service"', 'pythonpath = ["src"')
-    sources = json.dumps([f"src/sarlens/{source}" for source in module.sources])
-    config = CONFIG.format(sources=sources, fast=FAST, tests=json.dumps(module.tests))
-    (WORK / "pyproject.toml").write_text(project + config)
+def is_equivalent(mutant: dict[str, str]) -> bool:
+    """Return whether no test can notice a mutant."""
+    return (mutant["source"], mutant["function"], mutant["change"]) in EQUIVALENT
 
 
-def run(name: str, module: Module, processes: int) -> tuple[int, int]:
-    """Return the numbers of killed and of all changes, and write the survivors to ``mutants-NAME.txt``."""
-    prepare(module)
-    mutmut = [sys.executable, "-m", "mutmut"]
-    subprocess.run([*mutmut, "run", "--max-children", str(processes)], cwd=WORK, check=True)
-    results = subprocess.run([*mutmut, "results"], cwd=WORK, check=True, capture_output=True, text=True).stdout
-    (ROOT / f"mutants-{name}.txt").write_text(results)
-    subprocess.run([*mutmut, "export-cicd-stats"], cwd=WORK, check=True, capture_output=True)
-    stats = json.loads((WORK / "mutants/mutmut-cicd-stats.json").read_text())
-    return stats["killed"] + stats["timeout"], stats["total"] - stats["skipped"]
+def run(name: str, args: argparse.Namespace) -> Score:
+    """Run the mutants of a module, and write the survivors to ``mutants/NAME.txt``."""
+    OUTPUT.mkdir(exist_ok=True)
+    listed = OUTPUT / f"{name}.txt"
+    names = [line.split()[0] for line in listed.read_text().splitlines()] if args.survivors else None
+    job = MODULES[name] | {"package": str(PACKAGE), "names": names, "sample": args.sample, "seed": args.seed}
+    jobs = [
+        job | {"shard": [shard, args.processes], "log": str(OUTPUT / f"{name}.{shard}.log")}
+        for shard in range(args.processes)
+    ]
+    with ThreadPoolExecutor(args.processes) as pool:
+        scores = list(pool.map(run_job, jobs))
+    results = {key: result for score in scores for key, result in score.results.items()}
+    score = Score(scores[0].mutants, results)
+    listed.write_text(score.survivors())
+    return score
+
+
+def run_job(job: dict[str, Any]) -> Score:
+    """Run the mutants of one process.
+
+    Raises:
+        SystemExit: a test fails without a mutant.
+    """
+    command = [sys.executable, str(ROOT / ".ci/mutant_runner.py"), json.dumps(job)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as runner:
+        assert runner.stdout is not None
+        first = runner.stdout.readline()
+        mutants = {mutant["key"]: mutant for mutant in json.loads(first or "[[], 0]")[0]}
+        results = {}
+        for line in runner.stdout:
+            result = json.loads(line)
+            mutant = mutants[result["mutant"]]
+            if not is_equivalent(mutant):
+                results[result["mutant"]] = result
+            print(
+                result["status"],
+                result["seconds"],
+                mutant["source"],
+                mutant["function"],
+                mutant["change"][:300],
+                file=sys.stderr,
+            )
+    if runner.returncode:
+        sys.exit(f"The tests fail without a mutant: see {job['log']}")
+    return Score(mutants, results)
 
 
 def main() -> None:
-    """Run the named modules, and print a table of scores."""
+    """Run the named modules, and print their scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", choices=[[], *MODULES], help="default: all")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--sample", type=int, help="number of random mutants of a module; default: all mutants")
+    parser.add_argument("--seed", type=int, default=17, help="seed of the sample (default: %(default)s)")
+    parser.add_argument("--survivors", action="store_true", help="only mutants that survived the last run")
+    parser.add_argument("--processes", type=int, default=1)
     args = parser.parse_args()
-    rows = []
-    for name in args.modules or MODULES:
-        killed, total = run(name, MODULES[name], args.processes)
-        rows.append(f"| `{name}` | {killed} | {total} | {100 * killed / max(total, 1):.0f} % |")
-    print("| module | killed | mutants | score |\n|---|---|---|---|", *rows, sep="\n")
+    scores = {name: run(name, args) for name in args.modules or MODULES}
+    if args.sample:
+        print(f"seed {args.seed}")
+    for name, score in scores.items():
+        print(f"{name}: {score}")
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ SLOW = frozenset(
         "bootstrap/test_gateway",
         "test_capacity",
         "test_harness",
+        "test_mutants",
         "test_sar_scenes",
         "test_sar_workload",
         "workers/clients/test_triton",

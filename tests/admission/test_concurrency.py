@@ -86,6 +86,25 @@ async def test_retry_after_follows_from_the_queue_and_the_mean_duration(duration
     await asyncio.gather(*queued)
 
 
+async def test_durations_are_moving_averages() -> None:
+    """Each request moves the mean of all requests, and that of its key, by a sixteenth of the difference."""
+    limiter = make_limiter()
+    for name, duration_s in (("a", 16.0), ("a", 33.0), ("b", 0.0)):
+        async with admitted(limiter, CallerPolicy(share=Share(name)), duration_s=duration_s):
+            pass
+    assert limiter._mean_duration_s == 3.0 - 3.0 / 16
+    assert {name: tenant.mean_duration_s for name, tenant in limiter._queue._tenants.items()} == {"a": 3.0, "b": 0.0}
+
+
+async def test_a_request_counts_for_its_cost_by_the_weight_of_its_key() -> None:
+    """With weight 2, a request moves the virtual start of its key by a half, and one that counts three by 1.5."""
+    limiter, policy = make_limiter(slots=2), CallerPolicy(share=Share("a", 2.0))
+    flow = await limiter.acquire(policy, 0)
+    assert flow.virtual_start == 0.5
+    await limiter.acquire(policy, 0, cost=3)
+    assert flow.virtual_start == 2.0
+
+
 async def test_a_higher_priority_goes_first_and_evicts_the_last() -> None:
     """A lower priority number is admitted before earlier arrivals, and evicts the last of them from a full queue."""
     limiter = make_limiter()

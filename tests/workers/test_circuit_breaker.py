@@ -20,6 +20,7 @@ def test_consecutive_failures_open_the_breaker_and_a_success_closes_it() -> None
     breaker = CircuitBreaker(3, 5, Clock())
     for _ in range(2):
         breaker.on_failure()
+        assert breaker.is_closed
     breaker.on_success()
     for _ in range(2):
         breaker.on_failure()

@@ -26,6 +26,8 @@ def test_sizes_are_kept_when_the_bytes_are_not_sent_again() -> None:
     assert known.total_bytes(["a", "b", "unknown"]) == 107
     known.add(["a"], {"a": 120})
     assert known.total_bytes(["a"]) == 120
+    known.add(["c"], {})
+    assert known.total_bytes(["c"]) == 0
 
 
 def test_all_images_of_a_request_must_be_known() -> None:

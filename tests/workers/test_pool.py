@@ -45,6 +45,25 @@ class Fleet:
         return [worker.client.url for worker in self.pool.workers_for(model)]
 
 
+class ManualClock:
+    """A clock that the test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """Replace the clock of the pool and its workers; it starts at 1000 s."""
+    clock = ManualClock()
+    for module in ("pool", "worker"):
+        monkeypatch.setattr(f"sarlens.workers.{module}.monotonic", clock)
+    return clock
+
+
 async def test_a_worker_serves_until_its_replacement_is_ready() -> None:
     """If discovery replaces a by b, a serves alone until the first check of b succeeds, and then b alone."""
     fleet = Fleet()
@@ -109,6 +128,89 @@ async def test_weights_follow_the_location_and_the_setting() -> None:
     fleet.pool.set_endpoints({"a": 0.5, "c": 1.0})
     fleet.pool.set_endpoints({"a": 0.25, "c": 1.0})
     assert [worker.weight for worker in fleet.pool.workers] == [0.25, 0.1]
+
+
+async def test_a_key_sees_only_its_models() -> None:
+    """A model that a key can't use doesn't exist for it, whether it is served, lost or unknown."""
+    fleet = Fleet()
+    fleet.serves = {"a": {"m"}, "b": {"n"}}
+    fleet.pool.set_endpoints({"a": 1.0, "b": 1.0})
+    await fleet.probe()
+    assert fleet.pool.resolve_model("n", {"n"}.__contains__) == "n"
+    assert fleet.pool.resolve_model(None, {"n"}.__contains__) == "n"
+    unknown = r"^The model 'm' isn't served, or your API key doesn't allow it\. Available models: "
+    with pytest.raises(ModelNotFound, match=rf"{unknown}n\.$"):
+        fleet.pool.resolve_model("m", {"n"}.__contains__)
+    with pytest.raises(ModelNotFound, match=rf"{unknown}none\.$"):
+        fleet.pool.resolve_model("m", lambda _: False)
+    with pytest.raises(ModelNotFound, match=r"^No worker serves a model that your API key allows\.$"):
+        fleet.pool.resolve_model(None, lambda _: False)
+    del fleet.serves["a"]
+    await fleet.probe(3)
+    with pytest.raises(ModelNotFound, match=rf"{unknown}n\.$"):
+        fleet.pool.resolve_model("m", {"n"}.__contains__)
+    with pytest.raises(NoWorkerAvailable, match=r"^No worker that serves this model is ready\. Retry in a moment\.$"):
+        fleet.pool.resolve_model("m", {"m"}.__contains__)
+
+
+async def test_why_no_worker_is_ready() -> None:
+    """The sentence counts the workers that start and those that are lost, and knows workers without models."""
+    fleet = Fleet()
+    assert fleet.pool.describe_unready() == "No worker is ready: worker discovery has found none."
+    fleet.serves = {"a": {"m"}}
+    fleet.pool.set_endpoints({"a": 1.0, "b": 1.0, "d": 1.0})
+    await fleet.probe()
+    assert fleet.pool.ready_workers == 1
+    fleet.serves = {}
+    await fleet.probe(3)
+    assert fleet.pool.describe_unready() == (
+        "No worker is ready: 2 of 3 haven't passed a health check yet, and 1 are lost."
+    )
+    fleet.serves = {"b": set()}
+    await fleet.probe()
+    assert fleet.pool.describe_unready() == "No ready worker serves a model."
+
+
+async def test_models_of_retired_workers_are_expected_for_a_while(clock: ManualClock) -> None:
+    """For the replacement timeout of 30 s, the models of every worker that left unready are unavailable, not unknown.
+
+    The first worker is still needed, so it stays for 30 s; the others leave at once.
+    """
+    fleet = Fleet()
+    fleet.serves = {"a": {"k"}, "b": {"m"}, "d": {"n"}, "c": {"o"}}
+    fleet.pool.set_endpoints(dict.fromkeys("abcd", 1.0))
+    await fleet.probe()
+    del fleet.serves["b"], fleet.serves["d"]
+    await fleet.probe(3)
+    fleet.pool.set_endpoints({"c": 1.0, "d": 1.0})
+    assert [worker.client.url for worker in fleet.pool.workers] == ["c", "d", "a"]
+    clock.now += 1
+    fleet.pool.set_endpoints({"c": 1.0})
+    assert [worker.client.url for worker in fleet.pool.workers] == ["c", "a"]
+    clock.now += 28.9
+    for model in "mn":
+        with pytest.raises(NoWorkerAvailable):
+            fleet.pool.resolve_model(model)
+    clock.now = 1030.0
+    with pytest.raises(ModelNotFound):
+        fleet.pool.resolve_model("m")
+    assert fleet.pool.resolve_model("k") == "k"
+    fleet.pool.set_endpoints({"c": 1.0})
+    assert [worker.client.url for worker in fleet.pool.workers] == ["c"]
+
+
+async def test_a_worker_may_serve_any_model_in_its_first_minute(clock: ManualClock) -> None:
+    """Until 60 s after its discovery, a worker that isn't ready may serve any model; after that, none."""
+    fleet = Fleet()
+    fleet.serves = {"a": {"m"}}
+    fleet.pool.set_endpoints({"a": 1.0, "b": 1.0})
+    await fleet.probe()
+    clock.now += 59.9
+    with pytest.raises(NoWorkerAvailable):
+        fleet.pool.resolve_model("x")
+    clock.now = 1060.0
+    with pytest.raises(ModelNotFound):
+        fleet.pool.resolve_model("x")
 
 
 async def test_a_model_that_may_return_is_not_unknown() -> None:

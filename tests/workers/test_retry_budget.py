@@ -25,3 +25,12 @@ def test_the_balance_is_bounded() -> None:
     for _ in range(1000):
         budget.on_request()
     assert [budget.try_spend() for _ in range(3)] == [True, True, False]
+
+
+def test_a_second_allows_ten_retries() -> None:
+    """Without requests, a second adds ten retries to an empty balance if nothing else is set."""
+    now = 0.0
+    budget = RetryBudget(0.0, 20, clock=lambda: now)
+    assert sum(budget.try_spend() for _ in range(21)) == 20
+    now = 1.0
+    assert sum(budget.try_spend() for _ in range(21)) == 10

@@ -7,10 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from prometheus_client import Counter, Gauge
+from structlog.testing import capture_logs
 
-from sarlens.errors import Timeout, WorkerFailed, WorkerLost, WorkerUnreachable
+from sarlens.errors import SarlensError, Timeout, WorkerFailed, WorkerLost, WorkerUnreachable
 from sarlens.observability.metrics import Metrics
 from sarlens.workers.circuit_breaker import CircuitBreaker
+from sarlens.workers.clients.base import WorkerStatus
 from sarlens.workers.known_images import KnownImages
 from sarlens.workers.prefill_cost import DEFAULT_REQUESTS_PER_IMAGE, PIXELS_PER_IMAGE, PrefillCost
 from sarlens.workers.worker import Worker
@@ -24,6 +27,103 @@ def make_worker() -> Worker:
     worker.ready = True
     worker.known_images.add(["aa"], {"aa": 10})
     return worker
+
+
+def value(instrument: Counter | Gauge) -> float:
+    """Return the value of an instrument of one worker."""
+    (family,) = instrument.collect()
+    return family.samples[0].value
+
+
+def test_a_new_worker_has_its_full_weight_and_nothing_to_tell() -> None:
+    """Before any check, the weight is 1, and it is unknown whether the worker accepts usage in streams."""
+    worker = make_worker()
+    assert (worker.weight, worker.accepts_usage, worker.needs_probes) == (1.0, None, True)
+
+
+def test_hits_and_misses_are_counted() -> None:
+    """Two responses about known images and one about a new one count two hits, one miss and the bytes not sent."""
+    worker = make_worker()
+    worker.record_response(["aa"], ["aa"], {}, hit=True)
+    worker.record_response(["aa"], ["aa"], {}, hit=True)
+    worker.record_response(["bb"], (), {"bb": 7}, hit=False)
+    metrics = worker._metrics
+    assert (value(metrics.hits), value(metrics.misses), value(metrics.elided_bytes)) == (2, 1, 20)
+
+
+def test_the_breaker_and_failures_are_exported() -> None:
+    """The gauge of the breaker is 1 from the third failure until a success, and each failure counts."""
+    worker, states = make_worker(), []
+    for failure in (None, *[Timeout("slow")] * 4, None, None):
+        worker.record_outcome(failure)
+        states.append(value(worker._metrics.breaker_open))
+    assert states == [0, 0, 0, 1, 1, 0, 0]
+    assert value(worker._metrics.failures) == 4
+
+
+async def probe(worker: Worker, *outcomes: WorkerStatus | SarlensError) -> None:
+    """Check the health of a worker once for each outcome of its client."""
+    remaining = list(outcomes)
+
+    async def answer() -> WorkerStatus:
+        outcome = remaining.pop(0)
+        if isinstance(outcome, SarlensError):
+            raise outcome
+        return outcome
+
+    worker.client.probe = answer  # type: ignore[method-assign]
+    for _ in outcomes:
+        await worker.probe()
+
+
+async def test_a_worker_that_starts_is_not_lost() -> None:
+    """The first failed check of a new worker is logged once; listeners get the worker at every change."""
+    worker, changed = make_worker(), list[Worker]()
+    worker.ready = False
+    worker.on_readiness_change.append(changed.append)
+    with capture_logs() as logs:
+        await probe(worker, WorkerFailed("status 503"), WorkerFailed("status 503"))
+    assert [(line["event"], line["reason"]) for line in logs] == [("worker not ready yet", "status 503")]
+    worker.accepts_usage = False
+    await probe(worker, WorkerStatus({"m": {}}))
+    assert worker.ready
+    assert worker.accepts_usage is None
+    assert changed == [worker, worker]
+    worker.retire()
+    assert (worker.ready, worker.needs_probes) == (False, False)
+
+
+async def test_a_restart_shows_in_the_start_time_of_the_process() -> None:
+    """Known images stay while the start time is the same, and are cleared when it changes; the load is recorded."""
+    worker = make_worker()
+    known = []
+    for started_at in (1.5, 1.5, 2.5, 2.5):
+        await probe(worker, WorkerStatus({"m": {}}, load=4.0, process_start_time=started_at))
+        known.append(len(worker.known_images))
+        worker.known_images.add(["aa"], {"aa": 10})
+    assert known == [1, 1, 0, 1]
+    assert worker.load.report is not None
+    assert worker.load.report.requests == 4.0
+    worker.record_outcome(WorkerFailed("closed"))
+    assert len(worker.known_images) == 1
+
+
+@pytest.mark.parametrize("failure", [Timeout("slow"), WorkerFailed("status 503"), WorkerUnreachable("refused")])
+async def test_the_log_says_why_a_worker_is_lost(failure: SarlensError) -> None:
+    """A failed check, or a request that can't connect, is the reason in the log line of the lost worker."""
+    worker = make_worker()
+    with capture_logs() as logs:
+        await probe(worker, failure, WorkerStatus({"m": {}}), failure, failure, failure)
+    assert [(line["event"], line.get("reason")) for line in logs] == [
+        ("worker lost", failure.message),
+        ("worker ready", None),
+        ("worker lost", failure.message),
+    ]
+    assert value(worker._metrics.ready) == 0
+    await probe(worker, *[WorkerStatus({"m": {}})] * 2)
+    with capture_logs() as logs:
+        worker.record_outcome(WorkerUnreachable("no route"))
+    assert [(line["event"], line["reason"]) for line in logs] == [("worker lost", "no route")]
 
 
 def test_load_counts_requests_and_pixels_to_prefill() -> None:
@@ -82,16 +182,17 @@ def test_load_does_not_drift() -> None:
 
 async def test_the_cost_of_an_image_is_learned_from_what_the_worker_has() -> None:
     """The cost of images is learned from the requests that were sent, and from the images sent as data."""
-    worker, observed = make_worker(), list[tuple[float, int]]()
+    worker, observed = make_worker(), list[tuple[float, int, bool]]()
 
     class Recorder(PrefillCost):
         def observe(self, requests: float, pixels: int, seconds: float, *, stream: bool) -> None:
             assert 0 <= seconds < 5
-            observed.append((requests, pixels))
+            observed.append((requests, pixels, stream))
 
     worker.load.prefill_cost = Recorder()
     rendering, first, second = (worker.start_request(["p"], 500) for _ in range(3))
     first.mark_sent(0)
+    first.mark_sent(500)
     first.mark_sent(500)
     second.mark_sent(0)
     second.learn_prefill_cost(stream=False)
@@ -99,7 +200,7 @@ async def test_the_cost_of_an_image_is_learned_from_what_the_worker_has() -> Non
     first.mark_prefilled()
     rendering.mark_sent(700)
     rendering.learn_prefill_cost(stream=False)
-    assert observed == [(2.0, 500), (1.0, 500), (3.0, 700)]
+    assert observed == [(2.0, 500, False), (1.0, 500, True), (3.0, 700, False)]
     canceled = worker.start_request(["q"], 100)
     for request in (rendering, first, second, canceled):
         request.finish()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyproj import Transformer
 
+from sarlens.errors import PayloadTooLarge
 from sarlens.imagery.core.object_reader import DecodeLimits, InMemoryObject
 from sarlens.imagery.core.radiometry import to_db
 from sarlens.imagery.core.source_image import Measurement, SourceImage
@@ -34,15 +35,15 @@ EQUATOR_M = 2 * np.pi * 6_378_137
 class Tiled:
     """A scene in memory whose tiles are rendered."""
 
-    def __init__(self, tiff: bytes, params: RenderParams) -> None:
+    def __init__(self, tiff: bytes, params: RenderParams, limits: DecodeLimits = LIMITS) -> None:
         reader = InMemoryObject("s3://scenes/x.tif", "v", tiff)
         self.image = SourceImage(reader.name, (Measurement(reader),), reader.name)
-        self.scene: Scene = read_scene(self.image, LIMITS)
-        self.appearance = measure_appearance(self.image, self.scene, params, None, LIMITS)
+        self.scene: Scene = read_scene(self.image, limits)
+        self.appearance = measure_appearance(self.image, self.scene, params, None, limits)
         get_speckle: Callable[[Level, Looks], Any] = lambda level, looks: measure_speckle(  # noqa: E731
-            self.image, self.appearance.params, level, looks, None, LIMITS
+            self.image, self.appearance.params, level, looks, None, limits
         )
-        self.source = TileSource(self.image, self.scene.header, self.appearance, None, get_speckle, LIMITS)
+        self.source = TileSource(self.image, self.scene.header, self.appearance, None, get_speckle, limits)
 
     def tile(self, tms: str, *index: int) -> NDArray[np.uint8]:
         """A tile with shape (row, col, brightness and alpha)."""
@@ -157,3 +158,26 @@ def test_pixels_without_a_measurement_are_transparent() -> None:
     tiled = Tiled(geotiff(pixels, nodata=-9999), PLAIN)
     assert np.array_equal(tiled.tile(PIXELS, 1, 0, 0)[..., 1] == 255, pixels[:256, :256] > 0)
     assert np.array_equal(tiled.tile(PIXELS, 0, 0, 0)[..., 1] == 255, pixels[::2, ::2] > 0)
+
+
+def test_a_large_image_in_tiles_without_overviews_is_shown_from_the_zoom_that_its_limits_allow() -> None:
+    """1024 x 1024 pixels with a limit of 150,000: zoom 1 needs a quarter of the image, so the first level is 2."""
+    pixels = np.random.default_rng(0).integers(50, 90, (1024, 1024)).astype(np.uint16)
+    limits = DecodeLimits(window_pixels=150_000)
+    tiled = Tiled(geotiff(pixels, blockxsize=64, blockysize=64), PLAIN, limits)
+    assert tiled.scene.zooms(tiled.scene.placement(PIXELS)) == (2, 2)
+    assert tiled.tile(PIXELS, 2, 1, 1)[..., 1].min() == 255
+    with pytest.raises(PayloadTooLarge):
+        tiled.tile(PIXELS, 0, 0, 0)
+
+
+def test_8_bit_images_are_averaged_once() -> None:
+    """A PNG of 4,096 x 2,048 pixels at a quarter of its size: each pixel is the mean of 4 x 4, whatever was read."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2048, 4096)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    tiled = Tiled(file.getvalue(), RenderParams())
+    means = pixels[:1024, :1024].reshape(256, 4, 256, 4).mean(axis=(1, 3))
+    assert np.abs(tiled.tile(PIXELS, 2, 0, 0)[..., 0] - means).max() <= 0.51
+    whole = pixels.reshape(128, 16, 256, 16).mean(axis=(1, 3))
+    assert np.abs(tiled.tile(PIXELS, 0, 0, 0)[:128, :, 0] - whole).max() <= 0.51

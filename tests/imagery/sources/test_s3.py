@@ -23,7 +23,7 @@ from sarlens.errors import (
     UnsupportedImage,
 )
 from sarlens.imagery.core.cache import BlockCache, LRUCache
-from sarlens.imagery.core.object_reader import ObjectReader
+from sarlens.imagery.core.object_reader import ObjectReader, RangePrefetcher
 from sarlens.imagery.sources.s3 import S3Source
 from sarlens.imagery.sources.s3_credentials import S3StoreFactory
 from sarlens.imagery.sources.s3_object import BLOCK
@@ -104,6 +104,20 @@ async def test_a_range_of_a_large_object_fetches_few_bytes(client: S3Client, cou
     assert reader.bytes_fetched == 3 * BLOCK
     assert reader.bytes_fetched < counted.received < reader.bytes_fetched + 4096
     assert reader.fetch_seconds > 0
+
+
+async def test_spans_that_are_fetched_together_need_no_further_request(client: S3Client, counted: TcpProxy) -> None:
+    """Two spans in the blocks 1 and 3 are fetched before they are read, each block once."""
+    client.put_object(Bucket="scenes", Key="spans", Body=SCENE)
+    reader = await s3_source(counted.url).open("s3://scenes/spans")
+    assert isinstance(reader, RangePrefetcher)
+    spans = [(BLOCK + 5, BLOCK + 9), (BLOCK + 20, BLOCK + 21), (3 * BLOCK, 3 * BLOCK + 7)]
+    await asyncio.to_thread(reader.prefetch, spans)
+    assert reader.bytes_fetched == 3 * BLOCK  # the first block is fetched to open the object
+    sent = counted.sent
+    for start, stop in spans:
+        assert await asyncio.to_thread(reader.read, start, stop - start) == SCENE[start:stop]
+    assert counted.sent == sent
 
 
 @pytest.mark.parametrize(("first_read_bytes", "blocks"), [(1, 1), (BLOCK + 1, 2), (3 * BLOCK, 3), (99 * BLOCK, 6)])

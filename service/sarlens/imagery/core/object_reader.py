@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from blake3 import blake3
 
@@ -38,6 +39,18 @@ class ObjectReader(Protocol):
         """Return the bytes from ``start`` on; fewer than ``length`` only at the end of the object.
 
         The call blocks and runs in a worker thread.
+
+        Raises:
+            SarlensError: the store fails, or the object has changed.
+        """
+
+
+@runtime_checkable
+class RangePrefetcher(Protocol):
+    """A reader whose store answers many requests at the same time."""
+
+    def prefetch(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Fetch spans (start, stop) into the reader's cache, several at the same time. Blocks.
 
         Raises:
             SarlensError: the store fails, or the object has changed.

@@ -10,10 +10,12 @@ from rasterio.abc import MultiByteRangeResourceContainer
 
 from sarlens.errors import PayloadTooLarge, SarlensError, UnsupportedImage
 from sarlens.imagery.core.image_task import check_task
-from sarlens.imagery.core.object_reader import PAGE_BYTES, ObjectReader
+from sarlens.imagery.core.object_reader import PAGE_BYTES, ObjectReader, RangePrefetcher
 
-_MAX_GAP_BYTES = 64 * 1024
+MAX_GAP_BYTES = 64 * 1024
 """Longest gap between two ranges that are fetched in one request."""
+_MAX_PREFETCH_BYTES = 16 * 2**20
+"""Bytes that are fetched at the same time, in many requests."""
 _MAX_CACHED_PAGES = 256
 """Most recently fetched pages that stay in memory: 16 MiB."""
 
@@ -105,6 +107,7 @@ class GdalRangeReader:
         stops = (offset + size for offset, size in zip(offsets, sizes, strict=True))
         spans = _merge_spans(sorted(zip(offsets, stops, strict=True)))
         span_starts = [start for start, _ in spans]
+        self._prefetch(spans)
         fetched = [self._fetch(start, stop) for start, stop in spans]
         if self.first_error:
             return [b"" for _ in offsets]
@@ -114,6 +117,17 @@ class GdalRangeReader:
             start = offset - span_starts[span]
             ranges.append(fetched[span][start : start + size])
         return ranges
+
+    def _prefetch(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Let a remote reader fetch many short spans at the same time; an error appears when they are read."""
+        reader, size = self.reader, sum(stop - start for start, stop in spans)
+        if len(spans) < 2 or size > min(_MAX_PREFETCH_BYTES, self.byte_budget) or not self._check_task():
+            return
+        if isinstance(reader, RangePrefetcher) and all(stop <= reader.size for _, stop in spans):
+            try:
+                reader.prefetch(spans)
+            except Exception as error:  # noqa: BLE001 - GDAL can't propagate it; raise_first_error does
+                self.first_error = error
 
     def _fetch(self, start: int, stop: int) -> bytes:
         """Return bytes of the object, or none after an error."""
@@ -191,7 +205,7 @@ def _merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Merge sorted spans (start, stop) that overlap, or that are separated by a short gap."""
     merged: list[tuple[int, int]] = []
     for start, stop in spans:
-        if merged and start - merged[-1][1] <= _MAX_GAP_BYTES:
+        if merged and start - merged[-1][1] <= MAX_GAP_BYTES:
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         else:
             merged.append((start, stop))

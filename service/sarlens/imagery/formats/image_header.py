@@ -39,6 +39,8 @@ class ImageHeader:
     """Overviews that can be read in place of the image, in the order of the file."""
     block_shape: tuple[int, int] = (1, 1)
     """Rows and columns of a tile or strip."""
+    has_sparse_rows: bool = False
+    """Whether a reduced view reads only some of the rows."""
     calibrations: tuple[Calibration, ...] = ()
     """Backscatter coefficients that the header itself calibrates to."""
     tags: Mapping[str, str] = field(default_factory=dict)

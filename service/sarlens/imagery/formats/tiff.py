@@ -15,6 +15,7 @@ from sarlens.imagery.core.raster import Raster, resolve_window
 from sarlens.imagery.formats.gdal_range_reader import GdalRangeReader
 from sarlens.imagery.formats.image_header import ImageHeader, Level, short_tags
 from sarlens.imagery.formats.plain_tiff import PlainTiff
+from sarlens.imagery.formats.strip_rows import SparseRows, StripRows
 from sarlens.imagery.formats.tiff_dataset import TiffDataset
 from sarlens.imagery.formats.tiff_file import TiffFile, open_tiff, open_tiff_file
 from sarlens.imagery.formats.windowed_read import read_window
@@ -25,6 +26,8 @@ from sarlens.types.window import Looks, Window
 
 _MAX_BLOCKS = 64 * 1024
 """Maximum number of tiles and strips that a window overlaps; each costs time, however small it is."""
+_MAX_DENSE_LOOKS = 4
+"""Rows that are averaged, above which only one of them is read if the file allows it."""
 _MAX_OVERVIEWS = 32
 """Overviews of an image that are used."""
 _BUDGET_FACTOR = 3
@@ -135,11 +138,32 @@ def _decode_level(file: TiffFile, open_level: _OpenLevel, request: _LevelRequest
             if dataset.signature != image.signature or (dataset.width, dataset.height) != level[1:]:
                 raise UnsupportedImage(f"{file.reader.name} is a damaged TIFF: its overviews don't match the image.")
             resolve_window(level.width, level.height, window)
-            reserve_bytes(file.ranges, dataset, len(bands), window, limits)
-            raster = read_window(dataset, bands, window, max(window), looks, params.scale)
+            strips = _sparse_strips(file, dataset, request)
+            if strips is not None:
+                raster = _read_sparse(strips, dataset, request, limits)
+            else:
+                reserve_bytes(file.ranges, dataset, len(bands), window, limits)
+                raster = read_window(dataset, bands, window, max(window), looks, params.scale)
         labels = tuple(map(image.bands.label, bands))
         source = _scale_window(window, image.width / level.width, image.height / level.height)
         return replace(raster, bands=labels, window=source, calibration_factors=image.calibration_factors)
+
+
+def _sparse_strips(file: TiffFile, dataset: TiffDataset, request: _LevelRequest) -> StripRows | None:
+    """Return the rows of a file, of which a reduced view needs only some; None if the view needs all."""
+    if request.level.overview is not None or request.looks.down <= _MAX_DENSE_LOOKS or not dataset.has_only_numbers:
+        return None
+    return StripRows.open(file.ranges, file.directories)
+
+
+def _read_sparse(strips: StripRows, dataset: TiffDataset, request: _LevelRequest, limits: DecodeLimits) -> Raster:
+    """Average along rows only, over the middle row of each look."""
+    window, looks = request.window, request.looks
+    rows = ceil(window.height / looks.down)
+    strips.reserve_bytes(rows, window.width, limits)
+    sparse = SparseRows(strips, dataset, window.row, looks.down)
+    view = Window(window.col, 0, window.width, rows)
+    return read_window(sparse, (0,), view, max(window), Looks(looks.across, 1), request.params.scale)
 
 
 def tiff_window_for_geometry(reader: ObjectReader, head: bytes, params: RenderParams, limits: DecodeLimits) -> Window:
@@ -175,7 +199,8 @@ def read_tiff_header(reader: ObjectReader, head: bytes, limits: DecodeLimits) ->
     Raises:
         UnsupportedImage, PayloadTooLarge, SarlensError: As ``decode_tiff``.
     """
-    ranges = open_tiff_file(reader, head, limits).ranges
+    file = open_tiff_file(reader, head, limits)
+    ranges = file.ranges
     with open_tiff(ranges) as image:
         check_limits(image, reader, limits)
         overviews = tuple(_read_overviews(ranges, image))
@@ -190,6 +215,7 @@ def read_tiff_header(reader: ObjectReader, head: bytes, limits: DecodeLimits) ->
             is_complex=image.dtype.kind == "c",
             overviews=overviews,
             block_shape=image.block_shape,
+            has_sparse_rows=image.has_only_numbers and StripRows.open(ranges, file.directories) is not None,
             calibrations=tuple(image.calibration_factors),
             tags=short_tags(image.rasterio_dataset.tags()),
             georeference=georeference,

@@ -107,11 +107,23 @@ class TiffDataset:
         numbers = [1] if self._palette is not None else [band + 1 for band in bands]
         rasterio_window = rasterio.windows.Window(*window)
         pixels = self.rasterio_dataset.read(numbers, window=rasterio_window)
+        values, valid = self.interpret(pixels, bands)
+        if MaskFlags.per_dataset in self.rasterio_dataset.mask_flag_enums[numbers[0] - 1]:
+            valid &= self.rasterio_dataset.read_masks(numbers[0], window=rasterio_window) > 0
+        return values, valid
+
+    @property
+    def has_only_numbers(self) -> bool:
+        """Whether each pixel is one number that no mask and no color map changes."""
+        masked = MaskFlags.per_dataset in self.rasterio_dataset.mask_flag_enums[0]
+        return self.count == 1 and not masked and self._palette is None
+
+    def interpret(self, pixels: NDArray[Any], bands: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return the values of stored numbers (band, row, col) and their validity, as ``read``, but for masks."""
+        numbers = [1] if self._palette is not None else [band + 1 for band in bands]
         missing = self._missing(pixels, numbers)
         missing_in_pixel = (np.logical_and if pixels.dtype == np.uint8 else np.logical_or).reduce(missing, axis=0)
         valid = np.logical_not(missing_in_pixel)
-        if MaskFlags.per_dataset in self.rasterio_dataset.mask_flag_enums[numbers[0] - 1]:
-            valid &= self.rasterio_dataset.read_masks(numbers[0], window=rasterio_window) > 0
         if self._palette is not None:
             return self._palette[list(bands)][:, pixels[0]], valid
         return self._apply_scale(pixels, numbers), valid

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 
+import numpy as np
+
+from sarlens.errors import PayloadTooLarge
 from sarlens.imagery.calibration.models import Calibrator, calibration_from_header, check_calibratable
 from sarlens.imagery.core.object_reader import DecodeLimits
 from sarlens.imagery.core.radiometry import detect, multilook, to_db
 from sarlens.imagery.core.raster import Quantity, Raster
 from sarlens.imagery.core.source_image import SourceImage
-from sarlens.imagery.formats.image_header import Level
+from sarlens.imagery.formats.image_header import ImageHeader, Level
 from sarlens.imagery.formats.reader import read_level
 from sarlens.imagery.render.speckle import Speckle, despeckle, estimate_speckle
 from sarlens.imagery.render.stretch import Limits, composite, stretch_limits
-from sarlens.imagery.scenes.resolution import level_window, resolution_for_side
+from sarlens.imagery.scenes.resolution import Resolution, level_window, resolution_for_side
 from sarlens.imagery.scenes.scene import Scene
 from sarlens.types.render_params import RenderParams, Scale
 from sarlens.types.window import Looks, Window
 
 _SAMPLE_SIDE = 448
 """Longest side of the picture of the whole scene whose percentiles define the stretch."""
-_SPECKLE_SIDE = 448
+_WINDOWS_PER_SIDE, _WINDOW_SIDE = 4, 256
+"""Windows that are measured instead if all of the scene is too much to read."""
+_SPECKLE_SIDE = 256
 """Side of the window in the middle of the scene whose speckle defines the filter, in pixels of a resolution."""
 
 _SCALES: dict[Quantity, Scale] = {Quantity.DECIBEL: "db", Quantity.BRIGHTNESS: "auto"}
@@ -57,16 +64,49 @@ def measure_appearance(
     header = scene.header
     whole = Window(0, 0, header.width, header.height)
     resolution = resolution_for_side(header, whole, 2 * _SAMPLE_SIDE)
-    raster = read_level(
-        source_image, params, resolution.level, level_window(header, resolution, whole), resolution.looks, limits
-    )
+    windows = [level_window(header, resolution, whole)]
+    try:
+        rasters = _read_all(source_image, params, resolution, windows, limits)
+    except PayloadTooLarge:  # a large image in tiles, without overviews
+        resolution, windows = Resolution(header.levels[0], Looks(1, 1)), list(_sample_windows(header))
+        rasters = _read_all(source_image, params, resolution, windows, limits)
+    raster = next((raster for raster in rasters if raster.valid.any()), rasters[0])
     params = params.model_copy(update={"scale": _SCALES.get(origin(raster), "linear")})
     if raster.quantity is Quantity.BRIGHTNESS:
         check_calibration(raster, params)
         return Appearance(params, is_brightness=True)
-    power = to_power(raster, params, resolution.looks, calibrator)
-    brightness = composite(to_db(despeckle(power, params.speckle_filter)))
-    return Appearance(params, is_brightness=False, limits=stretch_limits(brightness, params.stretch))
+    scaled = rasters if len(rasters) == 1 else _read_all(source_image, params, resolution, windows, limits)
+    powers = (to_power(raster, params, resolution.looks, calibrator) for raster in scaled if raster.valid.any())
+    levels = [composite(to_db(despeckle(power, params.speckle_filter))) for power in powers]
+    return Appearance(params, is_brightness=False, limits=stretch_limits(_join(levels or rasters), params.stretch))
+
+
+def _read_all(
+    source_image: SourceImage,
+    params: RenderParams,
+    resolution: Resolution,
+    windows: Sequence[Window],
+    limits: DecodeLimits,
+) -> list[Raster]:
+    return [read_level(source_image, params, resolution.level, window, resolution.looks, limits) for window in windows]
+
+
+def _sample_windows(header: ImageHeader) -> Iterator[Window]:
+    """Yield windows of the full resolution, evenly over the image."""
+    width, height = min(header.width, _WINDOW_SIDE), min(header.height, _WINDOW_SIDE)
+    last = _WINDOWS_PER_SIDE - 1
+    for row in range(_WINDOWS_PER_SIDE):
+        for col in range(_WINDOWS_PER_SIDE):
+            yield Window((header.width - width) * col // last, (header.height - height) * row // last, width, height)
+
+
+def _join(rasters: Sequence[Raster]) -> Raster:
+    """Return the pixels of rasters of the same bands as one raster."""
+    if len(rasters) == 1:
+        return rasters[0]
+    pixels = np.concatenate([raster.pixels.reshape(len(raster.bands), 1, -1) for raster in rasters], axis=2)
+    valid = np.concatenate([raster.valid.reshape(1, -1) for raster in rasters], axis=1)
+    return replace(rasters[0], pixels=pixels, valid=valid)
 
 
 def measure_speckle(
@@ -102,6 +142,21 @@ def to_power(raster: Raster, params: RenderParams, looks: Looks, calibrator: Cal
     averaged = raster.quantity_before_detection is not None
     power = raster if averaged else multilook(detect(raster), looks)
     return power if calibrator is None else calibrator.calibrate(power)
+
+
+def to_levels(raster: Raster, window: Window, looks: Looks) -> Raster:
+    """Average BRIGHTNESS over looks along each axis, unless the reader has.
+
+    Args:
+        raster: The raster.
+        window: The window that was read, in pixels of the level.
+        looks: Pixels of the level that are averaged.
+    """
+    rows, cols = ceil(window.height / looks.down), ceil(window.width / looks.across)
+    return multilook(
+        raster,
+        Looks(1 if raster.shape[1] == cols else looks.across, 1 if raster.shape[0] == rows else looks.down),
+    )
 
 
 def check_calibration(raster: Raster, params: RenderParams, calibrator: Calibrator | None = None) -> Calibrator | None:

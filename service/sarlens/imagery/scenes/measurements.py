@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from sarlens.imagery.calibration.models import Calibrator
 from sarlens.imagery.core.object_reader import DecodeLimits
-from sarlens.imagery.core.radiometry import multilook
 from sarlens.imagery.core.raster import Quantity, Raster, resolve_window
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.formats.image_header import ImageHeader
 from sarlens.imagery.formats.reader import read_level
-from sarlens.imagery.scenes.appearance import check_calibration, to_power
+from sarlens.imagery.scenes.appearance import check_calibration, to_levels, to_power
 from sarlens.imagery.scenes.resolution import Resolution, level_window, resolution_for_side
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Looks, Window
@@ -96,7 +95,7 @@ def _read(image: MeasuredImage, resolution: Resolution, window: Window) -> Raste
     raster = read_level(image.source_image, image.params, resolution.level, window, resolution.looks, image.limits)
     if raster.quantity is Quantity.BRIGHTNESS:
         check_calibration(raster, image.params)
-        return multilook(raster, resolution.looks)
+        return to_levels(raster, window, resolution.looks)
     return to_power(raster, image.params, resolution.looks, image.calibrator)
 
 

@@ -103,9 +103,8 @@ class Scene:
         factor = min(self.header.width / coarsest.width, self.header.height / coarsest.height)
         per_pixel = placement.pixels_per_unit[0] * placement.pixels_per_unit[1] * tms.cell_size**2
         tile_pixels = min(2 * TILE_SIDE**2 * per_pixel / factor**2, coarsest.width * coarsest.height)
-        readable = (
-            ceil(log2(tile_pixels / self.max_pixels) / 2) if coarsest.width * coarsest.height > self.max_pixels else 0
-        )
+        is_bounded = self.header.has_sparse_rows or coarsest.width * coarsest.height <= self.max_pixels
+        readable = 0 if is_bounded else ceil(log2(tile_pixels / self.max_pixels) / 2)
         return min(max(0, whole, readable), max_zoom), max_zoom
 
 

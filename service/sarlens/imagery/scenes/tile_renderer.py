@@ -13,7 +13,7 @@ from PIL import Image
 
 from sarlens.imagery.calibration.models import Calibrator
 from sarlens.imagery.core.object_reader import DecodeLimits
-from sarlens.imagery.core.radiometry import multilook, to_db
+from sarlens.imagery.core.radiometry import to_db
 from sarlens.imagery.core.raster import Raster, RenderedImage
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.formats.image_header import ImageHeader, Level
@@ -21,7 +21,7 @@ from sarlens.imagery.formats.reader import read_level
 from sarlens.imagery.render.png import encode_png
 from sarlens.imagery.render.speckle import Speckle, despeckle
 from sarlens.imagery.render.stretch import apply_limits, composite
-from sarlens.imagery.scenes.appearance import Appearance, to_power
+from sarlens.imagery.scenes.appearance import Appearance, to_levels, to_power
 from sarlens.imagery.scenes.mesh import Mesh, tile_meshes
 from sarlens.imagery.scenes.placement import Placement
 from sarlens.imagery.scenes.resolution import choose_resolution
@@ -90,7 +90,7 @@ def _render_part(source: TileSource, placement: Placement, zoom: int, mesh: Mesh
     raster = read_level(source.source_image, source.appearance.params, level, window, looks, source.limits)
     if not raster.valid.any():
         return None
-    image = _to_image(_to_brightness(source, raster, level, looks))
+    image = _to_image(_to_brightness(source, raster, level, window, looks))
     origin = window.col / looks.across, window.row / looks.down
     return _warp(image, mesh, cols - origin[0], rows - origin[1])
 
@@ -116,11 +116,11 @@ def _window(cols: np.ndarray, rows: np.ndarray, level: Level, looks: Looks) -> W
     return Window(col, row, width, height)
 
 
-def _to_brightness(source: TileSource, raster: Raster, level: Level, looks: Looks) -> Raster:
+def _to_brightness(source: TileSource, raster: Raster, level: Level, window: Window, looks: Looks) -> Raster:
     """Render a raster as the whole scene looks; of the same shape, or averaged over looks."""
     appearance, params = source.appearance, source.appearance.params
     if appearance.is_brightness:
-        return composite(multilook(raster, looks))
+        return composite(to_levels(raster, window, looks))
     power = to_power(raster, params, looks, source.calibrator)
     speckle = source.get_speckle(level, looks) if params.speckle_filter != "none" else None
     return apply_limits(composite(to_db(despeckle(power, params.speckle_filter, speckle))), appearance.limits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BLOCK = 64 * 1024
 """Bytes are fetched and cached in blocks of this size, so that nearby small reads cost one request."""
 _MAX_BLOCKS_PER_REQUEST = 128
+_MAX_REQUESTS = 16
+"""Requests of one reader at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,26 @@ class S3Object:
         parts[0] = parts[0][start - numbers.start * BLOCK :]
         return b"".join(parts)
 
+    def prefetch(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Fetch the blocks of spans that the cache lacks, ``_MAX_REQUESTS`` at the same time; raises as ``read``."""
+        numbers = sorted({number for start, stop in spans for number in range(start // BLOCK, (stop - 1) // BLOCK + 1)})
+        missing = _consecutive([number for number in numbers if self._blocks.get((self.version, number)) is None])
+        for first in range(0, len(missing), _MAX_REQUESTS):
+            group = missing[first : first + _MAX_REQUESTS]
+            for found, data in zip(group, fetch_blocking(self._get_all(group), self._loop), strict=True):
+                self._cache(found, data)
+
+    async def _get_all(self, groups: Sequence[range]) -> list[memoryview]:
+        return await asyncio.gather(*(self._get(*self._span(numbers)) for numbers in groups))
+
+    def _span(self, numbers: range) -> tuple[int, int]:
+        return numbers.start * BLOCK, min(numbers.stop * BLOCK, self.size)
+
     def _fetch(self, numbers: range) -> dict[int, bytes]:
         """Fetch consecutive blocks with one request."""
-        start, stop = numbers.start * BLOCK, min(numbers.stop * BLOCK, self.size)
-        data = fetch_blocking(self._get(start, stop), self._loop)
+        return self._cache(numbers, fetch_blocking(self._get(*self._span(numbers)), self._loop))
+
+    def _cache(self, numbers: range, data: memoryview) -> dict[int, bytes]:
         self.bytes_fetched += len(data)
         blocks = dict(zip(numbers, split_blocks(data), strict=True))
         for number, block in blocks.items():

@@ -21,6 +21,7 @@ TITLES = {
     "OGC API": "OGC API",
     "OGC API Processes": "OGC API Processes",
     "OGC API Features": "OGC API Features",
+    "OGC API Tiles": "OGC API Tiles",
     "open inference protocol": "Open Inference Protocol",
     "health": "Health and metrics",
 }

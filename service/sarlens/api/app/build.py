@@ -42,6 +42,7 @@ from sarlens.api.sar.preview import preview_router
 from sarlens.api.sar.surveys import Surveys
 from sarlens.api.sar.vqa import tasks_router
 from sarlens.api.tiles.measurement_routes import Measurements
+from sarlens.api.tiles.ogc_tiles import OgcTiles
 from sarlens.api.tiles.scene_routes import scene_router
 from sarlens.api.tiles.tile_routes import Tiles
 from sarlens.imagery.service.scene_service import SceneService
@@ -120,6 +121,7 @@ def build_api(
         preview_router(inference, authorizer),
         scene_router(scenes, inference, authorizer),
         Tiles(scenes, authorizer, public_url=public_url).router(),
+        OgcTiles(scenes, authorizer, public_url=public_url).router(),
         Measurements(scenes, authorizer).router(),
         tasks_router(tasks, memory, **limits),
         Surveys(*survey_parts, max_body_bytes=max_body_bytes).router(),

@@ -9,6 +9,8 @@ from sarlens.api.ogc.negotiation import HTML, JSON, base_url, link, negotiate_re
 _PROCESSES = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"
 _FEATURES = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/"
 _SCHEMAS = "http://www.opengis.net/spec/ogcapi-features-5/1.0/conf/"
+_TILES = "http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf/"
+_TILE_MATRIX_SETS = "http://www.opengis.net/spec/tms/2.0/conf/"
 _REL = "http://www.opengis.net/def/rel/ogc/1.0/"
 
 _OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
@@ -17,6 +19,11 @@ CONFORMS_TO = [
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
     *(_PROCESSES + name for name in ("core", "json", "html", "ogc-process-description", "job-list", "dismiss")),
     *(_FEATURES + name for name in ("core", "geojson")),
+    *(_TILES + name for name in ("core", "tileset", "tilesets-list", "png")),
+    *(
+        _TILE_MATRIX_SETS + name
+        for name in ("tilematrixset", "tilematrixsetlimits", "json-tilematrixset", "json-tilematrixsetlimits")
+    ),
     *(_SCHEMAS + name for name in ("schemas", "core-roles-features")),
 ]
 
@@ -39,6 +46,7 @@ def landing_router(public_url: str | None) -> APIRouter:
             link(f"{base}/processes", f"{_REL}processes", "Processes"),
             link(f"{base}/jobs", f"{_REL}job-list", "Jobs"),
             link(f"{base}/collections", "data", "Answers as features"),
+            link(f"{base}/tileMatrixSets", f"{_REL}tiling-schemes", "Tile matrix sets"),
         ]
         description = "Questions about radar images, answered by vision-language models."
         return negotiate_response(request, {"title": "Sarlens", "description": description, "links": links}, "Sarlens")

@@ -17,6 +17,8 @@ TILE_SIDE = 256
 WEB_MERCATOR, ARCTIC, ANTARCTIC = "WebMercatorQuad", "UPSArcticWGS84Quad", "UPSAntarcticWGS84Quad"
 MAP_SETS = (WEB_MERCATOR, ARCTIC, ANTARCTIC)
 """Tile matrix sets of maps."""
+_PIXEL_M = 0.00028
+"""Standardized size of a rendering pixel in meters (OGC 17-083r4, 6.1)."""
 PIXELS = "pixels"
 """Grid of the pixels of one image: the origin is its upper left corner, and rows go down."""
 
@@ -111,6 +113,26 @@ def definition(name: str) -> dict[str, Any]:
     map_matrix_set(name)
     document: dict[str, Any] = _definition(name).model_dump(mode="json", exclude_none=True)
     return document
+
+
+def pixel_definition(width: int, height: int) -> dict[str, Any]:
+    """Return the definition of the tile matrix set of an image's pixels, in its columns and rows."""
+    tms = pixel_matrix_set(width, height)
+    matrices = [
+        {
+            "id": str(zoom),
+            "scaleDenominator": tms.resolution(zoom) / _PIXEL_M,
+            "cellSize": tms.resolution(zoom),
+            "cornerOfOrigin": "topLeft",
+            "pointOfOrigin": [tms.left, tms.top],
+            "tileWidth": TILE_SIDE,
+            "tileHeight": TILE_SIDE,
+            "matrixWidth": 2**zoom,
+            "matrixHeight": 2**zoom,
+        }
+        for zoom in range(tms.max_zoom + 1)
+    ]
+    return {"id": PIXELS, "title": "Columns and rows of the image", "tileMatrices": matrices}
 
 
 def _definition(name: str) -> Any:

@@ -78,6 +78,16 @@ class SarlensError(Exception):
         self.retry_after = retry_after
 
 
+def error_of_caller(code: str) -> type[SarlensError] | None:
+    """Return the error with a code, if its cause is the request: the status is below 500, and the key is valid."""
+    classes, found = [SarlensError], None
+    while classes and found is None:
+        error = classes.pop()
+        classes += error.__subclasses__()
+        found = error if error.code == code and error.status < 500 and error is not Unauthenticated else None
+    return found
+
+
 class StartupError(Exception):
     """The gateway can't start; the message is one line for the operator, without secrets."""
 

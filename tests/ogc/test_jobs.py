@@ -59,13 +59,13 @@ async def test_a_dismissed_job_has_no_results(base: str) -> None:
 
 
 async def test_results_of_a_failed_job_are_its_error(base: str, worker: FakeWorker) -> None:
-    """The results of a failed survey are a 500 with the worker's message."""
+    """The results of a failed survey are a 400 with the worker's message."""
     worker.says = lambda _: ""
     job_id = await submit(base, "survey", {"inputs": SURVEY["inputs"] | {"tile": 128}})
     assert (await wait_until_done(base, job_id))["status"] == "failed"
     status, document, _ = await call("GET", f"{base}/jobs/{job_id}/results")
-    assert status == 500
-    assert document["detail"].startswith("The job failed (job_failed): 16 tiles failed and none was answered.")
+    assert (status, document["code"]) == (400, "bad_request")
+    assert document["detail"].startswith("The job failed: 16 tiles failed and none was answered.")
     assert "This cannot be answered." in document["detail"]
 
 

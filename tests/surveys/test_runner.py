@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from sarlens.errors import BadRequest, JobFailed, NoValidPixels, SarlensError
+from sarlens.errors import BadRequest, JobFailed, NoValidPixels, SarlensError, WorkerFailed
 from sarlens.inference.sar_tasks import TaskAnswer
 from sarlens.jobs.batch_writer import JobNotActive, TileResult
 from sarlens.jobs.models import Job, TileCounts
@@ -140,7 +140,7 @@ async def test_sixteen_failed_tiles_end_a_survey(monkeypatch: pytest.MonkeyPatch
     """Without an answered tile, the 16th failed tile fails the job with its error; 15 failed tiles don't."""
     harness = Harness(monkeypatch, 40, max_concurrent_tiles=1)
     harness.results = dict.fromkeys(range(40), REJECTED)
-    with pytest.raises(JobFailed) as raised:
+    with pytest.raises(BadRequest) as raised:
         await harness.run()
     assert raised.value.message == "16 tiles failed and none was answered. The last error: This cannot be answered."
     assert len(harness.outcomes) == 16
@@ -148,6 +148,14 @@ async def test_sixteen_failed_tiles_end_a_survey(monkeypatch: pytest.MonkeyPatch
     harness.results = dict.fromkeys(range(15), REJECTED)
     await harness.run()
     assert len(harness.outcomes) == 15
+
+
+async def test_tiles_that_fail_without_fault_of_the_request_fail_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the last error isn't one of the request, the survey ends with JobFailed."""
+    harness = Harness(monkeypatch, 16, max_concurrent_tiles=1)
+    harness.results = dict.fromkeys(range(16), WorkerFailed("gone"))
+    with pytest.raises(JobFailed, match="The last error: gone"):
+        await harness.run()
 
 
 async def test_one_answered_tile_keeps_a_survey_alive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +172,7 @@ async def test_failed_tiles_of_earlier_runs_count(monkeypatch: pytest.MonkeyPatc
     harness = Harness(monkeypatch, 20, max_concurrent_tiles=1)
     harness.finished = set(range(15))
     harness.results = dict.fromkeys(range(20), REJECTED)
-    with pytest.raises(JobFailed, match="16 tiles failed"):
+    with pytest.raises(BadRequest, match="16 tiles failed"):
         await harness.run(failed=15)
     assert harness.outcomes == {15: "failed"}
 

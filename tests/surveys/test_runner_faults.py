@@ -70,7 +70,7 @@ async def test_a_survey_without_an_answer_fails(base: str, scene: str, worker: F
     """If the worker rejects every tile, the survey fails after 16 tiles, with the worker's message."""
     worker.says = lambda _: ""
     status = await wait_until_done(base, await submit(base, survey_body(scene)))
-    assert (status["status"], status["error"]["code"]) == ("failed", "job_failed")
+    assert (status["status"], status["error"]["code"]) == ("failed", "bad_request")
     assert status["error"]["message"].startswith("16 tiles failed and none was answered. ")
     assert "This cannot be answered." in status["error"]["message"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sarlens.errors import SarlensError
+from sarlens.errors import NotGeoreferenced, SarlensError
 from sarlens.imagery.geo.polygons import Ring, to_geojson
 from sarlens.inference.sar_tasks import Task, TaskAnswer
 from sarlens.jobs.batch_writer import Feature
@@ -17,6 +17,7 @@ from sarlens.surveys.columns import value_columns, value_of
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.regions import to_geometries
 from sarlens.types.render_params import radiometry_label
+from sarlens.types.window import Window
 
 
 def tile_feature(
@@ -24,14 +25,11 @@ def tile_feature(
 ) -> tuple[Feature, Bounds | None]:
     """Return the GeoJSON feature (RFC 7946) of one answer about one tile, and its bounds in degrees.
 
-    The geometry is the footprint of the tile in CRS84, or null if the image isn't georeferenced. The properties are
+    The geometry is the footprint of the tile in CRS84, or null if the tile has no position. The properties are
     those of ``answer_columns``; the optional ones are left out if they have no value.
     """
     window = plan.tiles[tile]
-    geometry, bounds = None, None
-    if plan.georeference is not None and window is not None:
-        footprint = plan.georeference.boundary(window)
-        geometry, bounds = to_geojson(footprint), _bounds(footprint)
+    geometry, bounds = _footprint(plan, window)
     properties: dict[str, Any] = {"tile": tile, "reduction": round(plan.reduction(tile), 3)}
     properties |= dict(zip(("col", "row", "width", "height"), window or (None,) * 4, strict=True))
     properties |= {"question": task.question, "application": task.application, **_answer(task, result)}
@@ -47,6 +45,17 @@ def tile_feature(
     properties["radiometry"] = radiometry_label(plan.render.calibration)
     feature_id = f"{job_id}.{tile}.{question_index}"
     return {"type": "Feature", "id": feature_id, "geometry": geometry, "properties": properties}, bounds
+
+
+def _footprint(plan: SurveyPlan, window: Window | None) -> tuple[dict[str, Any] | None, Bounds | None]:
+    """Return the geometry and the bounds of a window; both None if it reaches beyond the area of the CRS."""
+    if plan.georeference is None or window is None:
+        return None, None
+    try:
+        footprint = plan.georeference.boundary(window)
+    except NotGeoreferenced:
+        return None, None
+    return to_geojson(footprint), _bounds(footprint)
 
 
 def _answer(task: Task, result: TaskAnswer | SarlensError) -> dict[str, Any]:

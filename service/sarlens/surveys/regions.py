@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sarlens.errors import NotGeoreferenced
 from sarlens.inference.sar_tasks import Task
 from sarlens.prompts.classify import BOX
 from sarlens.types.window import Window
@@ -56,12 +57,15 @@ def to_geometries(
 ) -> list[dict[str, Any]]:
     """Return the regions of an answer as GeoJSON geometries, clipped to the tile.
 
-    The regions are in pixels of the rendered tile. Without a georeference, the list is empty.
+    The regions are in pixels of the rendered tile. Without a position, the list is empty.
     """
     if georeference is None:
         return []
     windows = [_image_window(box, tile, scale) for box in parse_boxes(answer)]
-    return [georeference.footprint(window) for window in windows if window is not None]
+    try:
+        return [georeference.footprint(window) for window in windows if window is not None]
+    except NotGeoreferenced:
+        return []
 
 
 def _image_window(box: Box, tile: Window, scale: ScaleFactor) -> Window | None:

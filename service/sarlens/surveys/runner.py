@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from sarlens.errors import JobFailed, NoValidPixels, SarlensError
+from sarlens.errors import JobFailed, NoValidPixels, SarlensError, error_of_caller
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.sar_tasks import TaskAnswer
 from sarlens.jobs.batch_writer import JobNotActive, TileResult
@@ -144,12 +144,16 @@ class SurveyRun:
             self._count(results, is_answered=is_answered)
 
     def _count(self, results: Mapping[int, Result], *, is_answered: bool) -> None:
-        """Count a tile; raise JobFailed after ``_GIVE_UP_AFTER`` failed tiles without an answered one."""
+        """Count a tile; raise an error after ``_GIVE_UP_AFTER`` failed tiles without an answered one.
+
+        It is that of the last tile if the request is its cause, or JobFailed.
+        """
         self._answered += is_answered
         self._failed += not is_answered
         if not self._answered and self._failed >= _GIVE_UP_AFTER:
-            reason = next(result.message for result in results.values() if isinstance(result, SarlensError))
-            raise JobFailed(f"{self._failed} tiles failed and none was answered. The last error: {reason}")
+            last = next(result for result in results.values() if isinstance(result, SarlensError))
+            error = error_of_caller(last.code) or JobFailed
+            raise error(f"{self._failed} tiles failed and none was answered. The last error: {last.message}")
 
     async def _commit(self, result: TileResult) -> None:
         """Write a result. While the database fails, keep the result and its slot, so that few tiles wait."""

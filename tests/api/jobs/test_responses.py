@@ -17,7 +17,7 @@ from sarlens.api.jobs.responses import (
     rfc3339,
     survey_status,
 )
-from sarlens.errors import JobFailed, ResultNotReady
+from sarlens.errors import CalibrationMissing, JobFailed, ResultNotReady, SarlensError, SourceChanged
 from sarlens.jobs.models import Job, JobOwner, JobStatus, TileCounts
 
 
@@ -113,10 +113,28 @@ def test_the_status_of_a_survey() -> None:
             "The job failed (timeout): Too slow.",
             None,
         ),
+        (
+            {"status": JobStatus.FAILED, "code": "calibration_missing", "message": "No calibration."},
+            CalibrationMissing,
+            "The job failed: No calibration.",
+            None,
+        ),
+        (
+            {"status": JobStatus.FAILED, "code": "source_changed", "message": "Replaced."},
+            SourceChanged,
+            "The job failed: Replaced.",
+            None,
+        ),
+        (
+            {"status": JobStatus.FAILED, "code": "invalid_api_key", "message": "Deleted."},
+            JobFailed,
+            "The job failed (invalid_api_key): Deleted.",
+            None,
+        ),
     ],
 )
 def test_only_a_successful_job_has_a_result(
-    fields: dict[str, Any], error: type[ResultNotReady | JobFailed], message: str, retry_after: int | None
+    fields: dict[str, Any], error: type[SarlensError], message: str, retry_after: int | None
 ) -> None:
     """An active job has Retry-After, a dismissed or failed one doesn't, and a failed one has its reason."""
     with pytest.raises(error) as raised:

@@ -246,3 +246,34 @@ def test_an_image_without_georeference_is_rejected() -> None:
     for data in (geotiff(np.zeros((8, 8), dtype=np.uint16)), encoded(np.zeros((8, 8), dtype=np.uint8))):
         with pytest.raises(NotGeoreferenced):
             locate_window(RecordingReader(data), RenderParams(bbox=(0, 0, 1, 1)), DecodeLimits())
+
+
+ARCTIC = {"crs": "EPSG:3413", "transform": from_origin(-10_000, 10_000, 100, 100)}
+"""An image of 20 km with the North Pole in its center."""
+
+
+def test_a_bbox_in_the_own_crs_is_exact_at_the_pole() -> None:
+    """A bbox in the CRS of the geotransform gives exactly its pixels, also those around the pole."""
+    for bbox, window in (
+        ([-10_000, -10_000, 10_000, 10_000], (0, 0, SIDE, SIDE)),
+        ([-1_000, -500, 2_000, 500], (90, 95, 30, 10)),
+        ([5_000, 5_000, 90_000, 90_000], (150, 0, 50, 50)),
+    ):
+        assert window_for(ARCTIC, bbox=bbox, bbox_crs="EPSG:3413") == window
+    region = region_for_geometry(image(ARCTIC), RenderParams(bbox=(-1_000, -500, 2_000, 500), bbox_crs="EPSG:3413"))
+    assert region.area == pytest.approx(30 * 10)
+    with pytest.raises(WindowOutOfBounds, match="The bbox is outside the image"):
+        window_for(ARCTIC, bbox=[20_000, 0, 30_000, 10], bbox_crs="EPSG:3413")
+
+
+def test_a_bbox_around_the_pole_is_the_part_around_it() -> None:
+    """All longitudes north of a parallel are a circle; a bbox in another polar CRS is turned."""
+    image_ = image(ARCTIC)
+    cols, rows = image_.lonlat_to_pixel(np.linspace(-180, 180, 721), np.full(721, 89.95))
+    window = window_for(ARCTIC, bbox=[-180, 89.95, 180, 90])
+    assert window[:2] == (int(np.floor(cols.min() + 0.05)), int(np.floor(rows.min() + 0.05)))
+    assert abs(window.width - (cols.max() - cols.min())) < 2
+    # EPSG:3995 is the same projection, turned by 45 degrees.
+    turned = window_for(ARCTIC, bbox=[-1_000, -1_000, 1_000, 1_000], bbox_crs="EPSG:3995")
+    assert turned.width == turned.height
+    assert 10 * 2 * 2**0.5 - 1 <= turned.width <= 10 * 2 * 2**0.5 + 3

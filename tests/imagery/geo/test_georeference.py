@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import rasterio
 import shapely
@@ -145,10 +146,20 @@ def test_a_footprint_is_split_at_the_antimeridian(options: dict[str, Any]) -> No
     assert all(shapely.is_ccw(shapely.linearrings(ring)) for ring in (east, west))
 
 
-def test_a_footprint_around_a_pole_is_rejected() -> None:
-    """No ring of longitudes can describe it."""
-    with pytest.raises(NotGeoreferenced, match="pole"):
-        georeference(crs="EPSG:3031", transform=from_origin(-10_000, 10_000, 100, 100)).footprint(WHOLE)
+@pytest.mark.parametrize(("crs", "pole"), [("EPSG:3413", 90), ("EPSG:3031", -90)])
+@pytest.mark.parametrize("corner", [(-10_000, 10_000), (-500, 19_500), (-10_000, 130)])
+def test_a_footprint_around_a_pole_reaches_the_pole(crs: str, pole: int, corner: tuple[int, int]) -> None:
+    """The footprint covers all longitudes up to the pole, and its area is that of the image in a polar projection."""
+    image = georeference(crs=crs, transform=from_origin(*corner, 100, 100))
+    shape = shapely.from_geojson(orjson.dumps(image.footprint(WHOLE)))
+    assert shape.is_valid
+    west, south, east, north = shape.bounds
+    assert (west, east) == (-180, 180)
+    assert (north if pole > 0 else south) == pole
+    cols, rows = np.meshgrid(np.arange(-40.0, 240, 7.3), np.arange(-40.0, 240, 7.3))
+    lon, lat = image.pixel_to_lonlat(cols.ravel(), rows.ravel())
+    inside = (cols > 0) & (cols < image.width) & (rows > 0) & (rows < image.height)
+    assert shapely.intersects_xy(shape, lon, lat).tolist() == inside.ravel().tolist()
 
 
 @given(st.integers(0, 150), st.integers(0, 150), st.integers(1, 50), st.integers(1, 50))

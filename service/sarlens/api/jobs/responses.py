@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from sarlens.api.common.disconnect import CancelOnDisconnect, ClientDisconnected
 from sarlens.api.common.request_context import RequestContext
 from sarlens.api.common.responses import HEADERS_ONLY
-from sarlens.errors import JobFailed, ResultNotReady
+from sarlens.errors import JobFailed, ResultNotReady, error_of_caller
 from sarlens.jobs.models import Job, JobOwner, JobStatus
 from sarlens.surveys.exporter import MEDIA_TYPES, ResultExporter, survey_summary
 from sarlens.surveys.job_service import JobService
@@ -78,12 +78,15 @@ def require_success(job: Job) -> Job:
 
     Raises:
         ResultNotReady: the job is active or dismissed.
-        JobFailed: the job failed.
+        SarlensError: the job failed because of its request, with the error that the job has.
+        JobFailed: the job failed for another reason.
     """
     match job.status:
         case JobStatus.SUCCESSFUL:
             return job
         case JobStatus.FAILED:
+            if (error := error_of_caller(job.code or "")) is not None:
+                raise error(f"The job failed: {job.message}")
             raise JobFailed(f"The job failed ({job.code}): {job.message}")
         case JobStatus.DISMISSED:
             raise ResultNotReady("The job was dismissed and has no result.")

@@ -14,7 +14,14 @@ from shapely.geometry.base import BaseGeometry
 from sarlens.errors import BadRequest, WindowOutOfBounds
 from sarlens.imagery.geo.crs import WGS84, parse_crs, transform_coords
 from sarlens.imagery.geo.georeference import Georeference
-from sarlens.imagery.geo.polygons import MIN_SHARED_AREA, check_complexity, clip_box, densify, repair
+from sarlens.imagery.geo.polygons import (
+    MIN_SHARED_AREA,
+    check_complexity,
+    clip_box,
+    close_around_pole,
+    densify,
+    repair,
+)
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Window
 
@@ -22,6 +29,10 @@ _EDGE_STEPS = 64
 """Pieces into which an edge as long as the image is cut before it is projected."""
 _MARGIN = 0.1
 """Share of the image's extent by which a geometry may reach beyond the image when it is projected."""
+_POLAR_STEP = 0.5
+"""Degrees between inserted points around a pole, where parallels are circles."""
+_SAME_PX = 1e-6
+"""Pixels between two points that count as one."""
 _PIXEL_TOLERANCE = 0.05
 """Share of a pixel by which a window may fail to cover a geometry, so that rounding adds no row or column."""
 
@@ -67,14 +78,22 @@ def _clip_to_image(image: Georeference, geometry: BaseGeometry, render: RenderPa
         WindowOutOfBounds: no part is left.
     """
     param = "sar.polygon" if render.polygon else "sar.bbox"
+    if (pixels := _own_bbox(image, render)) is not None:
+        parts = clip_box(pixels, np.zeros(2), np.array([image.width, image.height], dtype=float))
+        if sum(part.area for part in parts) <= MIN_SHARED_AREA:
+            raise WindowOutOfBounds("The bbox is outside the image.", param=param)
+        return parts
     outline = image.boundary(Window(0, 0, image.width, image.height))
     low, high = outline.min(axis=0), outline.max(axis=0)
     margin = _MARGIN * (high - low)
+    step = (high - low + 2 * margin) / _EDGE_STEPS
+    if high[0] - low[0] >= 360:
+        step = np.minimum(step, _POLAR_STEP)
     parts = [
         part
         for turn in (-360, 0, 360)
         for near in clip_box(_shift(geometry, turn), low - margin, high + margin)
-        for part in _to_pixels(image, near, (high - low + 2 * margin) / _EDGE_STEPS)
+        for part in _to_pixels(image, near, step)
     ]
     if not parts:
         raise WindowOutOfBounds(
@@ -83,6 +102,18 @@ def _clip_to_image(image: Georeference, geometry: BaseGeometry, render: RenderPa
             param=param,
         )
     return parts
+
+
+def _own_bbox(image: Georeference, render: RenderParams) -> shapely.Polygon | None:
+    """Return a bbox in pixels if its projected CRS is that of the geotransform, which then is exact, also at a pole."""
+    if render.bbox is None or image.affine is None or not image.crs.is_projected:
+        return None
+    if parse_crs(render.bbox_crs) != image.crs:
+        return None
+    west, south, east, north = _ordered(render.bbox)
+    corners = np.array([(west, south), (east, south), (east, north), (west, north)])
+    cols, rows = ~image.affine @ (corners[:, 0], corners[:, 1])
+    return shapely.Polygon(np.column_stack([cols, rows]))
 
 
 def _shift(geometry: BaseGeometry, degrees: float) -> BaseGeometry:
@@ -97,7 +128,11 @@ def _to_pixels(image: Georeference, polygon: shapely.Polygon, step: NDArray[np.f
     pixels = [np.column_stack(image.lonlat_to_pixel(ring[:, 0], ring[:, 1])) for ring in densify(polygon, step)]
     if not all(np.isfinite(ring).all() for ring in pixels):
         return []
-    projected = repair(shapely.Polygon(pixels[0], pixels[1:]))
+    # The edge of a box along a pole is one point of the image.
+    exterior, *holes = (ring[np.append(True, np.abs(np.diff(ring, axis=0)).max(axis=1) > _SAME_PX)] for ring in pixels)
+    if len(exterior) < 4:
+        return []
+    projected = repair(shapely.Polygon(exterior, [hole for hole in holes if len(hole) > 3]))
     parts = clip_box(projected, np.zeros(2), np.array([image.width, image.height], dtype=float))
     return parts if sum(part.area for part in parts) > MIN_SHARED_AREA else []
 
@@ -127,11 +162,7 @@ def _bbox(render: RenderParams) -> BaseGeometry:
     west, south, east, north = render.bbox
     if crs.is_geographic and east < west:
         east += 360
-    if not (west < east and south < north):
-        raise BadRequest(
-            "bbox must be [west, south, east, north], with west less than east and south less than north.",
-            param="sar.bbox",
-        )
+    west, south, east, north = _ordered((west, south, east, north))
     box = shapely.Polygon([(west, south), (east, south), (east, north), (west, north)])
     if crs == WGS84:
         return box
@@ -142,4 +173,22 @@ def _bbox(render: RenderParams) -> BaseGeometry:
         lon = lat = np.array([np.nan])
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         raise BadRequest(f"The bbox reaches beyond the area that {render.bbox_crs} covers.", param="sar.bbox")
-    return repair(shapely.Polygon(np.column_stack([np.unwrap(lon, period=360), lat])))
+    lon = np.unwrap(lon, period=360)
+    if abs(lon[-1] - lon[0]) > 180:
+        return repair(shapely.Polygon(close_around_pole(lon, lat, 90.0 if lat.mean() > 0 else -90.0)))
+    return repair(shapely.Polygon(np.column_stack([lon, lat])))
+
+
+def _ordered(bbox: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Return a bbox.
+
+    Raises:
+        BadRequest: the bbox is empty, or its sides are in another order.
+    """
+    west, south, east, north = bbox
+    if not (west < east and south < north):
+        raise BadRequest(
+            "bbox must be [west, south, east, north], with west less than east and south less than north.",
+            param="sar.bbox",
+        )
+    return bbox

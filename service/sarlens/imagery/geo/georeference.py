@@ -20,7 +20,7 @@ from rasterio.transform import Affine, AffineTransformer, GCPTransformer
 
 from sarlens.errors import NotGeoreferenced
 from sarlens.imagery.geo.crs import WGS84, transform_coords
-from sarlens.imagery.geo.polygons import Ring, to_geojson
+from sarlens.imagery.geo.polygons import Ring, close_around_pole, to_geojson
 from sarlens.types.window import Window
 
 Values = NDArray[np.float64]
@@ -28,6 +28,8 @@ Values = NDArray[np.float64]
 _MAX_GCPS = 1024
 _MAX_EDGE_STEPS = 32
 """Straight pieces of each edge of a footprint, at most."""
+_POLAR_EDGE_STEPS = 512
+"""Straight pieces of each edge around a pole, where short edges span many longitudes."""
 _MAX_EDGE_DEVIATION_PX = 0.05
 """Pixels by which a straight piece of a footprint may differ from the bent edge."""
 
@@ -138,12 +140,25 @@ class Georeference:
     def boundary(self, window: Window) -> Ring:
         """The closed outline of a window, with shape (point, longitude and latitude) in degrees.
 
-        Points between the corners follow bent edges. Longitudes have no jumps, so they can exceed 180.
+        Points between the corners follow bent edges. Longitudes have no jumps, so they can exceed 180. If the window
+        contains a pole, the ring goes around the globe, to the pole along a meridian, and back.
 
         Raises:
-            NotGeoreferenced: a point has no position, or the outline goes around a pole.
+            NotGeoreferenced: a point has no position.
         """
-        share = np.linspace(0, 1, self._steps(window), endpoint=False)
+        lon, lat = self._outline(window, self._steps(window))
+        if abs(lon[-1] - lon[0]) > 180:
+            pole = 90.0 if self._contains_north_pole(window) else -90.0
+            return close_around_pole(*self._outline(window, _POLAR_EDGE_STEPS), pole)
+        return np.column_stack([lon, lat])
+
+    def _outline(self, window: Window, steps: int) -> tuple[Values, Values]:
+        """Longitudes without jumps, and latitudes, of the closed outline of a window.
+
+        Raises:
+            NotGeoreferenced: a point has no position.
+        """
+        share = np.linspace(0, 1, steps, endpoint=False)
         left, top, right, bottom = window.col, window.row, window.col + window.width, window.row + window.height
         corners = np.array([[left, top], [left, bottom], [right, bottom], [right, top], [left, top]], dtype=float)
         edges = [start + share[:, None] * (stop - start) for start, stop in pairwise(corners)]
@@ -151,10 +166,11 @@ class Georeference:
         lon, lat = self.pixel_to_lonlat(outline[:, 0], outline[:, 1])
         if not (np.isfinite(lon).all() and np.isfinite(lat).all() and (np.abs(lat) <= 90).all()):
             raise NotGeoreferenced("The image reaches beyond the area that its coordinate reference system covers.")
-        lon = np.unwrap(lon, period=360).astype(np.float64)
-        if abs(lon[-1] - lon[0]) > 180:
-            raise NotGeoreferenced('The image contains a pole. Use a "window" in pixels.')
-        return np.column_stack([lon, lat])
+        return np.unwrap(lon, period=360).astype(np.float64), lat
+
+    def _contains_north_pole(self, window: Window) -> bool:
+        col, row = (float(value[0]) for value in self.lonlat_to_pixel(np.zeros(1), np.full(1, 90.0)))
+        return 0 <= col - window.col <= window.width and 0 <= row - window.row <= window.height
 
     def footprint(self, window: Window) -> dict[str, Any]:
         """The outline of a window as a GeoJSON geometry, split at the antimeridian (RFC 7946, 3.1.9).

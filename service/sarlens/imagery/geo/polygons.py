@@ -103,6 +103,25 @@ def _count_pairs(polygon: shapely.Polygon, limit: int, predicate: str | None = N
     return pairs // 2
 
 
+def close_around_pole(lon: NDArray[np.float64], lat: NDArray[np.float64], pole: float) -> Ring:
+    """Return the ring of an outline that goes around the globe once, from -180 to 180 and back over a pole.
+
+    Args:
+        lon: longitudes in degrees without jumps; the last one is a turn away from the first.
+        lat: latitudes in degrees.
+        pole: 90 or -90.
+    """
+    if lon[-1] < lon[0]:
+        lon, lat = lon[::-1], lat[::-1]
+    seam = 360 * np.ceil((lon[0] + 180) / 360) - 180
+    after = int(np.argmax(lon >= seam))
+    seam_lat = np.interp(seam, lon[max(after - 1, 0) : after + 1], lat[max(after - 1, 0) : after + 1])
+    lon = np.concatenate([[seam], lon[after:], lon[1:after] + 360, [seam + 360]]) - seam - 180
+    lat = np.concatenate([[seam_lat], lat[after:], lat[1:after], [seam_lat]])
+    closing = [(180.0, pole), (-180.0, pole), (-180.0, seam_lat)]
+    return np.concatenate([np.column_stack([lon, lat]), closing])
+
+
 def to_geojson(ring: Ring) -> dict[str, Any]:
     """A GeoJSON Polygon of a ring in longitude and latitude, or a MultiPolygon split at the antimeridian.
 

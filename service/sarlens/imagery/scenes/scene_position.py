@@ -29,7 +29,7 @@ class ScenePosition:
     kind: str
     """``affine`` or ``gcps``."""
     footprint: dict[str, Any] | None
-    """Outline as a GeoJSON geometry; None if the scene contains a pole."""
+    """Outline as a GeoJSON geometry; None if a part of it has no position."""
     bounds: Bounds | None
     """West, south, east and north; west is greater than east across the antimeridian."""
     pixel_size_m: tuple[float, float] | None
@@ -47,7 +47,7 @@ def locate(georeference: Georeference) -> ScenePosition:
         bounds = _bounds(georeference.boundary(whole))
         footprint = georeference.footprint(whole)
     except NotGeoreferenced:
-        bounds = _polar_bounds(georeference)
+        bounds = None
     steps = _steps_m(georeference)
     size = (float(np.hypot(*steps[0])), float(np.hypot(*steps[1])))
     return ScenePosition(
@@ -62,24 +62,13 @@ def locate(georeference: Georeference) -> ScenePosition:
 
 def _bounds(outline: Values) -> Bounds:
     (west, south), (east, north) = outline.min(axis=0), outline.max(axis=0)
+    if east - west >= 360:
+        return -180.0, float(south), 180.0, float(north)
     return _wrap(float(west)), float(south), _wrap(float(east)), float(north)
 
 
 def _wrap(longitude: float) -> float:
     return longitude if -180 <= longitude <= 180 else (longitude + 180) % 360 - 180
-
-
-def _polar_bounds(georeference: Georeference) -> Bounds | None:
-    """Return the cap around a pole that an image contains; None if it has no position there."""
-    width, height = georeference.width, georeference.height
-    cols, rows = np.array([0, 0, width, width]), np.array([0, height, height, 0])
-    try:
-        _, lat = georeference.pixel_to_lonlat(cols.astype(float), rows.astype(float))
-    except NotGeoreferenced:
-        return None
-    if not np.isfinite(lat).all():
-        return None
-    return (-180.0, float(lat.min()), 180.0, 90.0) if lat.mean() > 0 else (-180.0, -90.0, 180.0, float(lat.max()))
 
 
 def _steps_m(georeference: Georeference) -> Values:

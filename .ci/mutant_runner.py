@@ -3,7 +3,7 @@
 mutmut generates the mutants: one module that holds every changed copy of its functions, and calls the active one. An
 import hook loads that module in place of the original. One fork runs all tests and records which functions each of them
 calls. Then each mutant gets a fork, which runs the tests that call its function until one fails. Tests that killed
-mutants of the same function run first. Properties stop at their first counterexample.
+mutants of the same function run first. Properties run 50 examples, and stop at their first counterexample.
 
 A test that takes much longer than without a mutant kills it too.
 """
@@ -29,6 +29,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import IO, NoReturn
@@ -39,6 +40,9 @@ from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 
+MAX_EXAMPLES = 50
+MAX_SECONDS = 20.0
+"""Maximum duration of the tests of a mutant; tests that are fast, or likely to kill it, come first."""
 EXTRA_MEMORY_BYTES = 2 * 2**30
 PYTEST = [
     "-p",
@@ -158,6 +162,8 @@ class Run:
         """Run the tests once without a mutant, then for each mutant."""
         if session.testsfailed:
             raise session.Interrupted("The tests can't be collected.")
+        for item in session.items:
+            limit_examples(getattr(item, "obj", None))
         gc.collect()
         gc.freeze()
         self._learn_callers(session)
@@ -202,6 +208,7 @@ class Run:
         )
         if not tests:
             return "untested", None
+        tests = within(MAX_SECONDS, tests, self.durations)
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
@@ -221,6 +228,20 @@ class Run:
         if not exited:
             return "timeout", running
         return ("survived", None) if status == 0 else ("killed", running)
+
+
+def within(seconds: float, tests: Sequence[int], durations: Sequence[float]) -> list[int]:
+    """Return the first tests that take this time together; at least one."""
+    ends = accumulate(durations[test] for test in tests)
+    return [test for test, end in zip(tests, ends, strict=True) if end <= seconds] or list(tests[:1])
+
+
+def limit_examples(test: object) -> None:
+    """Let a property run ``MAX_EXAMPLES`` examples at most."""
+    function = getattr(test, "__func__", test)
+    if settings := getattr(function, "_hypothesis_internal_use_settings", None):
+        fewer = hypothesis.settings(settings, max_examples=min(settings.max_examples, MAX_EXAMPLES))
+        function._hypothesis_internal_use_settings = fewer  # type: ignore[union-attr]  # noqa: SLF001
 
 
 def tests_in_order(session: pytest.Session, tests: Sequence[int]) -> Iterator[int]:

@@ -140,14 +140,47 @@ async def test_a_rejection_counts_for_the_key_that_was_rejected() -> None:
 
 
 async def test_the_wait_ends_at_the_deadline_or_the_queue_timeout() -> None:
-    """The caller's deadline raises DeadlineExceeded, the queue timeout Overloaded; neither leaks a slot."""
-    limiter = make_limiter(queue_timeout_s=0.05)
+    """The caller's deadline raises DeadlineExceeded, the queue timeout Overloaded; each counts, and no slot is lost."""
+    metrics = Metrics()
+    limiter = make_limiter(queue_timeout_s=0.05, metrics=metrics)
     async with admitted(limiter):
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(DeadlineExceeded, match=r"^The deadline passed while the request was queued\.$"):
             await run(limiter, CallerPolicy(deadline=time.time() + 0.01))
-        with pytest.raises(Overloaded):
+        with pytest.raises(Overloaded, match=r"^The gateway is overloaded: too many requests are queued\.$"):
             await run(limiter)
+    (family,) = metrics.rejections.collect()
+    counts = {sample.labels["reason"]: sample.value for sample in family.samples if sample.value}
+    assert {reason for reason, value in counts.items() if value == 1} == counts.keys() == {"deadline", "queue_timeout"}
     await run(limiter)
+
+
+async def test_a_slot_that_comes_too_late_is_released() -> None:
+    """A request that is canceled in the moment of its admission gives back its slot and its pixels."""
+    limiter = make_limiter(slots=1, max_pixels=100)
+    policy = CallerPolicy(share=Share("a"))
+    flow = await limiter.acquire(policy, 90)
+    waiting = asyncio.create_task(limiter.acquire(policy, 60))
+    await asyncio.sleep(0)
+    limiter.release(flow, 90, 1.0)
+    assert (limiter._running, limiter._pixels, flow.tenant.running) == (1, 60, 1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (limiter._running, limiter._pixels, flow.tenant.running) == (0, 0, 0)
+
+
+async def test_the_time_in_the_queue_is_a_stage() -> None:
+    """A request that waits is timed as the stage ``admission``; one that runs at once isn't."""
+    metrics = Metrics()
+    limiter = make_limiter(metrics=metrics)
+    async with admitted(limiter):
+        waiting = asyncio.create_task(run(limiter))
+        await asyncio.sleep(0.01)
+    await waiting
+    (family,) = metrics.stages.collect()
+    counts = {sample.labels["stage"]: sample.value for sample in family.samples if sample.name.endswith("_count")}
+    assert counts["admission"] == 1
+    assert sum(counts.values()) == 1
 
 
 async def test_pixels_are_bounded() -> None:

@@ -343,6 +343,21 @@ def test_a_full_queue_always_has_a_place_for_a_small_key() -> None:
     simulate(serve())
 
 
+def test_a_key_that_would_queue_as_many_takes_no_place() -> None:
+    """In a full queue of two requests of one key and one of another, the second request of the latter is rejected."""
+
+    async def serve() -> dict[str, float]:
+        gateway = Gateway(slots=1, max_queued=3)
+        tasks = await start(gateway, caller("a"), 3)
+        tasks += await start(gateway, caller("b"), 1)
+        with pytest.raises(Overloaded):
+            await gateway.run(caller("b"))
+        await asyncio.gather(*tasks)
+        return gateway.rejections()
+
+    assert simulate(serve()) == {"queue_full": 1}
+
+
 def test_a_weight_counts_in_a_full_queue() -> None:
     """Of a queue of 8, a key of weight 3 gets 6 places, and a key of weight 1 gets 2."""
 

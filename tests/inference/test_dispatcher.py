@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from typing import Any
 
 import aiohttp
 import pytest
 
+from sarlens.errors import NoWorkerAvailable, Timeout, WorkerFailed
+from sarlens.inference.failover import BatchUnanswered
+from sarlens.observability.route_receipt import RouteReceipt
+from sarlens.routing.policy import Candidate
 from sarlens.settings import AdmissionSettings, RenderSettings, RoutingSettings, Settings, WorkerSettings
 from support.fleet import ask, fleet, question
 from support.gateway import gateway
 from support.workers.fake_worker import MODEL, fake_worker
+from support.workers.scripted_worker import Reply, ScriptedFleet, batch, rejection, request
 
 
 async def test_requests_for_an_image_go_to_the_worker_that_holds_it() -> None:
@@ -243,3 +250,182 @@ async def test_a_model_without_a_ready_worker_is_503() -> None:
             two.resets = True
             assert (await ask(http, url, {"model": "b", "messages": []}))[0] == 502
             assert (await ask(http, url, {"model": "c", "messages": []}))[0] == 404
+
+
+ANSWERS = b'{"choices": [{"index": 0, "message": {"content": "3"}}, {"index": 1, "message": {"content": "4"}}]}'
+
+
+async def test_requests_add_to_the_retry_budget() -> None:
+    """Each request adds the ratio of 0.5 to the budget, and a batch that is answered adds it for each chat.
+
+    The chats of a batch that isn't answered add theirs when they go one by one.
+    """
+    for reply, size, expected in ((Reply(), 0, 1), (Reply(first_chunk=ANSWERS), 2, 2), (rejection(400), 2, 0)):
+        fleet = ScriptedFleet([[reply]], max_retry_budget=9, budget_ratio=0.5)
+        await fleet.start()
+        while fleet.budget.try_spend():
+            pass
+        for _ in range(2):
+            if size:
+                with suppress(BatchUnanswered):
+                    await fleet.dispatcher.dispatch_batch("scripted", batch(size, "a"))
+            else:
+                (await fleet.dispatcher.dispatch("scripted", request("a"))).close()
+        assert sum(fleet.budget.try_spend() for _ in range(9)) == expected
+
+
+async def test_workers_are_ranked_by_what_a_request_costs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate has the load, the weight, and the cost of the pixels that the worker doesn't hold."""
+    fleet = ScriptedFleet([[Reply()]] * 2)
+    first, second = await fleet.start()
+    ranked: list[Any] = []
+
+    def rank(candidates: Any, image_key: str | None, model: str) -> list[int]:
+        ranked.append((candidates, image_key, model))
+        return [1, 0]
+
+    monkeypatch.setattr(fleet.dispatcher._router, "rank", rank)
+    asked = request("a", "b")
+    second.known_images.add(asked.image_ids, {})
+    second.weight = 0.5
+    for _ in range(3):
+        first.breaker.on_failure()
+    receipt = asked.receipt = RouteReceipt()
+    (await fleet.dispatcher.dispatch("scripted", asked)).close()
+    image_cost = first.load.prefill_cost.of(2 * 4 * 4)
+    assert image_cost > 0
+    assert ranked == [
+        (
+            [
+                Candidate("http://a", 0.0, 1 + image_cost, 1.0, False, True),
+                Candidate("http://b", 100.0, 1.0, 0.5, True, False),
+            ],
+            asked.image_ids[0],
+            "scripted",
+        )
+    ]
+    assert (len(fleet.clients[0].calls), len(fleet.clients[1].calls)) == (0, 1)
+    assert (asked.ranked, receipt.policies, receipt.workers) == ({first, second}, {"least_load"}, {"<http://b>"})
+
+
+async def test_no_worker_of_a_model_is_an_error() -> None:
+    """If the last worker of a model leaves before the request is dispatched, the caller may retry in 2 s."""
+    fleet = ScriptedFleet([[Reply()]])
+    await fleet.start()
+    with pytest.raises(NoWorkerAvailable, match="is left") as missing:
+        await fleet.dispatcher.dispatch("other", request())
+    assert missing.value.retry_after == 2
+
+
+@pytest.mark.parametrize(("store", "sent"), [(False, 2), (True, 1)])
+async def test_the_second_worker_gets_a_hedge(store: bool, sent: int) -> None:
+    """A worker that doesn't answer for 10 ms is hedged, unless the request stores; the loser keeps no load."""
+    answered = asyncio.Event()
+    fleet = ScriptedFleet([[answered, Reply()], [Reply()]], hedge_after_s=0.01)
+    first, second = await fleet.start()
+    asking = asyncio.create_task(fleet.dispatcher.dispatch("scripted", request(store=store)))
+    if store:
+        await asyncio.sleep(0.05)
+        answered.set()
+    (await asking).close()
+    assert [len(client.calls) for client in fleet.clients] == [1, sent - 1]
+    assert (first.load.in_flight, second.load.in_flight) == (0, 0)
+    assert fleet.counts("retries") == ({} if store else {"hedge": 1})
+
+
+async def test_one_request_leads_for_all_of_its_images() -> None:
+    """A second request for the same images waits for the first, and one for other images doesn't."""
+    first, other = asyncio.Event(), asyncio.Event()
+    other.set()
+    fleet = ScriptedFleet([[first, Reply()], [Reply()]])
+    await fleet.start()
+    leader = asyncio.create_task(fleet.dispatcher.dispatch("scripted", request("a", "b")))
+    while not fleet.clients[0].calls:
+        await asyncio.sleep(0)
+    follower = asyncio.create_task(fleet.dispatcher.dispatch("scripted", request("a", "b")))
+    separate = asyncio.create_task(fleet.dispatcher.dispatch("scripted", request("b", "a")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(fleet.clients[0].calls) == 2
+    first.set()
+    for task in (leader, follower, separate):
+        (await task).close()
+    assert len(fleet.clients[0].calls) == 3
+    assert len(fleet.coalescer) == 0
+    assert fleet.counts("images_sent") == {"data": 4, "id": 2}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result", "exists", "sent"),
+    [
+        (Reply(first_chunk=ANSWERS), "answered", True, 1),
+        (rejection(404), "rejected", False, 1),
+        (rejection(405), "rejected", False, 1),
+        (rejection(400), "rejected", None, 1),
+        (Reply(), "rejected", False, 1),
+        (rejection(500), "failed", False, 1),
+        (Timeout("slow"), "failed", False, 1),
+        (rejection(429), "rejected", None, 2),
+    ],
+)
+async def test_what_a_batch_shows_about_its_worker(
+    outcome: Reply | Exception, result: str, exists: bool | None, sent: int
+) -> None:
+    """Answers show the batch route, failures show none, and a rejection may be due to a question.
+
+    Two chats count by the result; a batch that was rejected costs two retries, and only a full worker sends it on.
+    """
+    fleet = ScriptedFleet([[outcome], [Reply(first_chunk=ANSWERS)]])
+    first, second = await fleet.start()
+    asked = batch(2, "a")
+    if result == "answered" or sent == 2:
+        completions = await fleet.dispatcher.dispatch_batch("scripted", asked)
+        assert [completion.text for completion in completions] == ["3", "4"]
+    else:
+        with pytest.raises(BatchUnanswered) as unanswered:
+            await fleet.dispatcher.dispatch_batch("scripted", asked)
+        assert (unanswered.value.failure is None) == (result == "rejected")
+        assert unanswered.value.ranked == ({first, second} if result == "failed" else ())
+    assert first.batch_route.exists is exists
+    assert [len(client.calls) for client in fleet.clients] == [1, sent - 1]
+    assert fleet.counts("batches") == ({result: 2} if sent == 1 else {"rejected": 2, "answered": 2})
+    retries = {"declined": 1} if sent == 2 else {"batch": 2} if result == "rejected" else {}
+    assert fleet.counts("retries") == retries
+    assert (len(first.known_images), len(fleet.coalescer)) == (int(result == "answered"), 0)
+    assert (first.load.in_flight, second.load.in_flight) == (0, 0)
+
+
+async def test_a_worker_without_the_batch_route_gets_no_batch() -> None:
+    """If the first worker has no batch route, the batch goes to no other worker."""
+    fleet = ScriptedFleet([[Reply()], [Reply(first_chunk=ANSWERS)]])
+    first, _ = await fleet.start()
+    first.batch_route.on_missing()
+    with pytest.raises(BatchUnanswered):
+        await fleet.dispatcher.dispatch_batch("scripted", batch(2, "a"))
+    assert [client.calls for client in fleet.clients] == [[], []]
+
+
+@pytest.mark.parametrize("budget", [0, 1])
+async def test_a_chat_of_a_failed_batch_visits_one_more_worker(budget: int) -> None:
+    """After a failed batch, a chat costs one retry and visits the remaining worker only; without budget it fails."""
+    fleet = ScriptedFleet([[Timeout("slow")], [WorkerFailed("closed")], [Reply()]], max_retry_budget=budget)
+    _, second, third = await fleet.start()
+    unanswered = BatchUnanswered(Timeout("slow"), [second, third], [second])
+    asked = request("a")
+    with pytest.raises(Timeout if not budget else WorkerFailed):
+        await fleet.dispatcher.dispatch_after_batch("scripted", asked, unanswered)
+    assert [len(client.calls) for client in fleet.clients] == [0, budget, 0]
+    assert fleet.counts("retries") == ({"timeout": 1} if budget else {})
+    assert asked.ranked == {second}
+
+
+async def test_a_chat_of_a_batch_that_no_worker_processed_is_dispatched() -> None:
+    """After a rejected batch, a chat is a request as any other; after a failed one without other workers, it fails."""
+    fleet = ScriptedFleet([[Reply()]])
+    await fleet.start()
+    (await fleet.dispatcher.dispatch_after_batch("scripted", request("a"), BatchUnanswered())).close()
+    assert fleet.counts("retries") == {}
+    with pytest.raises(Timeout):
+        await fleet.dispatcher.dispatch_after_batch("scripted", request("a"), BatchUnanswered(Timeout("slow")))
+    assert len(fleet.clients[0].calls) == 1
+    assert sum(fleet.budget.try_spend() for _ in range(101)) == 100

@@ -9,10 +9,15 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sarlens.errors import NoWorkerAvailable, Timeout, WorkerFailed, WorkersFull, WorkerUnreachable
+from sarlens.inference.failover import Failover, Visits, WorkerDeclined, WorkerErrored
+from sarlens.inference.worker_response import RejectedResponse
 from sarlens.settings import RoutingSettings, Settings, WorkerSettings
+from sarlens.workers.clients.base import StaleConnection
 from support.fleet import ask, fleet, metric
 from support.gateway import gateway
 from support.workers.fake_worker import MODEL, FakeWorker, RawReply
+from support.workers.scripted_worker import ScriptedFleet
 
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "How many ships?"}]}
 IN_TURN = RoutingSettings(policy="round_robin", max_retry_budget=10_000)
@@ -174,3 +179,145 @@ async def test_a_stale_connection_is_replaced(store: bool, status: int, posts: i
         assert await metric(http, url, 'sarlens_retries_total{reason="stale_connection"}') == retries
         assert await metric(http, url, "sarlens_worker_failures_total") == 0
     assert (closer.posts, closer.closed) == (posts, 1)
+
+
+def failover(fleet: ScriptedFleet, visits: Visits | None = None) -> Failover:
+    """Return the failover of an idempotent request over all workers of a fleet."""
+    return Failover(fleet.pool.workers, fleet.budget, fleet.metrics, visits or Visits(idempotent=True))
+
+
+@pytest.mark.parametrize(("idempotent", "visits"), [(True, 2), (False, 1)])
+def test_visits_are_bounded(idempotent: bool, visits: int) -> None:
+    """Two workers may process an idempotent request, and one any other; those that run now count as well."""
+    counted = Visits(idempotent=idempotent)
+    assert [counted.may_add(running) for running in range(3)] == [running < visits for running in range(3)]
+    for _ in range(visits):
+        assert counted.may_add()
+        counted.add()
+    assert not counted.may_add()
+
+
+async def test_workers_come_in_order_and_only_if_ready() -> None:
+    """Workers that left in the meantime are skipped; each retry costs one from the budget, and the first doesn't."""
+    fleet = ScriptedFleet([[WorkerFailed("closed")]] * 4, max_retry_budget=1)
+    a, b, c, _ = await fleet.start()
+    b.ready = False
+    tried = failover(fleet)
+    assert tried.next_worker() is a
+    tried.record_failure(a, WorkerUnreachable("refused"))
+    assert tried.next_worker() is c
+    tried.record_failure(c, WorkerUnreachable("refused"))
+    assert tried.next_worker() is None  # the budget of one retry is spent
+    assert fleet.counts("retries") == {"worker_unreachable": 1}
+
+
+async def test_a_hedge_is_a_visit_while_it_runs() -> None:
+    """A second worker may get the request while one works on it, and no third one; each hedge costs one retry."""
+    fleet = ScriptedFleet([[WorkerFailed("closed")]] * 3, max_retry_budget=3)
+    a, b, _ = await fleet.start()
+    tried = failover(fleet)
+    assert tried.next_worker() is a
+    assert tried.may_hedge()
+    assert tried.take_hedge() is b
+    assert not tried.may_hedge()
+    assert [fleet.budget.try_spend() for _ in range(3)] == [True, True, False]
+    assert fleet.counts("retries") == {"hedge": 1}
+    tried.record_failure(a, Timeout("slow"))
+    tried.record_failure(b, Timeout("slow"))
+    assert tried.next_worker() is None
+
+
+async def test_no_hedge_without_a_worker_or_a_budget() -> None:
+    """The last worker has no hedge, which leaves the budget; without a budget, there is none either."""
+    fleet = ScriptedFleet([[WorkerFailed("closed")]] * 2, max_retry_budget=1)
+    await fleet.start()
+    tried = failover(fleet)
+    tried.next_worker()
+    tried.next_worker()
+    assert not tried.may_hedge()
+    tried = failover(fleet)
+    tried.next_worker()
+    assert fleet.budget.try_spend()
+    assert not tried.may_hedge()
+
+
+async def test_a_stale_connection_of_the_last_worker_is_replaced() -> None:
+    """The last worker gets the request again on another connection; with others left, the next one gets it."""
+    fleet = ScriptedFleet([[WorkerFailed("closed")]] * 2)
+    a, b = await fleet.start()
+    tried = failover(fleet)
+    tried.next_worker()
+    tried.record_failure(a, StaleConnection("idle"))
+    assert tried.next_worker() is b
+    tried.record_failure(b, WorkerUnreachable("refused"))
+    assert tried.next_worker() is None
+    tried = failover(fleet)
+    tried.next_worker()
+    tried.record_failure(a, WorkerUnreachable("refused"))
+    tried.next_worker()
+    tried.record_failure(b, StaleConnection("idle"))
+    assert tried.next_worker() is b
+
+
+async def test_the_last_visit_decides_what_the_caller_sees() -> None:
+    """A failure of a worker that processed the request precedes one that didn't reach a worker, and full workers both.
+
+    Without any worker, the request may succeed in 2 s.
+    """
+    fleet = ScriptedFleet([[WorkerFailed("closed")]] * 2)
+    a, b = await fleet.start()
+    with pytest.raises(NoWorkerAvailable, match="No worker that serves this model is left") as missing:
+        failover(fleet).conclude()
+    assert missing.value.retry_after == 2
+    slow, refused = Timeout("slow"), WorkerUnreachable("refused")
+    tried = failover(fleet)
+    tried.record_failure(a, refused)
+    with pytest.raises(WorkerUnreachable):
+        tried.conclude()
+    tried.record_failure(a, slow)
+    tried.record_failure(b, refused)
+    with pytest.raises(Timeout):
+        tried.conclude()
+    errored = RejectedResponse(500, {"message": "CUDA error"})
+    tried.record_failure(b, WorkerErrored(errored))
+    assert tried.conclude() is errored
+    tried.record_failure(b, WorkerDeclined(RejectedResponse(429, {}, 7)))
+    with pytest.raises(WorkersFull, match="at capacity") as full:
+        tried.conclude()
+    assert full.value.retry_after == 7
+
+
+async def test_who_gets_the_chats_of_a_failed_batch() -> None:
+    """The workers that are left get single chats, and at last the one that responded with an error; a lost one doesn't.
+
+    If no worker processed the batch, all workers may; if all are full, the caller waits.
+    """
+    fleet = ScriptedFleet([[WorkerFailed("closed")]] * 3)
+    a, b, c = await fleet.start()
+    tried = failover(fleet)
+    unanswered = tried.conclude_batch([a])
+    assert (unanswered.failure, unanswered.workers, unanswered.ranked) == (None, (), ())
+    tried.next_worker()
+    errored = WorkerErrored(RejectedResponse(500, {"message": "CUDA error"}))
+    tried.record_failure(a, errored)
+    unanswered = tried.conclude_batch([a, b])
+    assert (unanswered.failure, unanswered.workers, unanswered.ranked) == (errored, (b, c, a), [a, b])
+    tried = failover(fleet)
+    tried.next_worker()
+    closed = WorkerFailed("closed")
+    tried.record_failure(a, closed)
+    unanswered = tried.conclude_batch([])
+    assert (unanswered.failure, unanswered.workers) == (closed, (b, c))
+    tried = failover(fleet)
+    tried.next_worker()
+    tried.record_failure(a, WorkerDeclined(RejectedResponse(503, {})))
+    with pytest.raises(NoWorkerAvailable) as full:
+        tried.conclude_batch([])
+    assert full.value.retry_after == 1
+
+
+def test_the_words_of_a_worker_are_kept() -> None:
+    """An error of a worker has its message, and a full worker is named as such."""
+    errored = RejectedResponse(500, {"message": "CUDA error"})
+    assert (WorkerErrored(errored).message, WorkerErrored(errored).response) == ("CUDA error", errored)
+    assert WorkerDeclined(errored).message == "The worker is at capacity."

@@ -7,6 +7,7 @@ Module                    Runs in         Purpose
 ``mock_worker``           its process     Load and fault tests: response time, image cache, and faults at runtime.
 ``fake_worker``           the test        Gateway tests: the vLLM API, with recorded requests and configurable behavior.
 ``fake_openai_server``    the test        Client tests, such as sarbench: any OpenAI-compatible server.
+``scripted_worker``       the test        Dispatcher tests: prepared responses and failures, without servers and pixels.
 ``triton_server``         its process     Triton tests: the protocol of Triton's vLLM backend, with a vLLM engine.
 ``support.vllm``          its process     End-to-end tests: vLLM itself on the CPU.
 ========================  ==============  ============================================================================

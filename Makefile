@@ -13,11 +13,13 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-deps
 # Routers to compare with: each in its own environment.
 PEERS  := vllm-router==0.1.17 smg==1.13.0 litellm[proxy]==1.106.2
 
+CONSOLE := service/sarlens/api/console/web
+
 # Tests run in two processes. tests/support/scheduler.py groups them.
 WORKERS ?= 2
 PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help serve test test-fast check format docs docs-serve mutants proto load load-smoke bench bench-baseline cost peers pins clean
+.PHONY: help serve test test-fast check format docs docs-serve mutants proto console load load-smoke bench bench-baseline cost peers pins clean
 
 help:            ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -28,8 +30,8 @@ serve: $(VENV)/.worker $(LOCAL)/sarlens-nano $(LOCAL)/scenes  ## Run gateway, CP
 test: $(VENV)/.dev  ## Run all tests, against real vLLM, S3 and Prometheus, and measure coverage.
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(PYTEST)
 
-test-fast: $(VENV)/.dev  ## Run the tests that need no vLLM, S3 or Prometheus.
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not vllm and not s3 and not prometheus" $(PYTEST)
+test-fast: $(VENV)/.dev  ## Run the tests that need no vLLM, S3, Prometheus or browser.
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not vllm and not s3 and not prometheus and not browser" $(PYTEST)
 
 check: $(VENV)/.dev  ## Check format, lint, types, import layers and English.
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python .ci/prose.py
@@ -70,6 +72,9 @@ peers:           ## Install the routers that the load tests compare with Sarlens
 		test -x $(LOCAL)/peers/$$name/bin/$$name || { echo "Installing $$pin."; \
 		$(PYTHON) -m venv $(LOCAL)/peers/$$name && $(LOCAL)/peers/$$name/bin/pip install --quiet "$$pin"; }; \
 	done
+
+console:         ## Build the files of the map console from their sources (needs Node.js 20 or later).
+	@cd $(CONSOLE) && npm ci --no-audit --no-fund --ignore-scripts && npm run --silent build
 
 pins:            ## Upgrade the pinned requirement files (needs uv).
 	@$(PINS)/pin.sh

@@ -31,11 +31,12 @@ hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
-# Functions and fixtures that start a server of an external program, by the marker that its tests get.
+# Functions and fixtures that start an external program, by the marker that its tests get.
 SERVERS = {
     "vllm": {"vllm_url", "vllm_worker", "local_stack"},
     "s3": {"s3", "s3_server", "local_stack"},
     "prometheus": {"prometheus", "promtool"},
+    "browser": {"chromium"},
 }
 SLOW = frozenset(
     {

@@ -79,3 +79,21 @@ def test_fixtures_import_without_the_heavy_packages() -> None:
     path = {"PYTHONPATH": f"{ROOT / 'service'}:{ROOT / 'tests'}:{ROOT / 'loadtests'}"}
     done = subprocess.run([sys.executable, "-c", code], env=path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_has_the_console_but_not_its_sources() -> None:
+    """The wheel contains each built file of the console, and nothing of the folder that they are built from."""
+    code = (
+        "from setuptools import Distribution; project = Distribution({'script_name': 'setup.py'}); "
+        "project.parse_config_files(); "
+        "command = project.get_command_obj('build_py'); command.build_lib = 'lib'; command.ensure_finalized(); "
+        "print(*command.get_outputs(), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    packed = {
+        name.removeprefix("lib/sarlens/api/console/") for name in done.stdout.splitlines() if "/api/console/" in name
+    }
+    static = ROOT / "service/sarlens/api/console/static"
+    built = {f"static/{path.relative_to(static).as_posix()}" for path in static.rglob("*") if path.is_file()}
+    assert "static/console/console.js" in built
+    assert {name for name in packed if not name.endswith(".py")} == built

@@ -97,7 +97,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pins = (ROOT / "service/requirements/gateway.txt").read_text().splitlines()
     for name in (re.split("[=; ]", line)[0] for line in pins):
         _copy_package(name, folder)
-    shutil.copytree(ROOT / "service/sarlens", folder / "sarlens", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(ROOT / "service/sarlens", folder / "sarlens", ignore=shutil.ignore_patterns("*.pyc", "web"))
     subprocess.run([str(ROOT / "service/requirements/trim.sh"), str(folder)], check=True)
     return folder
 

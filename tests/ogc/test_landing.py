@@ -12,6 +12,7 @@ async def test_every_link_of_the_landing_page_answers(base: str) -> None:
     links = {link["rel"]: link["href"] for link in document["links"]}
     assert set(links) == {
         "self",
+        "alternate",
         "service-desc",
         "service-doc",
         "conformance",
@@ -19,6 +20,7 @@ async def test_every_link_of_the_landing_page_answers(base: str) -> None:
         f"{REL}conformance",
         f"{REL}processes",
         f"{REL}job-list",
+        f"{REL}tiling-schemes",
     }
     for href in links.values():
         assert (await call("GET", href))[0] == 200

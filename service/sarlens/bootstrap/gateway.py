@@ -14,6 +14,7 @@ import structlog
 from sarlens.api.app.asgi import GatewayApp
 from sarlens.api.app.build import Endpoints, build_api
 from sarlens.api.common.request_recorder import RequestRecorder
+from sarlens.api.console.pages import ConsoleConfig
 from sarlens.api.jobs.billing import ApiKeyQuotaAccount
 from sarlens.bootstrap.admission import make_body_memory, make_concurrency_limiter, open_authorizer
 from sarlens.bootstrap.images import make_store_factory, open_image_services, preload_libraries
@@ -77,6 +78,7 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
             max_images=settings.limit.max_images,
             max_questions=settings.limit.max_questions,
             cors_origins=settings.cors.origins,
+            console=ConsoleConfig(**settings.console.model_dump()),
             public_url=settings.public_url,
             management_port=settings.management.port is not None,
         )

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from sarlens.devstack.greeting import print_greeting
 from sarlens.devstack.ports import free_port, free_port_near
+from sarlens.devstack.samples import sample_questions
 from sarlens.devstack.seaweedfs import (
     BUCKET,
     S3_CREDENTIALS,
@@ -56,7 +57,7 @@ def run_local(settings: Settings, *, model: Path, scenes: Path | None, state: Pa
     with lock_state(state, StackInfo(pid=os.getpid(), url=url)) as held, ExitStack() as stack:
         sock = stack.enter_context(bind_socket(settings.host, settings.port))
         ports = _choose_ports(settings, sock.getsockname()[1])
-        gateway_settings = _stack_settings(settings, ports, held)
+        gateway_settings = _stack_settings(settings, ports, held, scenes)
         check_grpc_port(gateway_settings)
         held.write(ports.stack_info)
         # The gateway's AWS credential chain reads the environment first.
@@ -114,8 +115,11 @@ def _choose_ports(settings: Settings, rest: int) -> _Ports:
     return _Ports(rest, grpc, free_port_near(rest + 2), free_port())
 
 
-def _stack_settings(settings: Settings, ports: _Ports, state: StateDirectory) -> Settings:
-    """Return the settings of the gateway, pointed at the children; a configured database stays."""
+def _stack_settings(settings: Settings, ports: _Ports, state: StateDirectory, scenes: Path | None) -> Settings:
+    """Return the settings of the gateway, pointed at the children; a configured database and console stay."""
+    console = settings.console
+    if not console.scenes:
+        console = console.model_copy(update={"scenes": sample_questions(scenes)})
     database = settings.survey.database or SecretStr(state.database_url)
     worker: dict[str, Any] = {"urls": (ports.worker_url,), "probe_interval_s": 0.5}
     worker["image_id_secret"] = settings.worker.image_id_secret or SecretStr(state.image_id_secret)
@@ -127,6 +131,7 @@ def _stack_settings(settings: Settings, ports: _Ports, state: StateDirectory) ->
             ),
             "worker": settings.worker.model_copy(update=worker),
             "survey": settings.survey.model_copy(update={"database": database}),
+            "console": console,
             "log_level": "error",
         }
     )

@@ -5,6 +5,7 @@ from sarlens.settings.model import Settings, load_settings
 from sarlens.settings.server import ServerSettings
 from sarlens.settings.serving import (
     AdmissionSettings,
+    ConsoleSettings,
     CorsSettings,
     GrpcSettings,
     KeysSettings,
@@ -19,6 +20,7 @@ from sarlens.settings.workers import RoutingSettings, WorkerSettings
 __all__ = [
     "AdmissionSettings",
     "CacheSettings",
+    "ConsoleSettings",
     "CorsSettings",
     "GrpcSettings",
     "HttpsSettings",

@@ -14,6 +14,7 @@ from sarlens.settings.imagery import CacheSettings, HttpsSettings, RenderSetting
 from sarlens.settings.server import ServerSettings
 from sarlens.settings.serving import (
     AdmissionSettings,
+    ConsoleSettings,
     CorsSettings,
     GrpcSettings,
     KeysSettings,
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     survey: SurveySettings = SurveySettings()
     cors: CorsSettings = CorsSettings()
+    console: ConsoleSettings = ConsoleSettings()
     tracing: TracingSettings = TracingSettings()
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, model_validator
 
 from sarlens.admission.api_keys import RestrictedField
-from sarlens.settings.types import Bytes, CollectorUrl, Seconds, SettingsGroup
+from sarlens.settings.types import Bytes, CollectorUrl, Seconds, SettingsGroup, TileUrl
 
 
 class KeysSettings(SettingsGroup):
@@ -154,6 +154,27 @@ class CorsSettings(SettingsGroup):
             examples=["https://map.example.com"],
         ),
     ] = ()
+
+
+class ConsoleSettings(SettingsGroup):
+    """The map console."""
+
+    scenes: Annotated[
+        dict[str, str],
+        Field(
+            description="Scenes on the first screen of the console: a question per URL, which can be empty.",
+            examples=['{"s3://scenes/port.tif": "How many harbors are in the image?"}'],
+        ),
+    ] = {}  # noqa: RUF012  pydantic copies defaults
+    basemap_url: Annotated[
+        TileUrl | None,
+        Field(
+            description="URL template of the console's basemap in WebMercatorQuad; unset, the map shows graticule and "
+            "coastline.",
+            examples=["https://tiles.example.com/{z}/{x}/{y}.png"],
+        ),
+    ] = None
+    basemap_attribution: Annotated[str, Field(description="Attribution of the basemap, as plain text.")] = ""
 
 
 class TracingSettings(SettingsGroup):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -24,9 +26,19 @@ def _normalize_collector_url(url: str) -> str:
     return normalize_base_url(url).removesuffix("/v1/traces")
 
 
+def _check_tile_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc):
+        raise ValueError("must be an http: or https: URL without credentials")
+    if not all(name in url for name in ("{z}", "{x}", "{y}")):
+        raise ValueError("must contain {z}, {x} and {y}")
+    return url
+
+
 HttpUrl = Annotated[str, AfterValidator(normalize_base_url)]
 WorkerLocation = Annotated[str, AfterValidator(_check_worker_location)]
 CollectorUrl = Annotated[str, AfterValidator(_normalize_collector_url)]
+TileUrl = Annotated[str, AfterValidator(_check_tile_url)]
 
 
 class SettingsGroup(BaseModel):

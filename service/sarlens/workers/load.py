@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
@@ -44,7 +43,6 @@ class WorkerLoad:
         "pending_pixels",
         "prefill_cost",
         "report",
-        "report_interval_s",
         "sent_pixels",
         "total",
         "unsent",
@@ -65,8 +63,6 @@ class WorkerLoad:
         self.total = 0.0
         """``own`` and the estimated requests of other gateways."""
         self.report: LoadReport | None = None
-        self.report_interval_s = math.inf
-        """Age at which a report needs to be renewed, in seconds; infinite if health checks are enough."""
         self.mean_duration_s = 0.0
         self._others = self._others_per_request = 0.0
 

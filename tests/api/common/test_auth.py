@@ -65,16 +65,16 @@ async def gateway_with_keys(folder: Path, **entries: dict[str, Any]) -> AsyncIte
 
 
 async def test_a_key_is_required(tmp_path: Path) -> None:
-    """No key, an unknown key and a disabled one are 401, also for metrics and documentation; health needs none."""
+    """No key, an unknown key and a disabled one are 401, also for metrics; health and static pages need none."""
     async with gateway_with_keys(tmp_path, gis={}, gone={"disabled": True}) as (client, worker):
         for name in (None, "sar-unknown", "gone"):
             for path in ("/v1/chat/completions", "/v1/sar/vqa", "/v1/nowhere"):
                 status, answer, _ = await client.post(name, CHAT, path)
                 assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
-        for path in ("/v1/models", "/metrics", "/docs", "/openapi.json"):
+        for path in ("/v1/models", "/metrics", "/openapi.json"):
             assert (await client.get(None, path))[0] == 401
             assert (await client.get("gis", path))[0] == 200
-        for path in ("/healthz", "/readyz", "/health"):
+        for path in ("/healthz", "/readyz", "/health", "/docs", "/redoc", "/console"):
             assert (await client.get(None, path))[0] == 200
         assert not worker.bodies
         assert (await client.post("gis", CHAT))[0] == 200

@@ -57,6 +57,11 @@ async def test_a_scene_says_where_it_is_and_how_to_look_at_it(url: str, scene: s
     assert found["max_zoom"] == {"WebMercatorQuad": 14, "pixels": 0}
     assert found["acquisition"] == {"time": None, "orbit_direction": None, "mode": None, "looks": None}
     assert found["tile"] == {"sarlens-nano": 256}
+    mesh = found["mesh"]
+    assert mesh["cols"] == mesh["rows"] == [4 * i for i in range(17)]
+    east, south = np.meshgrid(500_000 + 40.0 * np.arange(17), 5_000_000 - 40.0 * np.arange(17))
+    lonlat = Transformer.from_crs(32631, 4326, always_xy=True).transform(east, south)
+    assert np.abs(np.array(mesh["lonlat"]) - np.stack(lonlat, axis=-1)).max() < 1e-8
 
 
 async def test_a_tile_is_transparent_outside_the_scene_and_is_not_sent_twice(url: str, scene: str) -> None:

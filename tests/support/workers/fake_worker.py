@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -57,6 +58,8 @@ class FakeWorker:
     """Returns the answer to a chat; an empty text rejects the request."""
     slow: str | None = None
     """Text in a request that delays its response by 0.5 s."""
+    probability: float = 0.75
+    """Probability of every answer, for requests with ``logprobs``."""
     words: tuple[str, ...] = WORDS
     """Tokens of every streamed answer."""
     hangs: bool = False
@@ -93,10 +96,6 @@ class FakeWorker:
     """Running and waiting requests on the metrics page; without them, there is no page."""
     process_start_time: float = 1.7e9
     """Start time of the process on the metrics page."""
-    filters_metrics: bool = True
-    """Whether a metrics page with names in its query has these metrics; otherwise it is empty."""
-    metrics_names: list[list[str]] = field(default_factory=list)
-    """Names in the query of each request of the metrics page."""
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -108,10 +107,7 @@ class FakeWorker:
         await asyncio.sleep(self.health_pause_s)
         return web.Response(status=self.health_status)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        self.metrics_names.append(request.query.getall("name[]", []))
-        if self.metrics_names[-1] and not self.filters_metrics:
-            return web.Response(text="")
+    async def _metrics(self, _: web.Request) -> web.Response:
         if self.reported_load is None:
             return web.Response(status=404)
         running, waiting = self.reported_load
@@ -198,7 +194,7 @@ class FakeWorker:
         text = self.says(request_body) if self.says else "".join(WORDS)
         if not text:
             return _error(400, "This cannot be answered.", "BadRequestError", "messages")
-        return web.json_response(_answer(self.model, text, chat=chat))
+        return web.json_response(self._with_logprobs(_answer(self.model, text, chat=chat), request_body))
 
     async def _respond_to_batch(self, request_body: dict[str, Any]) -> web.Response:
         """Answer every chat, or reject the batch if one of them can't be answered."""
@@ -209,7 +205,14 @@ class FakeWorker:
         texts = [self.says(chat) if self.says else "".join(WORDS) for chat in chats]
         if not all(texts):
             return _error(400, "This cannot be answered.", "BadRequestError", "messages")
-        return web.json_response(_batch_answer(self.model, texts))
+        return web.json_response(self._with_logprobs(_batch_answer(self.model, texts), request_body))
+
+    def _with_logprobs(self, answer: dict[str, Any], request_body: dict[str, Any]) -> dict[str, Any]:
+        if request_body.get("logprobs") is True:
+            for choice in answer["choices"]:
+                token = {"token": "x", "logprob": math.log(self.probability), "bytes": None, "top_logprobs": []}
+                choice["logprobs"] = {"content": [token]}
+        return answer
 
     def _first_missing_image(self, request_body: dict[str, Any]) -> int | None:
         """Cache the images of a chat, and fill in those sent by id; return the index of the first unknown one."""

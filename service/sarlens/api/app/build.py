@@ -26,6 +26,8 @@ from sarlens.api.common.openapi import ERROR_RESPONSES, document_api
 from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.common.schemas import CaptionBody, SurveyBody, VqaBody
 from sarlens.api.common.task_service import TaskService
+from sarlens.api.console.documentation import documentation_router
+from sarlens.api.console.pages import ConsoleConfig, console_router
 from sarlens.api.jobs.submission import SurveySubmission
 from sarlens.api.ogc.collections import Collections
 from sarlens.api.ogc.features import Features
@@ -100,6 +102,7 @@ def build_api(
     max_body_bytes: int,
     max_images: int,
     max_questions: int,
+    console: ConsoleConfig,
     cors_origins: Sequence[str] = (),
     public_url: str | None = None,
     management_port: bool = False,
@@ -130,6 +133,8 @@ def build_api(
         Jobs(job_service, exporter, public_url=public_url).router(),
         collections.router(),
         Features(job_service.store, collections, public_url=public_url).router(),
+        console_router(console),
+        documentation_router(),
         open_inference_router(data_plane, memory, **limits),
         health_router(
             inference.pool, drain, lambda request: authorizer.visible_models(request.state.headers.bearer_token)
@@ -183,7 +188,7 @@ def _fastapi() -> FastAPI:
         title="Sarlens",
         version=sarlens.__version__,
         summary="Ask questions of radar images.",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         responses=ERROR_RESPONSES,
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Response
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 
@@ -16,6 +15,7 @@ from sarlens.api.app.health import health_router, metrics_router
 from sarlens.api.app.middlewares import RequestIdMiddleware, TelemetryMiddleware
 from sarlens.api.common.drain import DrainController
 from sarlens.api.common.request_recorder import RequestRecorder
+from sarlens.api.console.documentation import documentation_router
 from sarlens.workers.pool import WorkerPool
 
 _DOCUMENT = "/openapi.json"
@@ -29,16 +29,12 @@ def build_management(
     add_exception_handlers(fastapi)
     fastapi.include_router(health_router(pool, drain, lambda _: lambda _: True))
     fastapi.include_router(metrics_router(recorder.metrics))
+    fastapi.include_router(documentation_router())
 
     @fastapi.get(_DOCUMENT)
     async def document() -> Response:
         """The OpenAPI document."""
         return JSONResponse(api_document())
-
-    @fastapi.get("/docs")
-    async def pages() -> Response:
-        """The interactive page of the OpenAPI document."""
-        return get_swagger_ui_html(openapi_url=_DOCUMENT, title=fastapi.title)
 
     middlewares = [
         Middleware(RequestIdMiddleware),

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 PROTECTED_PREFIXES = ("/v1/", "/v2/models", "/v2/repository", "/processes", "/jobs", "/collections")
 """Paths that require an API key if the gateway has keys, are traced, and are rejected while the gateway drains."""
 
-_KEYED_PATHS = frozenset({"/metrics", "/docs", "/openapi.json"})
+_KEYED_PATHS = frozenset({"/metrics", "/openapi.json"})
 """Other paths that require an API key if the gateway has keys."""
 
 

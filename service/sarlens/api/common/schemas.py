@@ -143,12 +143,15 @@ class VqaBody(_Body):
     temperature: Temperature = 0.0
     seed: Seed = None
     context: Context = False
+    confidence: Annotated[
+        bool, Field(description="Add the probability that the model gave to each answer, from its log probabilities.")
+    ] = False
 
     @property
     def to_task_request(self) -> TaskRequest:
         """One task per question."""
         tasks = [vqa_task(item.question, item.application, item.id) for item in self.questions]
-        sampling = Sampling(self.max_tokens, self.temperature, self.seed)
+        sampling = Sampling(self.max_tokens, self.temperature, self.seed, confidence=self.confidence)
         return TaskRequest(self.model, self.image.location, self.image.sar, tasks, sampling, self.context)
 
 

@@ -48,6 +48,8 @@ class TaskResult:
     request_id: str
     total_s: float
     """Time since the request arrived, in seconds."""
+    with_confidence: bool = False
+    """Whether the caller requests the confidence of answers."""
 
     @property
     def value(self) -> Value:
@@ -71,7 +73,8 @@ class TaskResult:
             return document | openai_error(self.outcome, self.request_id)
         timings["answer_ms"] = _milliseconds(self.outcome.seconds)
         answer = {"type": self.task.answer_type.type, "value": self.value}
-        return document | {"text": self.outcome.text, "answer": answer, "usage": self.outcome.usage}
+        document |= {"text": self.outcome.text, "answer": answer, "usage": self.outcome.usage}
+        return document | ({"confidence": self.outcome.confidence} if self.with_confidence else {})
 
 
 class TaskService:
@@ -126,7 +129,8 @@ class TaskService:
         outcomes = run_tasks(
             self._inference, image, tasks, request.sampling, caller.request_id, caller.policy, batched=batched
         )
-        return self._results(outcomes, tasks, image, caller, started_at)
+        confidence = request.sampling.confidence
+        return self._results(outcomes, tasks, image, caller, started_at, with_confidence=confidence)
 
     async def complete(self, chat_request: ChatRequest, model: str, caller: RequestContext) -> Completion:
         """Run a chat whose access is checked, and return its completion.
@@ -176,13 +180,16 @@ class TaskService:
         image: TaskImage,
         caller: RequestContext,
         started_at: float,
+        *,
+        with_confidence: bool,
     ) -> AsyncGenerator[TaskResult]:
         request_id = caller.request_id
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 await self._record(outcome, image.model, caller.key)
                 total_s = perf_counter() - started_at
-                yield TaskResult(outcome.index, tasks[outcome.index], image, outcome.result, request_id, total_s)
+                task = tasks[outcome.index]
+                yield TaskResult(outcome.index, task, image, outcome.result, request_id, total_s, with_confidence)
 
     async def _record(self, outcome: TaskOutcome, model: str, key: ApiKey | None) -> None:
         if isinstance(outcome.result, SarlensError):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from sarlens.api.ogc.negotiation import HTML, JSON, base_url, link, negotiate_response, reject_unknown_params
+from sarlens.api.ogc.negotiation import (
+    HTML,
+    JSON,
+    base_url,
+    link,
+    negotiate_response,
+    reject_unknown_params,
+    wants_html,
+)
 
 _PROCESSES = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"
 _FEATURES = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/"
@@ -13,6 +21,8 @@ _TILES = "http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf/"
 _TILE_MATRIX_SETS = "http://www.opengis.net/spec/tms/2.0/conf/"
 _REL = "http://www.opengis.net/def/rel/ogc/1.0/"
 
+_CONSOLE = "console"
+"""Location of the map console, relative to the landing page."""
 _OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
 
 CONFORMS_TO = [
@@ -34,11 +44,15 @@ def landing_router(public_url: str | None) -> APIRouter:
 
     @router.get("/")
     async def landing(request: Request) -> Response:
-        """Get the landing page with links to the API."""
+        """Get the landing page with links to the API. A client that prefers HTML is redirected to the console."""
         reject_unknown_params(request)
+        vary = {"Vary": "Accept"}
+        if wants_html(request) and "f" not in request.query_params:
+            return Response(status_code=303, headers={**vary, "Location": _CONSOLE})
         base = base_url(request, public_url)
         links = [
             link(f"{base}/", "self", "This page"),
+            link(f"{base}/?f=html", "alternate", "This page as HTML", HTML),
             link(f"{base}/openapi.json", "service-desc", "OpenAPI document", _OPENAPI),
             link(f"{base}/docs", "service-doc", "API documentation", HTML),
             link(f"{base}/conformance", "conformance", "Conformance classes"),
@@ -49,7 +63,8 @@ def landing_router(public_url: str | None) -> APIRouter:
             link(f"{base}/tileMatrixSets", f"{_REL}tiling-schemes", "Tile matrix sets"),
         ]
         description = "Questions about radar images, answered by vision-language models."
-        return negotiate_response(request, {"title": "Sarlens", "description": description, "links": links}, "Sarlens")
+        document = {"title": "Sarlens", "description": description, "links": links}
+        return negotiate_response(request, document, "Sarlens", headers=vary)
 
     @router.get("/conformance")
     async def conformance(request: Request) -> Response:

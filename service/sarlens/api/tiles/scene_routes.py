@@ -46,6 +46,7 @@ def _describe(opened: OpenScene, url: str) -> dict[str, Any]:
         "placement": position and position.kind,
         "footprint": position and position.footprint,
         "bounds": position and position.bounds,
+        "mesh": position and position.mesh,
         "pixel_size_m": position and position.pixel_size_m,
         "overviews": [round(header.width / level.width) for level in header.levels[1:]],
         "swaths": list(source_image.swaths),

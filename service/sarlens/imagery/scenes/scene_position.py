@@ -16,6 +16,10 @@ Values: TypeAlias = NDArray[np.float64]
 Bounds: TypeAlias = tuple[float, float, float, float]
 """West, south, east and north in degrees."""
 
+_MESH_CELLS = 16
+"""Cells of a mesh along each side."""
+_MESH_DECIMALS = 8
+"""Decimals of a degree in a mesh: 1 mm."""
 _EQUATORIAL_RADIUS_M, _ECCENTRICITY_SQUARED = 6_378_137.0, 0.0066943799901413165
 """Ellipsoid of WGS 84."""
 
@@ -36,6 +40,9 @@ class ScenePosition:
     """Meters on the ground between neighboring columns and between neighboring rows, at the center."""
     is_north_up: bool
     """Whether rows go south and columns go east, within 45 degrees."""
+    mesh: dict[str, Any] | None
+    """``cols``, ``rows`` and ``lonlat`` (row, col, longitude and latitude) where they cross; None if a crossing has no
+    position. Bilinear interpolation between the crossings places any pixel on a map."""
 
 
 def locate(georeference: Georeference) -> ScenePosition:
@@ -57,7 +64,20 @@ def locate(georeference: Georeference) -> ScenePosition:
         bounds,
         size if np.isfinite(size).all() else None,
         is_north_up=bool(steps[0][0] > abs(steps[0][1]) and -steps[1][1] > abs(steps[1][0])),
+        mesh=_mesh(georeference),
     )
+
+
+def _mesh(georeference: Georeference) -> dict[str, Any] | None:
+    cols, rows = (np.linspace(0, side, _MESH_CELLS + 1) for side in (georeference.width, georeference.height))
+    try:
+        lon, lat = georeference.pixel_to_lonlat(*(grid.ravel() for grid in np.meshgrid(cols, rows)))
+    except NotGeoreferenced:
+        return None
+    lonlat = np.stack([lon, lat], axis=-1).reshape(len(rows), len(cols), 2)
+    if not np.isfinite(lonlat).all():
+        return None
+    return {"cols": cols.tolist(), "rows": rows.tolist(), "lonlat": lonlat.round(_MESH_DECIMALS).tolist()}
 
 
 def _bounds(outline: Values) -> Bounds:

@@ -1,0 +1,85 @@
+// A survey job of the gateway: its status, and its answers as they come.
+import { apiUrl, getJson, records, send } from "./api";
+import type { Window } from "./grid";
+
+export interface Job {
+  id: string;
+  status: "accepted" | "running" | "successful" | "failed" | "dismissed";
+  tiles: number;
+  answered: number;
+  blank: number;
+  failed: number;
+  model: string;
+  tile?: number;
+  started: string | null;
+  finished: string | null;
+  error?: { code: string; message: string };
+}
+
+export interface TileAnswer {
+  tile: number;
+  window: Window;
+  question: string;
+  text: string;
+  type: string;
+  value: boolean | number | string | null;
+  confidence: number | null;
+  error: string | undefined;
+}
+
+interface TileFeature {
+  properties: Record<string, unknown>;
+}
+
+export function isActive(job: Job): boolean {
+  return job.status === "accepted" || job.status === "running";
+}
+
+export function fetchJob(id: string): Promise<Job> {
+  return getJson<Job>(`v1/sar/surveys/${id}`);
+}
+
+export async function dismissJob(id: string): Promise<void> {
+  await send(apiUrl(`v1/sar/surveys/${id}`), { method: "DELETE" });
+}
+
+/** The answers of a job so far, then each one as it comes, until the job ends. */
+export async function* answersOf(id: string, signal: AbortSignal): AsyncGenerator<TileAnswer> {
+  const headers = { Accept: "application/geo+json-seq" };
+  const response = await send(apiUrl(`v1/sar/surveys/${id}/features`), { headers, signal });
+  for await (const record of records(response, "\x1e")) {
+    const answer = toAnswer(JSON.parse(record) as TileFeature);
+    if (answer) yield answer;
+  }
+}
+
+function toAnswer({ properties }: TileFeature): TileAnswer | undefined {
+  const { tile, col, row, width, height } = properties;
+  if (typeof tile !== "number" || typeof col !== "number") return undefined;
+  return {
+    tile,
+    window: [col, row, width, height] as Window,
+    question: String(properties["question"] ?? "Caption"),
+    text: String(properties["answer"] ?? ""),
+    type: String(properties["type"] ?? ""),
+    value: valueOf(properties),
+    confidence: typeof properties["confidence"] === "number" ? properties["confidence"] : null,
+    error: properties["error"] ? String(properties["error_message"] ?? properties["error"]) : undefined,
+  };
+}
+
+/** The value of an answer, which is in the column of its type. */
+function valueOf(properties: Record<string, unknown>): TileAnswer["value"] {
+  const columns = ["count", "yes", "class", "position", "text"].map((name) => properties[name]);
+  return (columns.find((value) => value !== null && value !== undefined) ?? null) as TileAnswer["value"];
+}
+
+/** Seconds of a tile in the latest surveys that the gateway remembers, or undefined. */
+export async function secondsPerTile(model: string): Promise<number | undefined> {
+  const { data } = await getJson<{ data: Job[] }>("v1/sar/surveys", { limit: 20 });
+  for (const job of data) {
+    if (job.status !== "successful" || job.model !== model || !job.started || !job.finished || !job.answered) continue;
+    return (Date.parse(job.finished) - Date.parse(job.started)) / 1000 / job.answered;
+  }
+  return undefined;
+}

@@ -1,0 +1,65 @@
+// A description streams word by word over the chat route.
+import { postJson, records } from "./api";
+import type { Answer } from "./ask";
+
+interface Chunk {
+  model: string;
+  error?: { message: string };
+  choices: { delta: { content?: string }; logprobs?: { content?: { logprob: number }[] | null } | null }[];
+}
+
+interface Body {
+  model?: string;
+  image?: { url: string; sar: object };
+  questions?: string[];
+}
+
+/** Ask for a description; `onText` gets the text so far. */
+export async function describe(body: Body, onText: (text: string) => void): Promise<Answer> {
+  const question = body.questions?.[0] ?? "";
+  const started = performance.now();
+  const chat = {
+    model: body.model,
+    stream: true,
+    logprobs: true,
+    max_tokens: 512,
+    temperature: 0,
+    messages: [
+      {
+        role: "user",
+        content: [
+          { type: "image_url", image_url: body.image },
+          { type: "text", text: question },
+        ],
+      },
+    ],
+  };
+  const response = await postJson("v1/chat/completions", chat, {});
+  let text = "";
+  let logarithm = 0;
+  let tokens = 0;
+  let model = body.model ?? "";
+  for await (const event of records(response, "\n\n")) {
+    const data = event.replace(/^data: /, "");
+    if (data.startsWith("[DONE]")) break;
+    const chunk = JSON.parse(data) as Chunk;
+    if (chunk.error) throw new Error(chunk.error.message);
+    model = chunk.model;
+    const choice = chunk.choices[0];
+    text += choice?.delta.content ?? "";
+    for (const token of choice?.logprobs?.content ?? []) {
+      logarithm += token.logprob;
+      tokens++;
+    }
+    onText(text);
+  }
+  return {
+    question,
+    model,
+    text,
+    answer: { type: "text", value: text },
+    confidence: tokens ? Math.exp(logarithm) : null,
+    timings: { answer_ms: performance.now() - started },
+    image: { id: JSON.stringify(body.image), window: null },
+  };
+}

@@ -1,0 +1,199 @@
+// A survey: start, watch, filter, cancel, export. A reload continues where the gateway is.
+import { apiUrl, isAbort, postJson, send } from "./api";
+import { renderOf } from "./ask";
+import { byId, copyText, debounce, download, onChoice } from "./dom";
+import { hideError, showError } from "./errors";
+import { answersOf, dismissJob, fetchJob, isActive, type Job, type TileAnswer } from "./job";
+import { change, state } from "./link";
+import { markProperties } from "./marks";
+import type { SceneMap } from "./map";
+import type { Plan } from "./plan";
+import { curlOfSurvey, pythonOfSurvey, qgisOfSurvey } from "./programs";
+import type { SurveyLayer } from "./survey_layer";
+
+export class Survey {
+  private job: Job | undefined;
+  private readonly answers = new Map<number, Map<string, TileAnswer>>();
+  private running: AbortController | undefined;
+  private readonly later = debounce(() => this.refresh(), 50);
+
+  constructor(
+    private readonly view: SceneMap,
+    private readonly layer: SurveyLayer,
+    private readonly plan: Plan,
+  ) {
+    byId("plan-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.start();
+    });
+    for (const id of ["survey-question", "survey-color", "filter-value", "filter-confidence"]) {
+      byId(id).addEventListener("input", () => this.refresh());
+    }
+    byId("survey-cancel").addEventListener("click", () => void this.cancel());
+    byId("survey-close").addEventListener("click", () => change({ survey: "", tile: undefined }));
+    onChoice(byId<HTMLSelectElement>("survey-export"), (format) => void this.export(format));
+    onChoice(byId<HTMLSelectElement>("survey-copy"), (kind) => void this.copy(kind));
+  }
+
+  /** Answers of a tile, in the order in which they came. */
+  answersOfTile(tile: number): TileAnswer[] {
+    return [...(this.answers.get(tile)?.values() ?? [])];
+  }
+
+  /** Tiles that the filter leaves, in their order. */
+  shownTiles(): number[] {
+    return [...this.answers.keys()].filter((tile) => this.shown(tile)).sort((a, b) => a - b);
+  }
+
+  /** Watch the survey of the link, or none. */
+  async show(): Promise<void> {
+    this.running?.abort();
+    this.answers.clear();
+    this.layer.clear();
+    this.job = undefined;
+    const id = state().survey;
+    byId("survey").hidden = !id;
+    byId("survey-question").replaceChildren();
+    if (!id) return;
+    const running = new AbortController();
+    this.running = running;
+    try {
+      await this.watch(id, running.signal);
+    } catch (error) {
+      if (!isAbort(error)) showError(error);
+    }
+  }
+
+  private body(): Record<string, unknown> {
+    return {
+      model: state().model || undefined,
+      image: { url: this.view.scene?.url, sar: renderOf(this.view) },
+      questions: state().questions,
+      tile: this.plan.tile,
+      overlap: this.plan.overlap,
+    };
+  }
+
+  private async start(): Promise<void> {
+    const typed = byId<HTMLTextAreaElement>("question").value.split("\n").map((text) => text.trim()).filter(Boolean);
+    const questions = typed.length ? typed : ["How many ships are in the image?"];
+    change({ questions }, "replace");
+    hideError();
+    try {
+      const response = await postJson("v1/sar/surveys", this.body(), { Prefer: "respond-async" });
+      const job = (await response.json()) as Job;
+      if (this.plan.isShown) this.plan.toggle();
+      change({ survey: job.id, tile: undefined });
+    } catch (error) {
+      showError(error);
+    }
+  }
+
+  private async watch(id: string, signal: AbortSignal): Promise<void> {
+    this.job = await fetchJob(id);
+    this.refresh();
+    for await (const answer of answersOf(id, signal)) {
+      const answers = this.answers.get(answer.tile) ?? new Map<string, TileAnswer>();
+      this.answers.set(answer.tile, answers.set(answer.question, answer));
+      this.layer.add(answer);
+      this.later();
+    }
+    if (signal.aborted) return;
+    this.job = await fetchJob(id);
+    this.refresh();
+    if (this.job.error) showError(new Error(this.job.error.message));
+    void this.plan.load();
+  }
+
+  private async cancel(): Promise<void> {
+    if (!this.job) return;
+    try {
+      await dismissJob(this.job.id);
+      this.job = await fetchJob(this.job.id);
+      this.refresh();
+    } catch (error) {
+      showError(error);
+    }
+  }
+
+  private shown(tile: number): TileAnswer | undefined {
+    const question = byId<HTMLSelectElement>("survey-question").value;
+    const answer = this.answers.get(tile)?.get(question);
+    if (!answer) return undefined;
+    const least = byId<HTMLInputElement>("filter-value").value;
+    const confidence = byId<HTMLInputElement>("filter-confidence").value;
+    if (least && Number(answer.value ?? 0) < Number(least)) return undefined;
+    if (confidence && (answer.confidence ?? 0) < Number(confidence)) return undefined;
+    return answer;
+  }
+
+  private refresh(): void {
+    const { job } = this;
+    if (!job) return;
+    this.showQuestions();
+    const finished = isActive(job) ? this.answers.size : job.answered + job.blank + job.failed;
+    const progress = byId<HTMLProgressElement>("survey-progress");
+    progress.max = Math.max(1, job.tiles);
+    progress.value = isActive(job) ? finished : job.tiles;
+    const shown = this.shownTiles().map((tile) => this.shown(tile) as TileAnswer);
+    const ended = { successful: "", failed: " · failed", dismissed: " · canceled", accepted: "", running: "" }[job.status];
+    byId("survey-text").textContent = `${finished} / ${job.tiles} tiles${sum(shown)}${ended}`;
+    byId("survey-cancel").hidden = !isActive(job);
+    const counts = [...this.answers.values()].flatMap((answers) => [...answers.values()]).map(({ value }) => Number(value) || 0);
+    const by = byId<HTMLSelectElement>("survey-color").value as "value" | "confidence";
+    this.layer.restyle({ answer: (tile) => this.shown(tile), by, highest: counts.reduce((a, b) => Math.max(a, b), 1) });
+  }
+
+  private showQuestions(): void {
+    const menu = byId<HTMLSelectElement>("survey-question");
+    const known = new Set([...menu.options].map((option) => option.value));
+    for (const answers of this.answers.values()) {
+      for (const question of answers.keys()) {
+        if (!known.has(question)) menu.add(new Option(question));
+        known.add(question);
+      }
+    }
+    byId("survey-question-label").hidden = menu.options.length < 2;
+  }
+
+  private async export(format: string): Promise<void> {
+    const { job } = this;
+    if (!job) return;
+    try {
+      const response = await send(apiUrl(`v1/sar/surveys/${job.id}/features`, { format }));
+      const content = format === "geojson" ? await marked(response) : await response.blob();
+      download(`survey-${job.id}.${format}`, content);
+    } catch (error) {
+      showError(error);
+    }
+  }
+
+  private async copy(kind: string): Promise<void> {
+    if (!this.job) return;
+    if (kind === "qgis") await copyText(qgisOfSurvey(this.job.id), "QGIS command");
+    else if (kind === "curl") await copyText(curlOfSurvey(this.body()), "curl command");
+    else await copyText(pythonOfSurvey(this.body()), "Python program");
+  }
+}
+
+/** Name of an answer of a survey among the marks of this browser. */
+export function markName(survey: string, tile: number, question: string): string {
+  return `${survey}:${tile}:${question}`;
+}
+
+/** The GeoJSON of a survey with the marks and notes of this browser. */
+async function marked(response: Response): Promise<Blob> {
+  const document = (await response.json()) as { features: { properties: Record<string, unknown> }[] };
+  for (const { properties } of document.features) {
+    const name = markName(String(properties["survey"]), Number(properties["tile"]), String(properties["question"]));
+    Object.assign(properties, markProperties(name));
+  }
+  return new Blob([JSON.stringify(document)], { type: "application/geo+json" });
+}
+
+function sum(answers: TileAnswer[]): string {
+  const numbers = answers.map(({ value }) => value).filter((value) => typeof value === "number");
+  if (numbers.length) return ` · ${numbers.reduce((a, b) => a + b, 0)} in ${numbers.filter((value) => value > 0).length} tiles`;
+  const booleans = answers.filter(({ value }) => typeof value === "boolean");
+  return booleans.length ? ` · yes in ${booleans.filter(({ value }) => value === true).length} tiles` : "";
+}

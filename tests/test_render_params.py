@@ -44,6 +44,14 @@ def test_a_geometry_must_become_a_window_first() -> None:
     assert windowed.without_window == RenderParams(bands=("VV",))
 
 
+RINGS = [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]
+FEATURE: dict[str, Any] = {
+    "type": "Feature",
+    "properties": {"name": "island"},
+    "geometry": {"type": "Polygon", "coordinates": RINGS},
+}
+
+
 @pytest.mark.parametrize(
     "sar",
     [
@@ -56,6 +64,16 @@ def test_a_geometry_must_become_a_window_first() -> None:
         {"polygon": {"type": "Polygon", "coordinates": [[[0, float("inf")], [1, 0], [1, 1], [0, float("inf")]]]}},
         {"polygon": {"type": "Polygon", "coordinates": [[[i / 1e4, i % 2] for i in range(1000)] + [[0, 0]]]}},
         {"polygon": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]] * 17}},
+        {"polygon": {"type": "MultiPolygon", "coordinates": [[[[0, 0], [1, 0], [1, 1], [0, 1]]]]}},
+        {"polygon": {"type": "MultiPolygon", "coordinates": [[[[0, 91], [1, 0], [1, 1], [0, 91]]]]}},
+        {"polygon": {"type": "MultiPolygon", "coordinates": [RINGS] * 65}},
+        {"polygon": {"type": "MultiPolygon", "coordinates": [[[*[[0, 0]] * 999, [0, 0]]]] * 17}},
+        {"polygon": {"type": "Feature", "geometry": None}},
+        {"polygon": {"type": "Feature", "geometry": {"type": "Point", "coordinates": [0, 0]}}},
+        {"polygon": {"type": "FeatureCollection", "features": []}},
+        {"polygon": {"type": "FeatureCollection", "features": [FEATURE] * 65}},
+        {"polygon": {"type": "FeatureCollection", "features": [FEATURE, {"geometry": {"type": "Point"}}]}},
+        {"polygon": {"type": "FeatureCollection", "features": [7]}},
         {"window": [0, 0, 1.5, 1]},
         {"bands": []},
         {"bands": ["VV", "VH", 1, 2]},
@@ -71,6 +89,34 @@ def test_invalid_parameters_are_rejected(sar: dict[str, Any]) -> None:
     """Values that aren't finite, out of range, of another type or too many don't pass validation."""
     with pytest.raises(ValidationError):
         RenderParams.model_validate(sar)
+
+
+@pytest.mark.parametrize(
+    ("document", "polygons"),
+    [
+        (FEATURE["geometry"], 1),
+        (FEATURE, 1),
+        ({"type": "MultiPolygon", "coordinates": [RINGS, RINGS]}, 2),
+        ({"type": "Feature", "geometry": {"type": "MultiPolygon", "coordinates": [RINGS] * 64}}, 64),
+        ({"type": "FeatureCollection", "features": [FEATURE]}, 1),
+        (
+            {
+                "type": "FeatureCollection",
+                "features": [FEATURE, {"geometry": {"type": "MultiPolygon", "coordinates": [RINGS, RINGS]}}],
+            },
+            3,
+        ),
+    ],
+)
+def test_an_area_is_a_geometry_a_feature_or_a_collection(document: dict[str, Any], polygons: int) -> None:
+    """Each form of GeoJSON polygons gives the same rings, and a stored area is parsed again."""
+    area = RenderParams.model_validate({"polygon": document}).polygon
+    assert area is not None
+    assert area.polygons == (tuple(tuple(map(tuple, ring)) for ring in RINGS),) * polygons
+    assert (
+        RenderParams.model_validate_json(RenderParams(polygon=area).model_dump_json(exclude_defaults=True)).polygon
+        == area
+    )
 
 
 def test_a_polygon_has_up_to_16_rings_of_1000_positions() -> None:

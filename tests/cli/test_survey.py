@@ -46,9 +46,9 @@ def test_a_polygon_is_read_first(tmp_path: Path) -> None:
     (tmp_path / "point.json").write_text('{"type": "Point", "coordinates": [0, 0]}')
     out = ("--out", str(tmp_path / "x.geojson"))
     assert "No such file" in error_line(*ASK, *out, "--polygon", str(tmp_path / "no.json"))
-    assert "isn't a GeoJSON file with one polygon" in error_line(*ASK, *out, "--polygon", str(tmp_path / "bad.json"))
+    assert "isn't a GeoJSON file" in error_line(*ASK, *out, "--polygon", str(tmp_path / "bad.json"))
     line = error_line(*ASK, *out, "--polygon", str(tmp_path / "point.json"), exit_code=2)
-    assert line == "--polygon must be a file with a GeoJSON Polygon"
+    assert line == "--polygon must be a GeoJSON file with polygons"
 
 
 def test_a_local_scene_requires_the_local_stack(tmp_path: Path) -> None:

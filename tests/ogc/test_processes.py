@@ -85,6 +85,7 @@ INVALID_EXECUTIONS: list[tuple[str, Any]] = [
     ("echo", {"inputs": {"echoInput": "x"}, "outputs": {"other": {}}}),
     ("echo", {"inputs": {"echoInput": "x"}, "response": "poem"}),
     ("echo", {"inputs": {"echoInput": "x"}, "outputs": {"echoOutput": {"transmissionMode": "reference"}}}),
+    ("echo", {"inputs": {"echoInput": "x"}, "subscriber": {"successUri": "https://example.com/done"}}),
     ("vqa", {"inputs": {"image": SCENE}}),
     ("vqa", {"inputs": {"image": SCENE, "question": HOW_MANY, "bbox": {"bbox": [1, 2, 3]}}}),
     ("vqa", {"inputs": {"image": SCENE, "question": HOW_MANY, "bbox": {"bbox": [100, 2, 101, 3]}}}),

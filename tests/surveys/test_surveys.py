@@ -101,6 +101,21 @@ async def test_features_stream_as_tiles_complete(settings: Settings, scene: str,
     assert all(json.loads(record)["type"] == "Feature" for record in records)
 
 
+async def test_features_are_paged(base: str, scene: str) -> None:
+    """A page has its part of the answers and their number; a page of a file or a sequence is a 400."""
+    _, whole, _ = await call("POST", base + SURVEYS, survey_body(scene))
+    url = f"{base}{SURVEYS}/{whole['survey']['id']}/features"
+    pages = [(await call("GET", f"{url}?limit=12&offset={offset}"))[1] for offset in (0, 12, 24, 36)]
+    assert [page["numberReturned"] for page in pages] == [12, 12, 5, 0]
+    assert {page["numberMatched"] for page in pages} == {29}
+    assert [feature for page in pages for feature in page["features"]] == whole["features"]
+    assert len((await call("GET", f"{url}?offset=27"))[1]["features"]) == 2
+    assert len((await call("GET", f"{url}?limit=99999"))[1]["features"]) == 29
+    for query, headers in (("format=gpkg&limit=1", {}), ("offset=1", SEQUENCE)):
+        status, document, _ = await call("GET", f"{url}?{query}", headers=headers)
+        assert (status, document["error"]["param"]) == (400, "limit")
+
+
 async def test_a_failed_stream_ends_with_the_error(base: str, scene: str, worker: FakeWorker) -> None:
     """The last record of a failed survey has no geometry, and the code and message of the error."""
     worker.says = lambda _: ""
@@ -110,8 +125,22 @@ async def test_a_failed_stream_ends_with_the_error(base: str, scene: str, worker
     ):
         last = json.loads((await response.read()).split(b"\x1e")[-1])
     assert last["geometry"] is None
-    assert (last["properties"]["status"], last["properties"]["error"]) == ("failed", "job_failed")
+    assert (last["properties"]["status"], last["properties"]["error"]) == ("failed", "bad_request")
     assert "This cannot be answered." in last["properties"]["error_message"]
+
+
+async def test_several_areas_are_one_survey(base: str, scene: str) -> None:
+    """A FeatureCollection of two polygons surveys the tiles of both, and no tile between them."""
+    corners = (footprint(10, 10, 100, 100), footprint(1300, 800, 100, 100))
+    features = [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[*map(list, ring), list(ring[0])]]}}
+        for ring in corners
+    ]
+    area = {"type": "FeatureCollection", "features": features}
+    status, document, _ = await call("POST", base + SURVEYS, survey_body(scene, sar={"polygon": area}))
+    assert status == 200, document
+    tiles = {(feature["properties"]["col"], feature["properties"]["row"]) for feature in document["features"]}
+    assert tiles == {(0, 0), (1280, 768)}
 
 
 async def test_a_polygon_selects_its_tiles(base: str, scene: str) -> None:

@@ -30,7 +30,7 @@ Filter = Annotated[str | None, typer.Option("--filter", help="Speckle filter, su
 _FORMS = {
     "window": "four whole numbers, col,row,width,height",
     "bbox": "four numbers, west,south,east,north",
-    "polygon": "a file with a GeoJSON Polygon",
+    "polygon": "a GeoJSON file with polygons",
 }
 
 

@@ -46,7 +46,7 @@ def survey(
     ] = None,
     overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighboring tiles share.")] = 0,
     bbox: Bbox = None,
-    polygon: Annotated[Path | None, typer.Option(help="Part of the scene: a file with a GeoJSON Polygon.")] = None,
+    polygon: Annotated[Path | None, typer.Option(help="Part of the scene: a GeoJSON file with polygons.")] = None,
     asset: Asset = None,
     bands: Bands = None,
     filter: Filter = None,  # noqa: A002
@@ -137,13 +137,13 @@ def _format_total(total: dict[str, Any]) -> str:
 
 
 def _read_polygon(file: Path) -> Any:
-    """Return the polygon of a GeoJSON file: a geometry, a Feature, or a FeatureCollection of one Feature."""
+    """Return the GeoJSON document of a file."""
     try:
         document = json.loads(file.read_text())
-        if document.get("type") == "FeatureCollection" and len(document["features"]) == 1:
-            document = document["features"][0]
-        return document["geometry"] if document.get("type") == "Feature" else document
     except OSError as error:
         fail(f"{file}: {error.strerror}")
-    except (ValueError, KeyError, AttributeError):
-        fail(f"{file} isn't a GeoJSON file with one polygon")
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        fail(f"{file} isn't a GeoJSON file")
+    return document

@@ -22,7 +22,7 @@ class RenderOptions(TypedDict, total=False):
     bbox_crs: str
     """CRS of ``bbox``, such as ``EPSG:32631``."""
     polygon: Mapping[str, Any]
-    """GeoJSON Polygon in longitude and latitude."""
+    """GeoJSON Polygon, MultiPolygon, Feature or FeatureCollection in longitude and latitude."""
     asset: str
     """Key of an asset, if the image is a STAC Item."""
     bands: Sequence[str | int]

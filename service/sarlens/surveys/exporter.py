@@ -130,6 +130,19 @@ class ResultExporter:
             return geojson
         return await asyncio.to_thread(write_layer, geojson, file_format)
 
+    async def page(self, job: Job, limit: int, offset: int) -> bytes:
+        """Return a FeatureCollection with up to ``limit`` answers after the first ``offset``, without totals."""
+        answers = await self._store.list_answers(AnswerFilter(job=job.id, limit=limit, offset=offset))
+        matched = await self._store.count_answers(AnswerFilter(job=job.id))
+        document = {
+            "type": "FeatureCollection",
+            "features": [orjson.Fragment(feature) for _, feature in answers],
+            "numberMatched": matched,
+            "numberReturned": len(answers),
+            "survey": survey_summary(job),
+        }
+        return await asyncio.to_thread(orjson.dumps, document)
+
     async def iter_geojson(self, job: Job) -> AsyncIterator[bytes]:
         """Yield a FeatureCollection (RFC 7946) with a ``survey`` member in chunks of 1000 features."""
         yield b'{"type":"FeatureCollection","features":['

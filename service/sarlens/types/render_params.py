@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from sarlens.stac import AssetKey
-from sarlens.types.window import Polygon, Window
+from sarlens.types.area import AnyArea
+from sarlens.types.window import Window
 from sarlens.validation import BoundedModel, at_most
 
 Filter = Literal["refined_lee", "lee", "frost", "gamma_map", "none"]
@@ -64,8 +65,11 @@ class RenderParams(BoundedModel):
         ),
     ] = "OGC:CRS84"
     polygon: Annotated[
-        Polygon | None,
-        Field(description="GeoJSON Polygon in longitude and latitude: the window that covers this polygon."),
+        AnyArea | None,
+        Field(
+            description="GeoJSON Polygon or MultiPolygon in longitude and latitude, or a Feature or FeatureCollection "
+            "of them: the window that covers it."
+        ),
     ] = None
     asset: Annotated[
         AssetKey | None,

@@ -277,3 +277,17 @@ def test_a_bbox_around_the_pole_is_the_part_around_it() -> None:
     turned = window_for(ARCTIC, bbox=[-1_000, -1_000, 1_000, 1_000], bbox_crs="EPSG:3995")
     assert turned.width == turned.height
     assert 10 * 2 * 2**0.5 - 1 <= turned.width <= 10 * 2 * 2**0.5 + 3
+
+
+def test_several_polygons_are_one_area() -> None:
+    """The window covers all polygons; the region is their union, and polygons outside the image are left out."""
+    islands = [polygon((10.02, 49.98), (10.04, 49.98), (10.04, 49.96), (10.02, 49.96))["coordinates"]]
+    islands += [polygon((10.10, 49.90), (10.12, 49.90), (10.12, 49.88), (10.10, 49.88))["coordinates"]]
+    islands += [polygon((10.11, 49.90), (10.13, 49.90), (10.13, 49.88), (10.11, 49.88))["coordinates"]]
+    islands += [polygon((50, 10), (51, 10), (51, 9))["coordinates"]]
+    area = {"type": "MultiPolygon", "coordinates": islands}
+    assert window_for(DEGREES, polygon=area) == (20, 20, 110, 100)
+    region = region_for_geometry(image(DEGREES), RenderParams.model_validate({"polygon": area}))
+    assert region.area == pytest.approx(20 * 20 + 30 * 20)
+    with pytest.raises(WindowOutOfBounds):
+        window_for(DEGREES, polygon={"type": "MultiPolygon", "coordinates": islands[3:]})

@@ -10,8 +10,8 @@ from sarlens.api.common.schemas import QuestionText, require_remote_image
 from sarlens.prompts.templates import Style
 from sarlens.stac import AssetKey, Item
 from sarlens.surveys.spec import SurveyQuestion, SurveySpec
+from sarlens.types.area import AnyArea
 from sarlens.types.render_params import MAX_BANDS, Band, Bound, Calibration, Coordinate, Filter, RenderParams
-from sarlens.types.window import Polygon
 from sarlens.validation import BoundedModel, at_most
 
 Url = Annotated[str, Field(min_length=1, max_length=4000)]
@@ -66,7 +66,10 @@ class Inputs(BoundedModel):
         Field(description="Part of the image in pixels: col, row, width, height."),
     ] = None
     bbox: Annotated[OgcBbox | None, Field(description="Part of the image as a bbox on the map.")] = None
-    polygon: Annotated[Polygon | None, Field(description="Part of the image as a GeoJSON Polygon.")] = None
+    polygon: Annotated[
+        AnyArea | None,
+        Field(description="Part of the image as a GeoJSON Polygon, MultiPolygon, Feature or FeatureCollection."),
+    ] = None
     asset: Annotated[AssetKey | None, Field(description="Key of the asset, if the image is a STAC Item.")] = None
     bands: Annotated[
         tuple[Band, ...] | None,
@@ -183,6 +186,13 @@ class Execution(BaseModel):
     response: Annotated[
         Literal["raw", "document"], Field(description="Format of the result: GeoJSON, or a JSON object around it.")
     ] = "raw"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_subscriber(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "subscriber" in value:
+            raise ValueError("subscriber isn't supported: the gateway sends no callbacks. Poll the job instead")
+        return value
 
 
 def unwrap_qualified_values(inputs: dict[str, Any]) -> dict[str, Any]:

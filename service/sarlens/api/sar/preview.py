@@ -30,7 +30,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         bbox_crs: Annotated[
             str | None, Query(description="CRS of `bbox`, such as `EPSG:32631`. Default: CRS84, longitude and latitude")
         ] = None,
-        polygon: Annotated[str | None, Query(description="GeoJSON Polygon in longitude and latitude")] = None,
+        polygon: Annotated[str | None, Query(description="GeoJSON polygons in longitude and latitude")] = None,
         asset: Annotated[str | None, Query(description="Key of an asset, if the image is a STAC Item")] = None,
         bands: Annotated[str | None, Query(description="Band names or numbers, such as `VV` or `1,2`")] = None,
         swath: Annotated[str | None, Query(description="Swath of a product, such as `IW1`")] = None,

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AfterValidator
 
 from sarlens.admission.body_memory import BodyMemoryBudget
 from sarlens.api.common.accept import negotiate
@@ -27,6 +28,7 @@ from sarlens.api.jobs.responses import (
     wait_for_job,
 )
 from sarlens.api.jobs.submission import SurveySubmission
+from sarlens.errors import BadRequest
 from sarlens.jobs.filters import JobFilter
 from sarlens.jobs.models import Job
 from sarlens.json_input import run_off_loop
@@ -34,6 +36,8 @@ from sarlens.surveys.exporter import ResultExporter
 from sarlens.surveys.job_service import JobService
 from sarlens.surveys.spec import Output
 
+_MAX_PAGE = 10_000
+Limit = Annotated[int, Query(ge=1), AfterValidator(lambda limit: min(limit, _MAX_PAGE))]
 _MEDIA_TYPES = (GEOJSON, "application/json", GEOJSON_SEQ)
 
 
@@ -107,6 +111,12 @@ class Surveys:
         request: Request,
         job_id: str,
         format: Annotated[Output, Query(description="Format of the answers")] = "geojson",  # noqa: A002
+        limit: Annotated[
+            Limit | None, Query(description="Maximum number of answers, of GeoJSON; at most 10,000. Default: all")
+        ] = None,
+        offset: Annotated[
+            int | None, Query(ge=0, le=1_000_000_000, description="Number of answers to skip, of GeoJSON")
+        ] = None,
     ) -> Response:
         """Get the answers so far.
 
@@ -114,9 +124,15 @@ class Surveys:
         it is a text sequence that continues until the survey is complete.
         """
         job = await self._find(request, job_id)
+        is_sequence = format == "geojson" and negotiate(request.headers, _MEDIA_TYPES) == GEOJSON_SEQ
+        if limit is not None or offset is not None:
+            if format != "geojson" or is_sequence:
+                raise BadRequest("limit and offset are for a FeatureCollection only.", param="limit")
+            page = await self._exporter.page(job, limit or _MAX_PAGE, offset or 0)
+            return Response(page, media_type=GEOJSON)
         if format != "geojson":
             return await as_file(self._exporter, job, format, request.scope)
-        if negotiate(request.headers, _MEDIA_TYPES) == GEOJSON_SEQ:
+        if is_sequence:
             return GeoJSONSeqResponse(self._job_service, job, dismiss_on_disconnect=False)
         return GeoJSONStreamResponse(self._exporter.iter_geojson(job))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ from sarlens.imagery.geo.polygons import (
     densify,
     repair,
 )
+from sarlens.types.area import Rings
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Window
 
@@ -51,8 +53,8 @@ def window_for_geometry(image: Georeference, render: RenderParams) -> Window:
         BadRequest: the CRS is unknown, the bbox is empty, or the polygon isn't valid.
         NotGeoreferenced: coordinates can't be transformed, as in the methods of ``image``.
     """
-    polygon = shapely.Polygon(_polygon(render).exterior) if render.polygon else _bbox(render)
-    bounds = shapely.total_bounds(_clip_to_image(image, polygon, render))
+    areas = [shapely.Polygon(polygon.exterior) for polygon in _polygons(render)] if render.polygon else [_bbox(render)]
+    bounds = shapely.total_bounds(_clip_to_image(image, areas, render))
     size = np.array([image.width, image.height])
     first = np.clip(np.floor(bounds[:2] + _PIXEL_TOLERANCE), 0, size - 1).astype(int)
     last = np.clip(np.ceil(bounds[2:] - _PIXEL_TOLERANCE), first + 1, size).astype(int)
@@ -65,13 +67,14 @@ def region_for_geometry(image: Georeference, render: RenderParams) -> BaseGeomet
     Raises:
         WindowOutOfBounds, BadRequest, NotGeoreferenced: as ``window_for_geometry``.
     """
-    polygon = _polygon(render) if render.polygon else _bbox(render)
-    parts = _clip_to_image(image, polygon, render)
+    parts = _clip_to_image(image, _polygons(render) if render.polygon else [_bbox(render)], render)
     region = shapely.MultiPolygon(parts)
     return region if len(parts) == 1 or region.is_valid else shapely.union_all(parts)
 
 
-def _clip_to_image(image: Georeference, geometry: BaseGeometry, render: RenderParams) -> list[shapely.Polygon]:
+def _clip_to_image(
+    image: Georeference, geometries: Sequence[BaseGeometry], render: RenderParams
+) -> list[shapely.Polygon]:
     """Clip to the pixels of an image; longitudes of 190 and -170 degrees are the same.
 
     Raises:
@@ -91,6 +94,7 @@ def _clip_to_image(image: Georeference, geometry: BaseGeometry, render: RenderPa
         step = np.minimum(step, _POLAR_STEP)
     parts = [
         part
+        for geometry in geometries
         for turn in (-360, 0, 360)
         for near in clip_box(_shift(geometry, turn), low - margin, high + margin)
         for part in _to_pixels(image, near, step)
@@ -137,9 +141,13 @@ def _to_pixels(image: Georeference, polygon: shapely.Polygon, step: NDArray[np.f
     return parts if sum(part.area for part in parts) > MIN_SHARED_AREA else []
 
 
-def _polygon(render: RenderParams) -> shapely.Polygon:
+def _polygons(render: RenderParams) -> list[shapely.Polygon]:
     assert render.polygon is not None  # noqa: S101  for the type checker
-    rings = [np.array([position[:2] for position in ring], dtype=float) for ring in render.polygon.coordinates]
+    return [_polygon(rings) for rings in render.polygon.polygons]
+
+
+def _polygon(coordinates: Rings) -> shapely.Polygon:
+    rings = [np.array([position[:2] for position in ring], dtype=float) for ring in coordinates]
     if any((np.abs(np.diff(ring[:, 0])) > 180).any() for ring in rings):
         raise BadRequest(
             "An edge of the polygon spans more than 180 degrees. Across the antimeridian, write longitudes beyond "

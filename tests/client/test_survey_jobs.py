@@ -49,6 +49,13 @@ async def test_part_of_a_scene_is_surveyed(client: AsyncClient, ship_counter: Fa
     assert len(result.features) == 2
 
 
+async def test_a_tile_of_no_pixels_is_an_error_of_the_gateway(client: AsyncClient) -> None:
+    """The client sends the tile that it is given, also 0: only None has the size that the model sees."""
+    with pytest.raises(GatewayError, match="tile") as error:
+        await client.submit_survey(SCENE, QUESTIONS, tile=0)
+    assert error.value.status == 400
+
+
 async def test_a_submitted_survey_continues_without_the_client(client: AsyncClient, ship_counter: FakeWorker) -> None:
     """`submit_survey` returns at once; the job's state is available until it has finished."""
     job = await client.submit_survey(SCENE, QUESTIONS, tile=256, filter="none", stretch=(0, 100))

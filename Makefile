@@ -27,7 +27,7 @@ help:            ## List the targets.
 serve: $(VENV)/.worker $(LOCAL)/sarlens-nano $(LOCAL)/scenes  ## Run gateway, CPU worker and S3 server on this machine; PORT=8080.
 	@$(BIN)/sarlens local --model $(LOCAL)/sarlens-nano --scenes $(LOCAL)/scenes --state $(LOCAL) --port $(PORT)
 
-test: $(VENV)/.dev  ## Run all tests, against real vLLM, S3 and Prometheus, and measure coverage.
+test: $(VENV)/.dev  ## Run all tests, against real vLLM, S3 and Prometheus. The fast ones measure coverage.
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(PYTEST)
 
 test-fast: $(VENV)/.dev  ## Run the tests that need no vLLM, S3, Prometheus or browser.

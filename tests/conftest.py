@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # not in the extra "test"
 
     from support.scheduler import ServerGroupScheduling
 
+# Each of the parallel test processes has one core. Idle OpenMP threads would spin on the others' cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # steady draws the same examples in every run, so that only a change of the code fails; explore draws new ones.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None)
@@ -38,6 +41,7 @@ SERVERS = {
     "prometheus": {"prometheus", "promtool"},
     "browser": {"chromium"},
 }
+SLOW_MARKERS = {"slow", *SERVERS}
 SLOW = frozenset(
     {
         "api/app/test_bounds",
@@ -128,13 +132,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServerG
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the servers that it or its fixtures start; ``make test-fast`` skips these tests.
 
-    Tests of a vLLM worker run first, because they take the longest.
+    Only the others measure coverage, which takes half as much CPU time again. Tests of a vLLM worker run first, because
+    they take the longest.
     """
     for item in items:
         if _is_slow(item.path):
             item.add_marker("slow")
         for marker in servers_of(item) if isinstance(item, pytest.Function) else ():
             item.add_marker(marker)
+        if SLOW_MARKERS & {mark.name for mark in item.iter_markers()}:
+            item.add_marker("no_cover")
     items.sort(key=lambda item: item.get_closest_marker("vllm") is None)
 
 

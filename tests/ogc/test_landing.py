@@ -6,7 +6,7 @@ from ogc.client import REL, call
 
 
 async def test_every_link_of_the_landing_page_answers(base: str) -> None:
-    """GET / links to the API, conformance, processes, jobs and collections; each link answers 200."""
+    """GET / links to the API, conformance, processes, jobs, collections and tile matrix sets; each link answers 200."""
     status, document, _ = await call("GET", base + "/")
     assert status == 200
     links = {link["rel"]: link["href"] for link in document["links"]}

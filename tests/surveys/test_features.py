@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from rasterio.transform import Affine
 
 from sarlens.errors import NoWorkerAvailable, SarlensError
 from sarlens.imagery.geo.georeference import Georeference
@@ -23,6 +24,8 @@ from support.georeferenced_scenes import AFFINE, UTM
 
 HOW_MANY = vqa_task("How many ships are in the image?", None, "ships")
 GEOREFERENCE = Georeference(1000, 700, UTM, AFFINE)
+WHERE = vqa_task("Where are most ships positioned within the image?", None)
+SOUTH_UP = AFFINE @ Affine.scale(1, -1)
 TILE = Window(256, 512, 256, 188)
 
 
@@ -62,6 +65,7 @@ def test_a_feature_has_tile_question_and_answer() -> None:
         "yes": None,
         "class": None,
         "position": None,
+        "position_on_map": None,
         "text": None,
         "confidence": 0.75,
         "model": "nano",
@@ -107,6 +111,36 @@ def test_all_properties_are_columns() -> None:
         assert [*properties] == sorted(properties, key=[*columns].index)
         for name, value in properties.items():
             assert value is None or type(value) is python_types[columns[name].type], name
+
+
+@pytest.mark.parametrize(
+    ("orient", "affine", "on_map"),
+    [
+        ("image", AFFINE, "top left"),
+        ("image", SOUTH_UP, "bottom left"),
+        ("north", SOUTH_UP, "top left"),
+        ("image", None, None),
+    ],
+)
+def test_a_position_is_also_given_on_the_map(orient: Any, affine: Any, on_map: str | None) -> None:
+    """A picture whose first row is in the south: its top is the bottom of the map, unless the picture is turned."""
+    georeference = None if affine is None else Georeference(1000, 700, UTM, affine)
+    plan = make_plan(georeference, render=RenderParams(orient=orient))
+    feature = make_feature(TaskAnswer("top left", None, 0.1), WHERE, plan)
+    properties = feature["properties"]
+    assert (properties["position"], properties["position_on_map"]) == ("top left", on_map)
+    totals = Totals()
+    totals.add(feature)
+    assert totals.as_list()[0]["tiles_by_value"] == {on_map or "top left": 1}
+
+
+def test_regions_of_a_turned_picture_are_those_of_the_image() -> None:
+    """A region at the top of a picture with north up is at the bottom of the stored image."""
+    georeference = Georeference(1000, 700, UTM, SOUTH_UP)
+    plan = make_plan(georeference, render=RenderParams(orient="north"))
+    properties = make_feature(TaskAnswer("[0, 0, 10, 20]", None, 0.1), plan=plan)["properties"]
+    height = 2 * 20  # the picture has half the pixels
+    assert properties["boxes"] == [georeference.footprint(Window(256, 512 + 188 - height, 20, height))]
 
 
 def test_a_failed_task_has_its_error() -> None:

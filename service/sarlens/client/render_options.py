@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from sarlens.chat.query import parse_render
 from sarlens.client.errors import GatewayError
 from sarlens.errors import BadRequest
-from sarlens.types.render_params import Calibration, Filter, Preset, Scale
+from sarlens.types.render_params import Calibration, Filter, Orient, Preset, Scale
 
 
 class RenderOptions(TypedDict, total=False):
@@ -39,6 +39,8 @@ class RenderOptions(TypedDict, total=False):
     """Percentiles that become black and white."""
     size: int
     """Longest side of the rendered image in pixels."""
+    orient: Orient
+    """``north`` flips or turns the picture by right angles so that north is up."""
 
 
 def check_render_options(render: RenderOptions) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sarlens.chat.parse import IMAGE_PART, ChatRequest
 from sarlens.errors import BadRequest, SarlensError
+from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.question_batch import QuestionBatches
 from sarlens.prompts.answer_types import FREE_TEXT, AnswerType, answer_type_for
@@ -88,6 +89,8 @@ class TaskImage:
     """If set, the version of the source that the tasks require."""
     acquisition: Acquisition | None = None
     """Acquisition metadata of the STAC Item, if the image is one."""
+    turn_on_map: Turn | None = None
+    """Turn of the rendered image after which north is up, if a task has a position and the image is georeferenced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,12 @@ async def prepare_image(
     location: ImageLocation,
     render: RenderParams | None,
     policy: CallerPolicy,
+    *,
+    on_map: bool = False,
 ) -> TaskImage:
     """Resolve and render an image, so that an unreadable image fails before any task runs.
+
+    With ``on_map``, the turn of the rendered image to north is found too.
 
     Raises:
         SarlensError: no worker serves the model, or the image can't be read or rendered.
@@ -140,13 +147,18 @@ async def prepare_image(
     size = inference.model_image_size(model)
     resolved = await inference.image_service.resolve(ImageRequest(location, render), size, policy)
     rendered = await inference.image_service.render(resolved)
+    turn_on_map = await inference.image_service.turn_to_north(resolved) if on_map else None
+    if turn_on_map is not None and resolved.render.orient == "north":
+        turn_on_map = NO_TURN
     location, render = resolved.location, resolved.render
     if isinstance(location, bytes) or location.startswith("data:"):
         # Each task would decode the bytes again and hold its own copy; the rendered image is small.
         location, render = rendered.data, RenderParams(size=resolved.render.size)
     params = resolved.render.canonical_params(size)
     seconds = perf_counter() - started_at
-    return TaskImage(model, resolved.id, params, location, render, seconds, acquisition=resolved.acquisition)
+    return TaskImage(
+        model, resolved.id, params, location, render, seconds, acquisition=resolved.acquisition, turn_on_map=turn_on_map
+    )
 
 
 async def run_tasks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 ROWS = {"top": 0, "bottom": 2}
@@ -41,6 +42,12 @@ def grid_cell_name(text: str) -> str | None:
     """Return the name of the grid cell that a text names, or None if ``grid_cell`` finds none."""
     cell = grid_cell(text)
     return None if cell is None else CELLS[3 * cell[0] + cell[1]]
+
+
+def move_cell(name: str, move: Callable[[tuple[int, int]], tuple[int, int]]) -> str:
+    """Return the name of the grid cell (row, col) to which ``move`` takes a named one."""
+    row, col = move(divmod(CELLS.index(name), 3))
+    return CELLS[3 * row + col]
 
 
 SYNONYMS: tuple[tuple[str, ...], ...] = (

@@ -46,6 +46,7 @@ _ANSWER = (
     Column("class", "string", "Class, if the question lists classes."),
     Column("position", "string", "Position in the picture, such as top left, if the question asks for one."),
     Column("text", "string", "Text, if the answer has no other type."),
+    Column("position_on_map", "string", "Position with north up, if the image is georeferenced."),
     Column("confidence", "number", "Probability of the tokens of the answer, from 0 to 1."),
     Column("error", "string", "Error code, if the tile failed."),
     Column("error_message", "string", "Error message, if the tile failed."),

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from sarlens.errors import NotGeoreferenced, SarlensError
+from sarlens.imagery.core.turn import NO_TURN
 from sarlens.imagery.geo.polygons import Ring, to_geojson
 from sarlens.inference.sar_tasks import Task, TaskAnswer
 from sarlens.jobs.batch_writer import Feature
 from sarlens.jobs.extent import Bounds
+from sarlens.prompts.answer_types import Value
+from sarlens.prompts.normalize import move_cell
 from sarlens.surveys.columns import value_columns, value_of
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.regions import to_geometries
@@ -32,11 +35,11 @@ def tile_feature(
     geometry, bounds = _footprint(plan, window)
     properties: dict[str, Any] = {"tile": tile, "reduction": round(plan.reduction(tile), 3)}
     properties |= dict(zip(("col", "row", "width", "height"), window or (None,) * 4, strict=True))
-    properties |= {"question": task.question, "application": task.application, **_answer(task, result)}
+    properties |= {"question": task.question, "application": task.application, **_answer(plan, task, result)}
     if task.id is not None:
         properties["question_id"] = task.id
     if isinstance(result, TaskAnswer) and window is not None:
-        boxes = to_geometries(result.text, window, plan.scale_factor(tile), plan.georeference)
+        boxes = to_geometries(result.text, window, plan.scale_factor(tile), plan.georeference, plan.turn)
         properties |= {"boxes": boxes} if boxes else {}
     properties |= {"model": plan.model, "answered_at": datetime.now(UTC).isoformat(timespec="milliseconds")}
     if plan.spec.acquisition is not None:
@@ -58,13 +61,23 @@ def _footprint(plan: SurveyPlan, window: Window | None) -> tuple[dict[str, Any] 
     return to_geojson(footprint), _bounds(footprint)
 
 
-def _answer(task: Task, result: TaskAnswer | SarlensError) -> dict[str, Any]:
+def _answer(plan: SurveyPlan, task: Task, result: TaskAnswer | SarlensError) -> dict[str, Any]:
     answer_type = task.answer_type.type
     if isinstance(result, SarlensError):
-        answer = {"answer": None, "type": answer_type, **value_columns(answer_type, None), "confidence": None}
+        columns = value_columns(answer_type, None) | {"position_on_map": None}
+        answer = {"answer": None, "type": answer_type, **columns, "confidence": None}
         return answer | {"error": result.code, "error_message": result.message}
     columns = value_columns(answer_type, task.answer_type.parse(result.text))
+    columns["position_on_map"] = _position_on_map(plan, columns["position"])
     return {"answer": result.text, "type": answer_type, **columns, "confidence": result.confidence}
+
+
+def _position_on_map(plan: SurveyPlan, position: Value) -> str | None:
+    """Return a position in the picture as one on a map with north up; None without a georeference."""
+    if not isinstance(position, str) or plan.georeference is None:
+        return None
+    turn = plan.turn_to_north if plan.render.orient == "image" else NO_TURN
+    return None if turn is None else move_cell(position, turn.cell)
 
 
 def _bounds(footprint: Ring) -> Bounds:
@@ -73,6 +86,13 @@ def _bounds(footprint: Ring) -> Bounds:
     east, north = footprint.max(axis=0)
     shift = 360 * np.floor((west + 180) / 360)
     return float(west - shift), float(south), float(east - shift), float(north)
+
+
+def _counted(properties: dict[str, Any]) -> Value:
+    """Return the value that totals count: a position is that on the map, if it has one."""
+    if properties["type"] == "text":
+        return None
+    return properties.get("position_on_map") or value_of(properties)
 
 
 class Totals:
@@ -92,7 +112,7 @@ class Totals:
         if "error" in properties:
             self._failed[question] += 1
         else:
-            values[value_of(properties) if properties["type"] != "text" else None] += 1
+            values[_counted(properties)] += 1
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return one object per question. Objects in the overlap of two tiles count twice."""

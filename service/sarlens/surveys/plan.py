@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sarlens.errors import BadRequest
+from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.inference.sar_tasks import Task
 from sarlens.surveys.regions import ScaleFactor, first_box, to_tile_coordinates
 from sarlens.surveys.spec import SurveySpec, reduction
@@ -53,6 +54,20 @@ class SurveyPlan:
         window = self.tiles[tile]
         return self.render if window is None else self.render.with_window(window)
 
+    @cached_property
+    def turn_to_north(self) -> Turn | None:
+        """Turn of the image after which north is up; None if it isn't georeferenced."""
+        if self.georeference is None:
+            return None
+        from sarlens.imagery.geo.orientation import turn_to_north  # noqa: PLC0415  loads GDAL
+
+        return turn_to_north(self.georeference)
+
+    @property
+    def turn(self) -> Turn:
+        """Turn of the pictures of the tiles."""
+        return (self.turn_to_north or NO_TURN) if self.render.orient == "north" else NO_TURN
+
     def scale_factor(self, tile: int) -> ScaleFactor:
         """Return the pixels of the rendered tile per pixel of the image; looks are part of the factor."""
         window = self.tiles[tile]
@@ -78,7 +93,7 @@ class SurveyPlan:
             return list(enumerate(self._tasks))
         scale = self.scale_factor(tile)
         return [
-            (index, to_tile_coordinates(task, window, scale))
+            (index, to_tile_coordinates(task, window, scale, self.turn))
             for index, task in enumerate(self._tasks)
             if self._tile_of_question.get(index, tile) == tile
         ]

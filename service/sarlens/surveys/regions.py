@@ -8,6 +8,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sarlens.errors import NotGeoreferenced
+from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.inference.sar_tasks import Task
 from sarlens.prompts.classify import BOX
 from sarlens.types.window import Window
@@ -41,19 +42,20 @@ class ScaleFactor(NamedTuple):
     rows: float
 
 
-def to_tile_coordinates(task: Task, tile: Window, scale: ScaleFactor) -> Task:
+def to_tile_coordinates(task: Task, tile: Window, scale: ScaleFactor, turn: Turn = NO_TURN) -> Task:
     """Return the task with the regions of its prompt in pixels of the rendered tile instead of pixels of the image."""
 
     def rescale(match: re.Match[str]) -> str:
         x, y, width, height = (float(number) for number in _NUMBER.findall(match[0]))
         box = ((x - tile.col) * scale.cols, (y - tile.row) * scale.rows, width * scale.cols, height * scale.rows)
+        box = turn.box(box, tile.width * scale.cols, tile.height * scale.rows)
         return f"[{', '.join(f'{number:.1f}' for number in box)}]"
 
     return replace(task, prompt=BOX.sub(rescale, task.prompt)) if BOX.search(task.prompt) else task
 
 
 def to_geometries(
-    answer: str, tile: Window, scale: ScaleFactor, georeference: Georeference | None
+    answer: str, tile: Window, scale: ScaleFactor, georeference: Georeference | None, turn: Turn = NO_TURN
 ) -> list[dict[str, Any]]:
     """Return the regions of an answer as GeoJSON geometries, clipped to the tile.
 
@@ -61,7 +63,11 @@ def to_geometries(
     """
     if georeference is None:
         return []
-    windows = [_image_window(box, tile, scale) for box in parse_boxes(answer)]
+    width, height = tile.width * scale.cols, tile.height * scale.rows
+    if turn.transposed:
+        width, height = height, width
+    boxes = [turn.inverse.box(box, width, height) for box in parse_boxes(answer)]
+    windows = [_image_window(box, tile, scale) for box in boxes]
     try:
         return [georeference.footprint(window) for window in windows if window is not None]
     except NotGeoreferenced:

@@ -15,6 +15,7 @@ Filter = Literal["refined_lee", "lee", "frost", "gamma_map", "none"]
 Scale = Literal["db", "linear", "auto"]
 Preset = Literal["sarlang", "plain"]
 Calibration = Literal["sigma0", "beta0", "gamma0", "none"]
+Orient = Literal["image", "north"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Band = Name | Annotated[int, Field(ge=1, le=65535)]
@@ -128,6 +129,14 @@ class RenderParams(BoundedModel):
         Field(description="Longest side of the rendered image in pixels. Default: the size that the model sees."),
     ] = None
 
+    orient: Annotated[
+        Orient,
+        Field(
+            description="`north` flips or turns the picture by right angles so that north is up, if the image is "
+            "georeferenced. `image` keeps its rows and columns."
+        ),
+    ] = "image"
+
     @model_validator(mode="after")
     def _check_stretch(self) -> RenderParams:
         if self.stretch[0] >= self.stretch[1]:
@@ -169,5 +178,6 @@ class RenderParams(BoundedModel):
         """
         if self.has_geometry:
             raise ValueError("a bbox or polygon must be converted to a window first")
-        params = self.model_dump(mode="json", exclude={"preset", "bbox", "bbox_crs", "polygon", "asset"})
+        left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset", *(["orient"] if self.orient == "image" else [])}
+        params = self.model_dump(mode="json", exclude=left_out)
         return params | {"filter": self.speckle_filter, "size": self.size or model_size}

@@ -28,8 +28,16 @@ def test_every_render_parameter_has_a_typed_field() -> None:
     message.bands.add(name="VV")
     message.calibration = sar_pb2.CALIBRATION_GAMMA0
     message.looks.across, message.looks.down, message.swath = 4, 1, "IW1"
+    message.orient = sar_pb2.ORIENT_NORTH
     sar: dict[str, Any] = {"size": 32, "preset": "plain", "filter": "lee", "scale": "db", "polygon": json.loads(RING)}
-    sar |= {"stretch": [1, 99], "bands": ["VV"], "calibration": "gamma0", "looks": [4, 1], "swath": "IW1"}
+    sar |= {
+        "stretch": [1, 99],
+        "bands": ["VV"],
+        "calibration": "gamma0",
+        "looks": [4, 1],
+        "swath": "IW1",
+        "orient": "north",
+    }
     assert RenderParams.model_validate(_render(message)) == RenderParams.model_validate(sar)
     box = sar_pb2.Render(bbox=sar_pb2.BoundingBox(west=1, south=2, east=3, north=4, crs="EPSG:32632"))
     assert _render(box) == {"bbox": [1, 2, 3, 4], "bbox_crs": "EPSG:32632"}

@@ -10,16 +10,19 @@ import re
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rasterio.transform import Affine
 
 from sarlens.api.common.schemas import CaptionBody, VqaBody, parse_body
 from sarlens.errors import BadRequest
 from sarlens.prompts.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, DETAIL_PROMPT, Application
 from sarlens.settings import AdmissionSettings, LimitSettings, Settings, WorkerSettings
 from support.gateway import gateway
+from support.georeferenced_scenes import AFFINE, geotiff
 from support.workers.fake_worker import MODEL, FakeWorker
 
 VQA, CAPTIONS = "/v1/sar/vqa", "/v1/sar/captions"
@@ -34,10 +37,11 @@ def picture() -> str:
 
 
 PICTURE = picture()
+POSITION = {"type": "position", "value": "top", "position": "top", "position_on_map": None}
 ANSWERS = {
     "Are there any ships in the image?": ("Yes", {"type": "boolean", "value": True}),
     "How many ships are in the image?": ("3", {"type": "integer", "value": 3}),
-    "Where are most ships positioned within the image?": ("top", {"type": "position", "value": "top"}),
+    "Where are most ships positioned within the image?": ("top", POSITION),
     "What is the object present in the area [1.0, 2.0, 3.0, 4.0]?": ("ship", {"type": "class", "value": "ship"}),
     "What type of area is mostly visible?": ("Open sea", {"type": "text", "value": "Open sea"}),
     "How many tanks are there?": ("a few", {"type": "integer", "value": None}),
@@ -95,6 +99,23 @@ async def test_every_question_gets_its_typed_answer(url: str, worker: FakeWorker
     assert item["usage"] == {"prompt_tokens": 70, "completion_tokens": 1, "total_tokens": 71}
     assert 0 < item["timings"]["answer_ms"] <= item["timings"]["total_ms"]
     assert "id" not in item
+
+
+@pytest.mark.parametrize(("sar", "on_map"), [({}, "bottom"), ({"orient": "north"}, "top")])
+async def test_a_position_is_also_given_on_the_map(
+    url: str, worker: FakeWorker, sar: dict[str, str], on_map: str
+) -> None:
+    """The first row of the image is in the south: the picture's top is the map's bottom, unless north is up in it."""
+    worker.says = oracle
+    pixels = np.full((40, 30), 100, np.uint16)
+    pixels[:8] = 900
+    tiff = geotiff(pixels, transform=AFFINE @ Affine.scale(1, -1), blockxsize=16, blockysize=16)
+    image = {"url": f"data:image/tiff;base64,{base64.b64encode(tiff).decode()}", "sar": sar}
+    status, answer = await post(url, {"image": image, "questions": [list(ANSWERS)[2]]})
+    assert (status, answer["data"][0]["answer"]) == (200, POSITION | {"position_on_map": on_map})
+    data = worker.requests[-1]["messages"][0]["content"][0]["image_url"]["url"].partition(",")[2]
+    rows = np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).mean(axis=1)
+    assert (rows.argmax() < 8) == (sar == {})
 
 
 async def test_workers_get_structured_output_constraints(url: str, worker: FakeWorker) -> None:

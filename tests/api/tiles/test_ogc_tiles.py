@@ -81,13 +81,13 @@ async def test_a_tileset_has_the_limits_of_the_scene_and_a_template(url: str, sc
 
 
 async def test_a_polar_scene_has_polar_tiles(url: str) -> None:
-    """A scene around the North Pole: no footprint, bounds of the cap, and tiles of UPSArcticWGS84Quad."""
+    """A scene around the North Pole: bounds of the cap, and tiles of UPSArcticWGS84Quad."""
     transform = Affine(1000, 0, 2_000_000 - 32_000, 0, -1000, 2_000_000 + 32_000)
     pixels = np.random.default_rng(0).integers(50, 90, (SIDE, SIDE)).astype(np.uint16)
     pole = data_url(pixels, crs="EPSG:5041", transform=transform)
     status, found = await get(f"{url}/v1/sar/scene", url=pole)
     assert status == 200, found
-    assert (found["footprint"], found["crs"]) == (None, "EPSG:5041")
+    assert (found["footprint"]["type"], found["crs"]) == ("Polygon", "EPSG:5041")
     assert found["bounds"][::2] == [-180, 180]
     assert (89.5 < found["bounds"][1] < 90, found["bounds"][3]) == (True, 90)
     assert found["tile_matrix_sets"] == ["UPSArcticWGS84Quad", "pixels"]

@@ -32,6 +32,7 @@ from sarlens.inference.sar_tasks import (
 from sarlens.inference.worker_stream import StreamedResponse
 from sarlens.observability.metrics import Metrics
 from sarlens.prompts.answer_types import Value
+from sarlens.prompts.normalize import move_cell
 from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import radiometry_label
 
@@ -56,6 +57,14 @@ class TaskResult:
         """The typed value of the answer; None for an error, or if the text has no value of that type."""
         return None if isinstance(self.outcome, SarlensError) else self.task.answer_type.parse(self.outcome.text)
 
+    @property
+    def position_on_map(self) -> str | None:
+        """The position on a map with north up; None for another answer, or if the image isn't georeferenced."""
+        value, turn = self.value, self.image.turn_on_map
+        if self.task.answer_type.type != "position" or not isinstance(value, str) or turn is None:
+            return None
+        return move_cell(value, turn.cell)
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as REST sends it."""
         params = dict(self.image.render_params)
@@ -73,6 +82,8 @@ class TaskResult:
             return document | openai_error(self.outcome, self.request_id)
         timings["answer_ms"] = _milliseconds(self.outcome.seconds)
         answer = {"type": self.task.answer_type.type, "value": self.value}
+        if self.task.answer_type.type == "position":
+            answer |= {"position": self.value, "position_on_map": self.position_on_map}
         document |= {"text": self.outcome.text, "answer": answer, "usage": self.outcome.usage}
         return document | ({"confidence": self.outcome.confidence} if self.with_confidence else {})
 
@@ -122,7 +133,10 @@ class TaskService:
         self, request: TaskRequest, caller: RequestContext, started_at: float, *, batched: bool = True
     ) -> AsyncGenerator[TaskResult]:
         """Run the tasks of a request whose access is checked; raises as ``run`` does."""
-        image = await prepare_image(self._inference, request.model, request.location, request.render, caller.policy)
+        on_map = any(task.answer_type.type == "position" for task in request.tasks)
+        image = await prepare_image(
+            self._inference, request.model, request.location, request.render, caller.policy, on_map=on_map
+        )
         tasks = request.tasks
         if request.context:
             tasks = with_acquisition_context(tasks, image.acquisition)

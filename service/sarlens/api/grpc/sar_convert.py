@@ -68,7 +68,7 @@ def with_bytes(task_request: TaskRequest, image: pb.Image) -> TaskRequest:
 def _render(message: pb.Render) -> dict[str, Any]:
     """Return the equivalent ``sar`` object."""
     sar = _set_fields(message, "size", "asset", "swath") | _region(message)
-    for name in ("preset", "filter", "scale", "calibration"):
+    for name in ("preset", "filter", "scale", "calibration", "orient"):
         sar |= _enum_value(message, name)
     if message.HasField("looks"):
         sar["looks"] = [message.looks.across, message.looks.down]
@@ -136,6 +136,8 @@ def to_answer(result: TaskResult) -> pb.Answer:
     finding.usage.prompt_tokens = usage.get("prompt_tokens", 0)
     finding.usage.completion_tokens = usage.get("completion_tokens", 0)
     _set_value(finding, result.task.answer_type.type, result.value)
+    if result.position_on_map is not None:
+        finding.value.position_on_map = result.position_on_map
     return answer
 
 
@@ -158,6 +160,8 @@ def to_tile_answer(feature: dict[str, Any]) -> pb.TileAnswer:
     else:
         answer.finding.text = properties["answer"]
         _set_value(answer.finding, properties["type"], value_of(properties))
+        if properties.get("position_on_map") is not None:
+            answer.finding.value.position_on_map = properties["position_on_map"]
     return tile
 
 

@@ -11,7 +11,7 @@ from sarlens.api.common.responses import has_etag
 from sarlens.chat.query import parse_render, parse_render_query
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.types.image_request import ImageRequest
-from sarlens.types.render_params import Calibration, Filter, Preset, RenderParams, Scale, radiometry_label
+from sarlens.types.render_params import Calibration, Filter, Orient, Preset, RenderParams, Scale, radiometry_label
 
 
 def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIRouter:
@@ -43,6 +43,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         ] = None,
         stretch: Annotated[str | None, Query(description="Two percentiles, such as `2,98`")] = None,
         size: Annotated[str | None, Query(description="Longest side in pixels")] = None,
+        orient: Annotated[Orient | None, Query(description="`north` flips or turns the picture to north up")] = None,
     ) -> Response:
         """Render an image as a model sees it.
 
@@ -51,7 +52,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         """
         fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration}
-        fields |= {"scale": scale, "stretch": stretch, "size": size, "swath": swath, "looks": looks}
+        fields |= {"scale": scale, "stretch": stretch, "size": size, "swath": swath, "looks": looks, "orient": orient}
         sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
         caller = request.state.context
         # The size shows nothing about models that the caller can't use.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sarlens.imagery.core.source_image import SourceImage
+from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.stac import Acquisition
 from sarlens.types.render_params import RenderParams
 
@@ -23,6 +24,8 @@ class ResolvedImage:
     """Longest side that the model sees, in pixels; used if ``render`` has no size."""
     public: bool
     """Whether anyone can fetch the image without credentials."""
+    turn: Turn = NO_TURN
+    """Turn of the rendered image."""
     resolve_seconds: float = 0.0
     """Seconds that the resolution took, which count toward the time limit of the image."""
 

@@ -15,6 +15,7 @@ from sarlens.errors import CalibrationMissing, NotGeoreferenced, UnsupportedImag
 from sarlens.imagery.core.object_reader import PAGE_BYTES, DecodeLimits, ObjectReader
 from sarlens.imagery.core.raster import Raster, RenderedImage
 from sarlens.imagery.core.source_image import SourceImage
+from sarlens.imagery.core.turn import Turn
 from sarlens.imagery.formats.bitmap import decode_bitmap, load_bitmap
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Looks, Window
@@ -33,6 +34,7 @@ __all__ = [
     "read_image",
     "read_level",
     "read_source_image",
+    "read_turn_to_north",
 ]
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -198,6 +200,20 @@ def read_extent(reader: ObjectReader, limits: DecodeLimits) -> ImageExtent | Non
 
         return read_tiff_extent(reader, head, limits)
     return None
+
+
+def read_turn_to_north(reader: ObjectReader, limits: DecodeLimits) -> Turn | None:
+    """Return the turn of an image after which north is up; None if it isn't georeferenced.
+
+    Raises:
+        UnsupportedImage, PayloadTooLarge, SarlensError: As ``read_image``.
+    """
+    extent = read_extent(reader, limits)
+    if extent is None or extent.georeference is None:
+        return None
+    from sarlens.imagery.geo.orientation import turn_to_north
+
+    return turn_to_north(extent.georeference)
 
 
 def locate_window(reader: ObjectReader, params: RenderParams, limits: DecodeLimits) -> Window:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
 from sarlens.imagery.calibration.models import Calibrator, calibration_from_header, check_calibratable
 from sarlens.imagery.core.radiometry import detect, looks_for_size, multilook, to_db
 from sarlens.imagery.core.raster import Quantity, Raster, RenderedImage
+from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.imagery.render.png import encode_png
 from sarlens.imagery.render.speckle import despeckle
 from sarlens.imagery.render.stretch import composite, stretch
@@ -18,7 +21,9 @@ _MIN_VALID_ALPHA = 128
 """Alpha of a reduced pixel that is at least half valid."""
 
 
-def render(raster: Raster, params: RenderParams, size: int, calibrator: Calibrator | None = None) -> RenderedImage:
+def render(
+    raster: Raster, params: RenderParams, size: int, calibrator: Calibrator | None = None, turn: Turn = NO_TURN
+) -> RenderedImage:
     """Render a raster as an 8-bit PNG, in grayscale if it has one band. Equal arguments give equal pixels.
 
     A measurement is detected and averaged over looks to about twice the size of the rendered image. It is then
@@ -30,6 +35,7 @@ def render(raster: Raster, params: RenderParams, size: int, calibrator: Calibrat
         params: Calibration, filter, stretch and size.
         size: Longest side of the rendered image in pixels, if ``params`` has no size. Images are never enlarged.
         calibrator: Calibration that takes precedence over the file's header.
+        turn: Turn of the rendered image.
 
     Raises:
         NoValidPixels: The raster has no valid pixel.
@@ -40,14 +46,20 @@ def render(raster: Raster, params: RenderParams, size: int, calibrator: Calibrat
         calibrator = calibrator or calibration_from_header(raster, params.calibration)
         check_calibratable(raster)
     if raster.quantity is Quantity.BRIGHTNESS:
-        return encode_png(downscale(composite(raster), side))
+        return encode_png(downscale(_turned(composite(raster), turn), side))
     looks = looks_for_size(raster.shape, side)
     power = multilook(detect(raster), Looks(looks, looks))
     if calibrator is not None:
         power = calibrator.calibrate(power)
     filtered = despeckle(power, params.speckle_filter)
     brightness = stretch(composite(to_db(filtered)), params.stretch)
-    return encode_png(downscale(brightness, side))
+    return encode_png(downscale(_turned(brightness, turn), side))
+
+
+def _turned(raster: Raster, turn: Turn) -> Raster:
+    if turn == NO_TURN:
+        return raster
+    return replace(raster, pixels=turn.apply(raster.pixels), valid=turn.apply(raster.valid))
 
 
 def downscale(raster: Raster, side: int) -> Image.Image:

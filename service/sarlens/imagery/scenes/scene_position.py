@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sarlens.errors import NotGeoreferenced
 from sarlens.imagery.geo.georeference import Georeference
+from sarlens.imagery.geo.orientation import ground_steps_m
 from sarlens.types.window import Window
 
 Values: TypeAlias = NDArray[np.float64]
@@ -20,8 +21,6 @@ _MESH_CELLS = 16
 """Cells of a mesh along each side."""
 _MESH_DECIMALS = 8
 """Decimals of a degree in a mesh: 1 mm."""
-_EQUATORIAL_RADIUS_M, _ECCENTRICITY_SQUARED = 6_378_137.0, 0.0066943799901413165
-"""Ellipsoid of WGS 84."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,6 @@ class ScenePosition:
     """West, south, east and north; west is greater than east across the antimeridian."""
     pixel_size_m: tuple[float, float] | None
     """Meters on the ground between neighboring columns and between neighboring rows, at the center."""
-    is_north_up: bool
-    """Whether rows go south and columns go east, within 45 degrees."""
     mesh: dict[str, Any] | None
     """``cols``, ``rows`` and ``lonlat`` (row, col, longitude and latitude) where they cross; None if a crossing has no
     position. Bilinear interpolation between the crossings places any pixel on a map."""
@@ -55,15 +52,12 @@ def locate(georeference: Georeference) -> ScenePosition:
         footprint = georeference.footprint(whole)
     except NotGeoreferenced:
         bounds = None
-    steps = _steps_m(georeference)
-    size = (float(np.hypot(*steps[0])), float(np.hypot(*steps[1])))
     return ScenePosition(
         _crs_name(georeference),
         "gcps" if georeference.affine is None else "affine",
         footprint,
         bounds,
-        size if np.isfinite(size).all() else None,
-        is_north_up=bool(steps[0][0] > abs(steps[0][1]) and -steps[1][1] > abs(steps[1][0])),
+        _pixel_size_m(georeference),
         mesh=_mesh(georeference),
     )
 
@@ -80,6 +74,15 @@ def _mesh(georeference: Georeference) -> dict[str, Any] | None:
     return {"cols": cols.tolist(), "rows": rows.tolist(), "lonlat": lonlat.round(_MESH_DECIMALS).tolist()}
 
 
+def _pixel_size_m(georeference: Georeference) -> tuple[float, float] | None:
+    try:
+        steps = ground_steps_m(georeference)
+    except NotGeoreferenced:
+        return None
+    size = (float(np.hypot(*steps[0])), float(np.hypot(*steps[1])))
+    return size if np.isfinite(size).all() else None
+
+
 def _bounds(outline: Values) -> Bounds:
     (west, south), (east, north) = outline.min(axis=0), outline.max(axis=0)
     if east - west >= 360:
@@ -89,19 +92,6 @@ def _bounds(outline: Values) -> Bounds:
 
 def _wrap(longitude: float) -> float:
     return longitude if -180 <= longitude <= 180 else (longitude + 180) % 360 - 180
-
-
-def _steps_m(georeference: Georeference) -> Values:
-    """Return the steps to the next column and to the next row at the center, as (step, east and north) in meters."""
-    col, row = georeference.width / 2, georeference.height / 2
-    lon, lat = georeference.pixel_to_lonlat(np.array([col, col + 1, col]), np.array([row, row, row + 1]))
-    east = (lon[1:] - lon[0] + 180) % 360 - 180
-    root = np.sqrt(1 - _ECCENTRICITY_SQUARED * np.sin(np.radians(lat[0])) ** 2)
-    normal_m = _EQUATORIAL_RADIUS_M / root
-    meridional_m = _EQUATORIAL_RADIUS_M * (1 - _ECCENTRICITY_SQUARED) / root**3
-    return np.column_stack(
-        [np.radians(east) * normal_m * np.cos(np.radians(lat[0])), np.radians(lat[1:] - lat[0]) * meridional_m]
-    )
 
 
 def _crs_name(georeference: Georeference) -> str | None:

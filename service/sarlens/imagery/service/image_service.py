@@ -16,7 +16,8 @@ from sarlens.imagery.core.object_reader import DecodeLimits
 from sarlens.imagery.core.raster import RenderedImage
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.core.source_image import SourceImage
-from sarlens.imagery.formats.reader import locate_window, read_extent
+from sarlens.imagery.core.turn import NO_TURN, Turn
+from sarlens.imagery.formats.reader import locate_window, read_extent, read_turn_to_north
 from sarlens.imagery.products.image_resolver import ImageResolver
 from sarlens.imagery.service.image_id import image_id
 from sarlens.imagery.service.renderer import Renderer
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from sarlens.imagery.geo.georeference import ImageExtent
 
 T = TypeVar("T")
+
+_MAX_TURNS = 4096
+"""Versions of images whose orientation is cached."""
 
 
 class ImageService:
@@ -67,6 +71,7 @@ class ImageService:
         self._limits = limits
         self._timeout_s = timeout_s
         self._metrics = metrics
+        self._turns: LRUCache[str, tuple[Turn | None]] = LRUCache(_MAX_TURNS, getsizeof=lambda _: 1)
         self._flights: SingleFlight[str, RenderedImage] = SingleFlight()
 
     async def resolve(
@@ -92,6 +97,7 @@ class ImageService:
                 source_image, render = await self._open(image_request, policy, version)
                 if render.has_geometry:
                     render = render.with_window(await self._locate_window(source_image, render))
+                turn = await self._turn_to_north(source_image) if render.orient == "north" else NO_TURN
         self._source_metrics.record_opened((*source_image.index_objects, *source_image.objects))
         versions = "\n".join(reader.version for reader in source_image.objects)
         return ResolvedImage(
@@ -100,6 +106,7 @@ class ImageService:
             render,
             model_size,
             self._sources.is_public(source_image.location),
+            turn or NO_TURN,
             monotonic() - started_at,
         )
 
@@ -117,6 +124,25 @@ class ImageService:
         reader = source_image.georeferencing_file
         with self._source_metrics.count_errors(source_image.name):
             return await self._threads.run(reader, locate_window, reader, render, self._limits)
+
+    async def turn_to_north(self, resolved: ResolvedImage) -> Turn | None:
+        """Return the turn of an image after which north is up; None if it isn't georeferenced.
+
+        Raises:
+            SarlensError: the header can't be read.
+        """
+        async with self._time_limit(self._timeout_s):
+            return await self._turn_to_north(resolved.source_image)
+
+    async def _turn_to_north(self, source_image: SourceImage) -> Turn | None:
+        """Read the georeference of each version once."""
+        found = self._turns.get(source_image.version)
+        if found is None:
+            reader = source_image.georeferencing_file
+            with self._source_metrics.count_errors(source_image.name):
+                found = (await self._threads.run(reader, read_turn_to_north, reader, self._limits),)
+            self._turns.put(source_image.version, found)
+        return found[0]
 
     @asynccontextmanager
     async def _time_limit(self, seconds: float) -> AsyncIterator[None]:

@@ -87,4 +87,4 @@ class Renderer:
 
     def _render_raster(self, raster: Raster, resolved: ResolvedImage, calibrator: Calibrator | None) -> RenderedImage:
         with self._metrics.stage("render"):
-            return render(raster, resolved.render, resolved.model_size, calibrator)
+            return render(raster, resolved.render, resolved.model_size, calibrator, resolved.turn)

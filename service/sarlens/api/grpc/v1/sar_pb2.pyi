@@ -7,6 +7,11 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Orient(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ORIENT_UNSPECIFIED: _ClassVar[Orient]
+    ORIENT_NORTH: _ClassVar[Orient]
+
 class Calibration(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CALIBRATION_UNSPECIFIED: _ClassVar[Calibration]
@@ -51,6 +56,8 @@ class Style(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STYLE_UNSPECIFIED: _ClassVar[Style]
     STYLE_CONCISE: _ClassVar[Style]
     STYLE_COMPLEX: _ClassVar[Style]
+ORIENT_UNSPECIFIED: Orient
+ORIENT_NORTH: Orient
 CALIBRATION_UNSPECIFIED: Calibration
 CALIBRATION_SIGMA0: Calibration
 CALIBRATION_BETA0: Calibration
@@ -90,7 +97,7 @@ class Image(_message.Message):
     def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
 
 class Render(_message.Message):
-    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath")
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +111,7 @@ class Render(_message.Message):
     ASSET_FIELD_NUMBER: _ClassVar[int]
     LOOKS_FIELD_NUMBER: _ClassVar[int]
     SWATH_FIELD_NUMBER: _ClassVar[int]
+    ORIENT_FIELD_NUMBER: _ClassVar[int]
     window: Window
     bands: _containers.RepeatedCompositeFieldContainer[Band]
     preset: Preset
@@ -117,7 +125,8 @@ class Render(_message.Message):
     asset: str
     looks: Looks
     swath: str
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ...) -> None: ...
+    orient: Orient
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ..., orient: _Optional[_Union[Orient, str]] = ...) -> None: ...
 
 class Looks(_message.Message):
     __slots__ = ("across", "down")
@@ -292,18 +301,20 @@ class Finding(_message.Message):
     def __init__(self, text: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., total_ms: _Optional[float] = ...) -> None: ...
 
 class Value(_message.Message):
-    __slots__ = ("boolean", "integer", "class_name", "position", "text")
+    __slots__ = ("boolean", "integer", "class_name", "position", "text", "position_on_map")
     BOOLEAN_FIELD_NUMBER: _ClassVar[int]
     INTEGER_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_ON_MAP_FIELD_NUMBER: _ClassVar[int]
     boolean: bool
     integer: int
     class_name: str
     position: str
     text: str
-    def __init__(self, boolean: _Optional[bool] = ..., integer: _Optional[int] = ..., class_name: _Optional[str] = ..., position: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    position_on_map: str
+    def __init__(self, boolean: _Optional[bool] = ..., integer: _Optional[int] = ..., class_name: _Optional[str] = ..., position: _Optional[str] = ..., text: _Optional[str] = ..., position_on_map: _Optional[str] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_tokens", "completion_tokens")

@@ -11,8 +11,11 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from harness import print_machine, sarlens, starter
-from sarlens.routing.policy import Candidate
+from sarlens.routing.candidates import Candidates
+from sarlens.routing.candidates import Fleet as RoutedFleet
 from sarlens.routing.router import Router
 from zipf_clients import Fleet, ask_each, zipf
 
@@ -24,10 +27,13 @@ def request_counts(fleet: Fleet) -> list[int]:
 
 def moved_share(workers: int, images: int = 10_000) -> float:
     """Return the fraction of images whose worker changes if a worker is added to ``workers``."""
-    fleet = [Candidate(f"http://worker-{i}:8000") for i in range(workers + 1)]
+    names = [f"http://worker-{i}:8000" for i in range(workers + 1)]
+    router = Router("affinity", load_bound=1.25)
+    before, after = (
+        Candidates(RoutedFleet(some), np.zeros(len(some)), np.ones(len(some))) for some in (names[:-1], names)
+    )
     ids = [f"picture-{i}" for i in range(images)]
-    rank = Router("affinity", load_bound=1.25).rank
-    return sum(rank(fleet, id_)[0] != rank(fleet[:-1], id_)[0] for id_ in ids) / images
+    return sum(next(router.rank(before, id_)) != next(router.rank(after, id_)) for id_ in ids) / images
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from sarlens.devstack.seaweedfs import S3_CREDENTIALS, seaweedfs_command, upload
 from sarlens.imagery.core.raster import Quantity
 from sarlens.imagery.render.png import encode_png
 from sarlens.imagery.render.speckle import despeckle
-from sarlens.routing.policy import Candidate
+from sarlens.routing.candidates import Candidates, Fleet
 from sarlens.routing.router import Router
 from sarlens.runtime.child_process import ManagedProcess
 from sarlens.runtime.malloc import tune_malloc
@@ -156,9 +156,10 @@ def _kernel_rows() -> Iterator[Row]:
 
 
 def _ranking_row(workers: int) -> Row:
-    fleet = [Candidate(f"http://worker-{number}:8000") for number in range(workers)]
+    fleet = Fleet([f"http://worker-{number}:8000" for number in range(workers)])
+    candidates = Candidates(fleet, np.zeros(workers), np.ones(workers))
     rank, numbers = Router("affinity", load_bound=1.25).rank, count()
-    sample = _calls(lambda: rank(fleet, f"picture-{next(numbers)}"), 200)
+    sample = _calls(lambda: next(rank(candidates, f"picture-{next(numbers)}")), 2000)
     return Row(f"ranking of {workers} workers", sample, uses_vectors=False)
 
 

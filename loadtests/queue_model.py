@@ -16,7 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sarlens.routing.policy import Candidate
+import numpy as np
+
+from sarlens.routing.candidates import Candidates
+from sarlens.routing.candidates import Fleet as RoutedFleet
 from sarlens.routing.router import Router
 
 Speed = Callable[[int], float]
@@ -125,6 +128,7 @@ class _Simulation:
         self._workers = [Station(fleet.slots, fleet.speed) for _ in range(fleet.workers)]
         self._stations = self._gateways + self._workers
         self._router = Router("affinity", load_bound=1.25, seed=seed)
+        self._routed_fleet = RoutedFleet([str(index) for index in range(fleet.workers)])
         self._ends: list[tuple[float, int, int]] = []
         self._arrivals: dict[int, tuple[float, float, float]] = {}
 
@@ -155,8 +159,9 @@ class _Simulation:
                 yield Passage(arrived, when - arrived, gateway_s + worker_s / self._fleet.speed(1))
 
     def _to_worker(self, request: int, now: float) -> None:
-        loads = [Candidate(str(index), float(worker.load)) for index, worker in enumerate(self._workers)]
-        index = len(self._gateways) + self._router.rank(loads, str(request))[0]
+        loads = np.array([worker.load for worker in self._workers], dtype=np.float64)
+        candidates = Candidates(self._routed_fleet, loads, np.ones(len(loads)))
+        index = len(self._gateways) + next(self._router.rank(candidates, str(request)))
         self._enter(index, self._arrivals[request][2], request, now)
 
     def _enter(self, index: int, work_s: float, request: int, now: float) -> None:

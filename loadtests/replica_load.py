@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
+import numpy as np
+
 from queue_model import percentile
-from sarlens.routing.policy import Candidate
+from sarlens.routing.candidates import Candidates
+from sarlens.routing.candidates import Fleet as RoutedFleet
 from sarlens.routing.router import Router
 from sarlens.workers.fleet_load import estimate_others
 from sarlens.workers.load import WorkerLoad
@@ -38,13 +41,15 @@ class _Gateway:
     def __init__(self, fleet: Fleet, clock: Clock, seed: int, *, reads_load: bool) -> None:
         self.loads = [WorkerLoad(clock) for _ in range(fleet.workers)]
         self._router = Router("least_load", load_bound=1.25, seed=seed)
+        self._routed_fleet = RoutedFleet([str(index) for index in range(fleet.workers)])
         self._reads_load = reads_load
 
     def choose(self, now: float) -> int:
         """Return the worker of the next request."""
         if self._reads_load:
             estimate_others(self.loads, now)
-        return self._router.rank([Candidate(str(i), load.total) for i, load in enumerate(self.loads)], None)[0]
+        loads = np.array([load.total for load in self.loads])
+        return next(self._router.rank(Candidates(self._routed_fleet, loads), None))
 
 
 class Clock:

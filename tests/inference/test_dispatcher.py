@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from sarlens.errors import NoWorkerAvailable, Timeout, WorkerFailed
 from sarlens.inference.failover import BatchUnanswered
 from sarlens.observability.route_receipt import RouteReceipt
-from sarlens.routing.policy import Candidate
+from sarlens.routing.candidates import Candidates
 from sarlens.settings import AdmissionSettings, RenderSettings, RoutingSettings, Settings, WorkerSettings
 from support.fleet import ask, fleet, question
 from support.gateway import gateway
@@ -280,32 +281,28 @@ async def test_workers_are_ranked_by_what_a_request_costs_them(monkeypatch: pyte
     first, second = await fleet.start()
     ranked: list[Any] = []
 
-    def rank(candidates: Any, image_key: str | None, model: str) -> list[int]:
-        ranked.append((candidates, image_key, model))
-        return [1, 0]
+    def rank(candidates: Candidates, image_key: str | None, model: str) -> Iterator[int]:
+        fleet_of, loads, costs, holders, failing = candidates
+        assert costs is not None
+        groups = {weight: group.tolist() for weight, group in fleet_of.groups.items()}
+        ranked.append((groups, loads.tolist(), costs.tolist(), holders, failing, image_key, model))
+        return iter([1, 0])
 
-    monkeypatch.setattr(fleet.dispatcher._router, "rank", rank)
+    monkeypatch.setattr(fleet.router, "rank", rank)
     asked = request("a", "b")
     second.known_images.add(asked.image_ids, {})
     second.weight = 0.5
     for _ in range(3):
-        first.breaker.on_failure()
+        first.record_outcome(Timeout("slow"))
     receipt = asked.receipt = RouteReceipt()
     (await fleet.dispatcher.dispatch("scripted", asked)).close()
     image_cost = first.load.prefill_cost.of(2 * 4 * 4)
     assert image_cost > 0
     assert ranked == [
-        (
-            [
-                Candidate("http://a", 0.0, 1 + image_cost, 1.0, False, True),
-                Candidate("http://b", 100.0, 1.0, 0.5, True, False),
-            ],
-            asked.image_ids[0],
-            "scripted",
-        )
+        ({1.0: [0], 0.5: [1]}, [0.0, 100.0], [1 + image_cost, 1.0], [1], [0], asked.image_ids[0], "scripted")
     ]
     assert (len(fleet.clients[0].calls), len(fleet.clients[1].calls)) == (0, 1)
-    assert (asked.ranked, receipt.policies, receipt.workers) == ({first, second}, {"least_load"}, {"<http://b>"})
+    assert (set(asked.ranked), receipt.policies, receipt.workers) == ({first, second}, {"least_load"}, {"<http://b>"})
 
 
 async def test_no_worker_of_a_model_is_an_error() -> None:
@@ -385,7 +382,7 @@ async def test_what_a_batch_shows_about_its_worker(
         with pytest.raises(BatchUnanswered) as unanswered:
             await fleet.dispatcher.dispatch_batch("scripted", asked)
         assert (unanswered.value.failure is None) == (result == "rejected")
-        assert unanswered.value.ranked == ({first, second} if result == "failed" else ())
+        assert unanswered.value.ranked == ((first, second) if result == "failed" else ())
     assert first.batch_route.exists is exists
     assert [len(client.calls) for client in fleet.clients] == [1, sent - 1]
     assert fleet.counts("batches") == ({result: 2} if sent == 1 else {"rejected": 2, "answered": 2})
@@ -416,7 +413,7 @@ async def test_a_chat_of_a_failed_batch_visits_one_more_worker(budget: int) -> N
         await fleet.dispatcher.dispatch_after_batch("scripted", asked, unanswered)
     assert [len(client.calls) for client in fleet.clients] == [0, budget, 0]
     assert fleet.counts("retries") == ({"timeout": 1} if budget else {})
-    assert asked.ranked == {second}
+    assert asked.ranked == (second,)
 
 
 async def test_a_chat_of_a_batch_that_no_worker_processed_is_dispatched() -> None:

@@ -36,7 +36,7 @@ async def test_the_data_of_an_image_is_sent_once() -> None:
     await ask(fleet, "a", "b", "c")
     assert [data_parts(body) for body in fleet.clients[0].bodies] == [[True, True], [False, True], [False] * 3]
     assert fleet.counts("images_sent") == {"data": 3, "id": 4}
-    assert worker.known_images.total_bytes(worker.known_images._ids) == 15
+    assert worker.known_images.total_bytes(request("a", "b", "c").image_ids) == 15
     assert fleet.clients[0].calls == [(PATH, "req-7", False)] * 3
     load = worker.load
     assert (load.in_flight, load.unsent, load.sent_pixels, load.pending_pixels, len(fleet.coalescer)) == (0, 0, 0, 0, 0)

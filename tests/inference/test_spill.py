@@ -11,10 +11,12 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from sarlens.inference.dispatcher import Dispatcher
+from sarlens.inference.worker_ranking import WorkerRanking
 from sarlens.observability.metrics import Metrics
 from sarlens.routing.router import Router
 from sarlens.workers.circuit_breaker import CircuitBreaker
 from sarlens.workers.coalescing import RequestCoalescer
+from sarlens.workers.image_index import ImageIndex
 from sarlens.workers.known_images import KnownImages
 from sarlens.workers.pool import WorkerPool
 from sarlens.workers.retry_budget import RetryBudget
@@ -48,12 +50,12 @@ async def ask(
 
     The first worker holds the images ``held_by_first`` at the beginning.
     """
-    clients: list[SimulatedWorker] = []
+    clients, index = list[SimulatedWorker](), ImageIndex()
 
     def make_worker(url: str) -> Worker:
         clients.append(SimulatedWorker(url, REQUEST_S, image_s))
         client = cast("Any", clients[-1])
-        return Worker(client, Metrics(), known_images=KnownImages(9999), breaker=CircuitBreaker(3, 5))
+        return Worker(client, Metrics(), known_images=KnownImages(9999, index), breaker=CircuitBreaker(3, 5))
 
     pool = WorkerPool(make_worker, {}, replacement_timeout_s=1)
     pool.set_endpoints({f"http://worker-{i}": 1.0 for i in range(workers)})
@@ -61,9 +63,9 @@ async def ask(
         await worker.probe()
     for image in held_by_first:
         pool.workers[0].known_images.add(image_question(image).image_ids, {})
-    router, coalescer = Router("affinity", load_bound=1.25, seed=1), RequestCoalescer(60.0)
+    ranking = WorkerRanking(pool, Router("affinity", load_bound=1.25, seed=1), index)
     dispatcher = Dispatcher(
-        pool, router, coalescer, RetryBudget(1, 9), Metrics(), hedge_after_s=None, name_worker=lambda url: url
+        ranking, RequestCoalescer(60.0), RetryBudget(1, 9), Metrics(), hedge_after_s=None, name_worker=lambda url: url
     )
     clock, times = asyncio.get_running_loop().time, list[float]()
     began = clock()

@@ -12,8 +12,10 @@ from sarlens.errors import BadRequest, ModelNotFound, NoWorkerAvailable, WorkerF
 from sarlens.observability.metrics import Metrics
 from sarlens.workers.circuit_breaker import CircuitBreaker
 from sarlens.workers.clients.base import WorkerStatus
+from sarlens.workers.image_index import ImageIndex
 from sarlens.workers.known_images import KnownImages
 from sarlens.workers.pool import WorkerPool
+from sarlens.workers.prefill_cost import PIXELS_PER_IMAGE
 from sarlens.workers.worker import Worker
 
 
@@ -32,7 +34,7 @@ class Fleet:
             return WorkerStatus({model: {"id": model} for model in self.serves[url]})
 
         client: Any = SimpleNamespace(url=url, probe=probe, supports_batches=True)
-        return Worker(client, self.metrics, known_images=KnownImages(9), breaker=CircuitBreaker(3, 5))
+        return Worker(client, self.metrics, known_images=KnownImages(9, ImageIndex()), breaker=CircuitBreaker(3, 5))
 
     async def probe(self, times: int = 1) -> None:
         """Check every worker."""
@@ -235,3 +237,53 @@ async def test_a_model_that_may_return_is_not_unknown() -> None:
     fleet.pool.set_endpoints({"a": 1.0, "c": 1.0})
     with pytest.raises(NoWorkerAvailable):
         fleet.pool.resolve_model("x")
+
+
+async def test_the_workers_of_a_model_follow_every_change() -> None:
+    """The workers of a model stay one object until a worker's readiness, models, weight or location changes."""
+    fleet = Fleet()
+    fleet.serves = {"a": {"m"}, "b": {"m"}}
+    fleet.pool.set_endpoints({"a": 1.0, "b": 1.0})
+    await fleet.probe()
+    before = fleet.pool.workers_for("m")
+    await fleet.probe()
+    fleet.pool.set_endpoints({"a": 1.0, "b": 1.0})
+    assert fleet.pool.workers_for("m") is before
+    fleet.pool.set_endpoints({"a": 1.0, "b": 0.5})
+    assert fleet.pool.workers_for("m") is not before
+    assert [worker.weight for worker in fleet.pool.workers_for("m")] == [1.0, 0.5]
+    fleet.serves["b"] = {"m", "adapter"}
+    assert fleet.urls("adapter") == []
+    await fleet.probe()
+    assert (fleet.urls("adapter"), fleet.urls("m")) == (["b"], ["a", "b"])
+    del fleet.serves["a"]
+    await fleet.probe(3)
+    assert fleet.urls() == ["b"]
+
+
+async def test_columns_have_the_numbers_of_the_workers() -> None:
+    """Loads, image costs and open breakers of a model's workers are those of each worker, whoever joins or leaves."""
+    fleet = Fleet()
+    fleet.serves = {"a": {"n"}, "b": {"m"}, "d": {"m"}}
+    fleet.pool.set_endpoints({"a": 1.0, "b": 1.0, "d": 1.0})
+    await fleet.probe()
+    b, d = fleet.pool.workers_for("m")
+    b.start_request([], 0)
+    d.start_request([], 0, 3)
+    assert fleet.pool.workers_for("m").loads().tolist() == [1, 3]
+    fleet.pool.set_endpoints({"b": 1.0, "d": 1.0, "c": 1.0})
+    fleet.serves["c"] = {"m"}
+    await fleet.probe()
+    d.load.learn_prefill_cost(1, 0, 0.004, stream=False)
+    d.load.learn_prefill_cost(1, PIXELS_PER_IMAGE, 0.2, stream=False)
+    b.load.estimate_others(4.5, 0.0)
+    workers = fleet.pool.workers_for("m")
+    assert [worker.client.url for worker in workers] == ["b", "d", "c"]
+    assert workers.loads().tolist() == [5.5, 3, 0]
+    assert workers.image_costs().tolist() == [6.5, d.load.prefill_cost.requests_per_image, 6.5]
+    assert d.load.prefill_cost.requests_per_image > 6.5
+    for _ in range(3):
+        d.record_outcome(WorkerFailed("no"))
+    assert workers.with_open_breaker() == [1]
+    d.record_outcome(None)
+    assert workers.with_open_breaker() == []

@@ -14,6 +14,7 @@ from sarlens.errors import SarlensError, Timeout, WorkerFailed, WorkerLost, Work
 from sarlens.observability.metrics import Metrics
 from sarlens.workers.circuit_breaker import CircuitBreaker
 from sarlens.workers.clients.base import WorkerStatus
+from sarlens.workers.image_index import ImageIndex
 from sarlens.workers.known_images import KnownImages
 from sarlens.workers.prefill_cost import DEFAULT_REQUESTS_PER_IMAGE, PIXELS_PER_IMAGE, PrefillCost
 from sarlens.workers.worker import Worker
@@ -23,7 +24,7 @@ def make_worker() -> Worker:
     """Return a ready worker that holds the image ``aa`` of 10 bytes."""
     client: Any = SimpleNamespace(url="http://gpu-1:8000", supports_batches=True)
     breaker = CircuitBreaker(3, 5)
-    worker = Worker(client, Metrics(), known_images=KnownImages(9), breaker=breaker)
+    worker = Worker(client, Metrics(), known_images=KnownImages(9, ImageIndex()), breaker=breaker)
     worker.ready = True
     worker.known_images.add(["aa"], {"aa": 10})
     return worker
@@ -80,7 +81,7 @@ async def test_a_worker_that_starts_is_not_lost() -> None:
     """The first failed check of a new worker is logged once; listeners get the worker at every change."""
     worker, changed = make_worker(), list[Worker]()
     worker.ready = False
-    worker.on_readiness_change.append(changed.append)
+    worker.on_change.append(changed.append)
     with capture_logs() as logs:
         await probe(worker, WorkerFailed("status 503"), WorkerFailed("status 503"))
     assert [(line["event"], line["reason"]) for line in logs] == [("worker not ready yet", "status 503")]
@@ -177,7 +178,7 @@ def test_load_does_not_drift() -> None:
     for index in range(10_000):
         worker.start_request(["p"], 1000 + index).finish()
     assert worker.load.own == 0.0
-    assert not worker.pending_images
+    assert not worker.known_images.has_or_expects("p")
 
 
 async def test_the_cost_of_an_image_is_learned_from_what_the_worker_has() -> None:
@@ -211,9 +212,9 @@ def test_a_request_in_flight_makes_its_images_expected() -> None:
     """A worker expects an image from the start of a request until its prefill; then only known images count."""
     worker = make_worker()
     request = worker.start_request(["bb"], 100)
-    assert [worker.has_or_expects(image_id) for image_id in ("aa", "bb", "cc")] == [True, True, False]
+    assert [worker.known_images.has_or_expects(image_id) for image_id in ("aa", "bb", "cc")] == [True, True, False]
     request.mark_prefilled()
-    assert not worker.has_or_expects("bb")
+    assert not worker.known_images.has_or_expects("bb")
     request.finish()
 
 

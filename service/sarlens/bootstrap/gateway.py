@@ -30,6 +30,7 @@ from sarlens.observability.tracing import NoOpTracer, Tracer
 from sarlens.runtime.kept_secret import load_or_create_secret
 from sarlens.settings import Settings
 from sarlens.settings.state_directory import state_directory
+from sarlens.workers.image_index import ImageIndex
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +48,13 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
     """
     async with AsyncExitStack() as stack:
         metrics, tracer = Metrics(label_keys=settings.keys.label_metrics), await _open_tracer(settings, stack)
-        pool, secret = await open_pool(settings, metrics, stack), image_id_secret(settings).encode()
+        image_index, secret = ImageIndex(), image_id_secret(settings).encode()
+        pool = await open_pool(settings, metrics, image_index, stack)
         image_services = await open_image_services(settings, metrics, stack)
         inference = InferencePipeline(
             pool,
             image_services.images,
-            make_dispatcher(settings, pool, metrics, secret),
+            make_dispatcher(settings, pool, image_index, metrics, secret),
             make_concurrency_limiter(settings, pool, metrics),
             make_readiness_queue(settings, pool, metrics),
             default_size=settings.render.size,

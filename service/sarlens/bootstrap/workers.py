@@ -11,6 +11,7 @@ from typing import Any
 from sarlens.inference.dispatcher import Dispatcher
 from sarlens.inference.readiness_queue import ReadinessQueue
 from sarlens.inference.worker_name import worker_name
+from sarlens.inference.worker_ranking import WorkerRanking
 from sarlens.observability.metrics import Metrics
 from sarlens.routing.router import Router
 from sarlens.settings import Settings
@@ -22,6 +23,7 @@ from sarlens.workers.coalescing import RequestCoalescer
 from sarlens.workers.discovery.base_url import TRITON_SCHEMES
 from sarlens.workers.discovery.location import make_discovery
 from sarlens.workers.health import HealthThresholds
+from sarlens.workers.image_index import ImageIndex
 from sarlens.workers.known_images import KnownImages
 from sarlens.workers.monitor import WorkerMonitor
 from sarlens.workers.pool import WorkerPool
@@ -29,7 +31,7 @@ from sarlens.workers.retry_budget import RetryBudget
 from sarlens.workers.worker import Worker
 
 
-async def open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> WorkerPool:
+async def open_pool(settings: Settings, metrics: Metrics, image_index: ImageIndex, stack: AsyncExitStack) -> WorkerPool:
     """Open the pool of workers, which connects to each endpoint that discovery finds."""
     worker = settings.worker
     connections = await stack.enter_async_context(
@@ -66,7 +68,7 @@ async def open_pool(settings: Settings, metrics: Metrics, stack: AsyncExitStack)
 
     def make_worker(url: str) -> Worker:
         breaker = CircuitBreaker(worker.breaker_failure_threshold, worker.breaker_reset_timeout_s)
-        known_images = KnownImages(worker.max_known_images)
+        known_images = KnownImages(worker.max_known_images, image_index)
         return Worker(connect(url), metrics, known_images=known_images, breaker=breaker, thresholds=thresholds)
 
     return WorkerPool(make_worker, worker.weights, replacement_timeout_s=worker.replacement_timeout_s)
@@ -96,12 +98,13 @@ def make_readiness_queue(settings: Settings, pool: WorkerPool, metrics: Metrics)
     )
 
 
-def make_dispatcher(settings: Settings, pool: WorkerPool, metrics: Metrics, secret: bytes) -> Dispatcher:
+def make_dispatcher(
+    settings: Settings, pool: WorkerPool, image_index: ImageIndex, metrics: Metrics, secret: bytes
+) -> Dispatcher:
     """Return the dispatcher; ``secret`` hides the addresses of workers in route receipts."""
     routing = settings.routing
     return Dispatcher(
-        pool,
-        Router(routing.policy, load_bound=routing.load_bound),
+        WorkerRanking(pool, Router(routing.policy, load_bound=routing.load_bound), image_index),
         RequestCoalescer(routing.coalesce_timeout_s),
         RetryBudget(routing.retry_budget_ratio, routing.max_retry_budget),
         metrics,

@@ -9,14 +9,12 @@ from sarlens.inference.attempt import DispatchedResponse, WorkerAttempts
 from sarlens.inference.batch_request import BatchRequest
 from sarlens.inference.failover import BatchUnanswered, Failover, WorkerDeclined, retry_reason
 from sarlens.inference.reply_parser import Completion, parse_batch
+from sarlens.inference.worker_ranking import WorkerRanking
 from sarlens.inference.worker_request import WorkerRequest
 from sarlens.inference.worker_response import JudgedResponse, RejectedResponse
 from sarlens.observability.metrics import Metrics
-from sarlens.routing.policy import Candidate
-from sarlens.routing.router import Router
 from sarlens.workers.coalescing import RequestCoalescer
 from sarlens.workers.hedging import hedged_request
-from sarlens.workers.pool import WorkerPool
 from sarlens.workers.retry_budget import RetryBudget
 from sarlens.workers.worker import Worker
 
@@ -33,8 +31,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        pool: WorkerPool,
-        router: Router,
+        ranking: WorkerRanking,
         coalescer: RequestCoalescer,
         retry_budget: RetryBudget,
         metrics: Metrics,
@@ -42,8 +39,7 @@ class Dispatcher:
         hedge_after_s: float | None,
         name_worker: Callable[[str], str],
     ) -> None:
-        self._pool = pool
-        self._router = router
+        self._ranking = ranking
         self._coalescer = coalescer
         self._retry_budget = retry_budget
         self._metrics = metrics
@@ -58,10 +54,10 @@ class Dispatcher:
         """
         self._retry_budget.on_request()
         if not request.image_ids:
-            return await self._send_with_failover(self._ranked_workers(model, request), request)
+            return await self._send_with_failover(self._ranking.rank(model, request), request)
         release = await self._wait_for_leader(model, request)
         try:
-            return await self._send_with_failover(self._ranked_workers(model, request), request)
+            return await self._send_with_failover(self._ranking.rank(model, request), request)
         finally:
             release()
 
@@ -76,7 +72,7 @@ class Dispatcher:
         """
         release = await self._wait_for_leader(model, batch)
         try:
-            workers = self._ranked_workers(model, batch)
+            workers = self._ranking.rank(model, batch)
             failover = Failover(workers, self._retry_budget, self._metrics, batch.visits)
             while (worker := failover.next_worker()) is not None:
                 try:
@@ -98,7 +94,7 @@ class Dispatcher:
         if failure is None:
             return await self.dispatch(model, request)
         request.visits.add()
-        request.ranked.update(unanswered.ranked)
+        request.ranked = (*request.ranked, *unanswered.ranked)
         if not unanswered.workers or not self._retry_budget.try_spend():
             raise failure
         self._metrics.retries.labels(retry_reason(failure)).inc()
@@ -108,7 +104,7 @@ class Dispatcher:
         """Wait while another request sends the same images; call the returned function after the response."""
         return await self._coalescer.wait_for_leader(
             "+".join(request.image_ids),
-            lambda: any(worker.known_images.has_all(request.image_ids) for worker in self._pool.workers_for(model)),
+            lambda: self._ranking.is_held(model, request.image_ids),
         )
 
     async def _send_with_failover(self, workers: Iterable[Worker], request: WorkerRequest) -> DispatchedResponse:
@@ -119,17 +115,6 @@ class Dispatcher:
             except (WorkerFailed, WorkerDeclined, Timeout):
                 continue
         return DispatchedResponse(failover.conclude())
-
-    def _ranked_workers(self, model: str, request: WorkerRequest) -> list[Worker]:
-        workers = self._pool.workers_for(model)
-        if not workers:
-            return []
-        candidates = [_to_candidate(worker, request) for worker in workers]
-        image_key = request.image_ids[0] if request.image_ids else None
-        if request.receipt is not None:
-            request.receipt.policies.add(self._router.policy_for(image_key))
-        request.ranked.update(workers)
-        return [workers[i] for i in self._router.rank(candidates, image_key, model)]
 
     def _attempt_hedged(
         self, worker: Worker, failover: Failover, request: WorkerRequest
@@ -172,13 +157,6 @@ class Dispatcher:
             raise BatchUnanswered
         self._retry_budget.on_request(batch.chats)
         return completions
-
-
-def _to_candidate(worker: Worker, request: WorkerRequest) -> Candidate:
-    """Describe a worker, and what the request would cost it."""
-    load, pixels = worker.load, request.estimate_pixels(worker)
-    cost = request.chats + load.prefill_cost.of(pixels)
-    return Candidate(worker.client.url, load.total, cost, worker.weight, not pixels, worker.breaker.is_open)
 
 
 def _read_answers(response: JudgedResponse, worker: Worker, batch: BatchRequest) -> list[Completion] | None:

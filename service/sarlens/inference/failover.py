@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from sarlens.errors import NoWorkerAvailable, SarlensError, WorkerFailed, WorkersFull, WorkerUnreachable
 from sarlens.inference.worker_response import RejectedResponse, WorkerKeyRejected
@@ -36,7 +37,7 @@ class BatchUnanswered(Exception):
     """No worker answered a batch, so its chats must be sent one by one."""
 
     def __init__(
-        self, failure: SarlensError | None = None, workers: Sequence[Worker] = (), ranked: Iterable[Worker] = ()
+        self, failure: SarlensError | None = None, workers: Sequence[Worker] = (), ranked: Sequence[Worker] = ()
     ) -> None:
         """With ``failure``, a worker may have processed the batch; then only ``workers`` may get its chats.
 
@@ -65,14 +66,15 @@ class Visits:
 
 
 class Failover:
-    """The workers of one request, in order, and their failures so far.
+    """The workers of one request, in order, and their failures so far. Workers are ranked as the request gets to them.
 
     A worker that has declined the request, or wasn't reached, hasn't processed it. Each other failure is a visit. A
     request that isn't idempotent ends with the first visit, and any other request with ``MAX_WORKERS_PER_REQUEST``.
     """
 
     def __init__(self, workers: Iterable[Worker], budget: RetryBudget, metrics: Metrics, visits: Visits) -> None:
-        self._workers = deque(workers)
+        self._workers: deque[Worker] = deque()
+        self._unread = iter(workers)
         self._budget = budget
         self._metrics = metrics
         self._visits = visits
@@ -110,7 +112,7 @@ class Failover:
         elif not isinstance(failure, WorkerUnreachable | WorkerKeyRejected):
             self._visits.add()
             self._visit_failure, self._visited = failure, worker
-        if isinstance(failure, StaleConnection) and not self._workers:
+        if isinstance(failure, StaleConnection) and not self._read_next():
             self._workers.append(worker)
 
     def conclude(self) -> RejectedResponse:
@@ -128,7 +130,7 @@ class Failover:
             "No worker that serves this model is left. Retry in a moment.", retry_after=2
         )
 
-    def conclude_batch(self, ranked: Iterable[Worker]) -> BatchUnanswered:
+    def conclude_batch(self, ranked: Sequence[Worker]) -> BatchUnanswered:
         """Return the workers that may get the chats of a batch one by one.
 
         A worker that responded with an error is the last of them: a single chat may have caused the error.
@@ -142,12 +144,18 @@ class Failover:
                 raise _full_error(self._declined)
             return BatchUnanswered()
         errored = [self._visited] if self._visited is not None and isinstance(failure, WorkerErrored) else []
-        return BatchUnanswered(failure, (*self._workers, *errored), ranked)
+        return BatchUnanswered(failure, (*self._workers, *self._unread, *errored), ranked)
 
     def _has_next(self) -> bool:
         """Return whether a worker is left that is still ready; drop those before it that aren't."""
-        while self._workers and not self._workers[0].ready:
+        while self._read_next() and not self._workers[0].ready:
             self._workers.popleft()
+        return bool(self._workers)
+
+    def _read_next(self) -> bool:
+        """Read the next worker unless there is one already; return whether one is left."""
+        if not self._workers:
+            self._workers.extend(islice(self._unread, 1))
         return bool(self._workers)
 
     def _take(self) -> Worker:

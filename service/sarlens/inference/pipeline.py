@@ -207,7 +207,7 @@ class InferencePipeline:
             return await self._dispatcher.dispatch(model, request)
         except (WorkerUnreachable, NoWorkerAvailable, WorkerLost):
             ready = set(self.pool.workers_for(model))
-            if (ready and ready <= request.ranked) or not request.visits.may_add():
+            if (ready and ready <= set(request.ranked)) or not request.visits.may_add():
                 raise
         return await self._dispatcher.dispatch(await self.resolve_model(model, policy), request)
 

@@ -70,7 +70,7 @@ class RequestSender:
         ``stream_options``. A request that isn't idempotent has its images as data, so it's never sent twice.
         """
         hit = worker.known_images.has_all(request.image_ids)
-        cached_ids = self._cached_ids(worker, request)
+        cached_ids = self._cached_ids(worker, request, has_all=hit)
         adds_usage = request.may_add_usage and worker.accepts_usage is not False
         if not request.is_idempotent:
             adds_usage = adds_usage and worker.accepts_usage is True
@@ -99,9 +99,11 @@ class RequestSender:
         return opened
 
     @staticmethod
-    def _cached_ids(worker: Worker, request: WorkerRequest) -> frozenset[str]:
+    def _cached_ids(worker: Worker, request: WorkerRequest, *, has_all: bool) -> frozenset[str]:
         if not request.image_ids or not worker.client.supports_image_ids or not request.is_idempotent:
             return frozenset()
+        if has_all or len(request.image_ids) == 1:
+            return frozenset(request.image_ids if has_all else ())
         return frozenset(image_id for image_id in request.image_ids if image_id in worker.known_images)
 
     async def _post(

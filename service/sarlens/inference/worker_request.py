@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from sarlens.chat.compose import ImagePayload, build_worker_body, may_add_usage
@@ -37,6 +37,7 @@ class WorkerRequest:
         "image_ids",
         "may_add_usage",
         "on_sent",
+        "pixels",
         "ranked",
         "receipt",
         "visits",
@@ -62,7 +63,7 @@ class WorkerRequest:
         self.may_add_usage = may_add_usage(chat_request)
         """Whether the gateway requests the usage of the stream, which the caller hasn't requested."""
         self.visits = Visits(idempotent=self.is_idempotent)
-        self.ranked: set[Worker] = set()
+        self.ranked: Sequence[Worker] = ()
         """Workers that were ready when the request was dispatched."""
         self.receipt = current_route_receipt()
         """Receipt of the caller's request, if the caller or a trace needs one."""
@@ -71,6 +72,8 @@ class WorkerRequest:
             worker_image_id(image_id_secret, resolved.id, "" if resolved.public else chat_request.policy.cache_salt)
             for resolved in resolved_images
         )
+        self.pixels = sum([resolved.pixels for resolved in resolved_images])
+        """Pixels of all images."""
 
     @property
     def path(self) -> str:
@@ -104,21 +107,16 @@ class WorkerRequest:
 
     def estimate_pixels(self, worker: Worker) -> int:
         """Return the image pixels that a worker would have to prefill: those of images it neither holds nor expects."""
-        if not self.image_ids:
-            return 0
-        return sum(
-            resolved.pixels
-            for image_id, resolved in zip(self.image_ids, self._resolved_images, strict=True)
-            if not worker.has_or_expects(image_id)
-        )
+        has_or_expects = worker.known_images.has_or_expects
+        return self.pixels - sum([pixels for image_id, pixels in self.pixels_by_image() if has_or_expects(image_id)])
+
+    def pixels_by_image(self) -> Iterable[tuple[str, int]]:
+        """Return the id and the pixels of each image."""
+        return zip(self.image_ids, [resolved.pixels for resolved in self._resolved_images], strict=True)
 
     def pixels_without(self, cached_ids: frozenset[str]) -> int:
         """Return the pixels of the images whose bytes are sent to a worker whose cache holds ``cached_ids``."""
-        return sum(
-            resolved.pixels
-            for image_id, resolved in zip(self.image_ids, self._resolved_images, strict=True)
-            if image_id not in cached_ids
-        )
+        return sum([pixels for image_id, pixels in self.pixels_by_image() if image_id not in cached_ids])
 
     async def body(self, cached_ids: frozenset[str], *, adds_usage: bool) -> Document:
         """Return the body for a worker whose cache holds the images in ``cached_ids``.

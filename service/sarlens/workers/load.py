@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
+from sarlens.workers.columns import WorkerColumns
 from sarlens.workers.prefill_cost import PrefillCost
 
 Clock = Callable[[], float]
@@ -35,8 +36,10 @@ class WorkerLoad:
 
     __slots__ = (
         "_clock",
+        "_columns",
         "_others",
         "_others_per_request",
+        "_row",
         "in_flight",
         "mean_duration_s",
         "own",
@@ -65,6 +68,18 @@ class WorkerLoad:
         self.report: LoadReport | None = None
         self.mean_duration_s = 0.0
         self._others = self._others_per_request = 0.0
+        self.write_to(WorkerColumns(1), 0)
+
+    def write_to(self, columns: WorkerColumns, row: int) -> None:
+        """Write the load and the cost of an image to a row, from now on."""
+        self._columns, self._row = columns, row
+        self._columns.image_costs[row] = self.prefill_cost.requests_per_image
+        self._count(0, 0)
+
+    def learn_prefill_cost(self, requests: float, pixels: int, seconds: float, *, stream: bool) -> None:
+        """Learn from the time until a response began, as ``PrefillCost.observe`` describes."""
+        self.prefill_cost.observe(requests, pixels, seconds, stream=stream)
+        self._columns.image_costs[self._row] = self.prefill_cost.requests_per_image
 
     @property
     def requests_at_worker(self) -> float:
@@ -100,7 +115,7 @@ class WorkerLoad:
         self.in_flight += requests
         self.pending_pixels += pixels
         self.own = self.in_flight + self.prefill_cost.of(self.pending_pixels)
-        self.total = self.own + self._estimated_others()
+        self.total = self._columns.loads[self._row] = self.own + self._estimated_others()
 
     def _estimated_others(self) -> float:
         return max(0.0, self._others + self._others_per_request * self.in_flight)

@@ -10,7 +10,9 @@ from typing import Any
 import structlog
 
 from sarlens.errors import BadRequest, ModelNotFound, NoWorkerAvailable
+from sarlens.workers.columns import WorkerColumns
 from sarlens.workers.discovery.base import EndpointWeights
+from sarlens.workers.model_workers import ModelWorkers
 from sarlens.workers.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,9 @@ class WorkerPool:
         self._former_models: dict[str, float] = {}
         """Models of retired workers, with the time until which a replacement is expected."""
         self._changed = asyncio.Event()
+        self._columns = WorkerColumns(0)
+        self._by_model: dict[str, ModelWorkers] = {}
+        """Ready workers of the models that requests have named since the last change."""
 
     @property
     def ready(self) -> bool:
@@ -60,9 +65,15 @@ class WorkerPool:
                 return worker.models[model]
         return None
 
-    def workers_for(self, model: str) -> list[Worker]:
-        """Return the ready workers that serve a model."""
-        return [worker for worker in self.workers if worker.ready and model in worker.models]
+    def workers_for(self, model: str) -> ModelWorkers:
+        """Return the ready workers that serve a model; the same object until a worker or a model changes."""
+        found = self._by_model.get(model)
+        if found is None:
+            rows = [row for row, worker in enumerate(self.workers) if worker.ready and model in worker.models]
+            found = ModelWorkers([self.workers[row] for row in rows], rows, self._columns)
+            if rows:  # a name that no worker serves may be anything
+                self._by_model[model] = found
+        return found
 
     def resolve_model(self, model: str | None, can_use: Callable[[str], bool] = lambda _: True) -> str:
         """Return the model that a request names; a request may omit it if the caller can use only one model.
@@ -117,13 +128,27 @@ class WorkerPool:
         known = {worker.client.url: worker for worker in self.workers}
         listed = [known.get(url) or self._add(url) for url in endpoints]
         for worker in listed:
-            worker.weight = self._weights.get(worker.client.url, endpoints[worker.client.url])
+            self._set_weight(worker, self._weights.get(worker.client.url, endpoints[worker.client.url]))
             self._leaving.pop(worker, None)
         leaving = [worker for url, worker in known.items() if url not in endpoints]
         for worker in leaving:
             self._leaving.setdefault(worker, monotonic() + self._replacement_timeout_s)
-        self.workers = (*listed, *leaving)
+        self._set_workers((*listed, *leaving))
         self._retire_replaced()
+
+    def _set_weight(self, worker: Worker, weight: float) -> None:
+        if worker.weight != weight:
+            worker.weight = weight
+            self._by_model.clear()
+
+    def _set_workers(self, workers: tuple[Worker, ...]) -> None:
+        """Replace the workers, and give each a row of the columns."""
+        if workers == self.workers:
+            return
+        self.workers, self._columns = workers, WorkerColumns(len(workers))
+        for row, worker in enumerate(workers):
+            worker.write_to(self._columns, row)
+        self._by_model.clear()
 
     async def wait_for_change(self) -> None:
         """Wait until a worker becomes ready or is lost."""
@@ -131,10 +156,11 @@ class WorkerPool:
 
     def _add(self, url: str) -> Worker:
         worker = self._make_worker(url)
-        worker.on_readiness_change.append(self._on_readiness_change)
+        worker.on_change.append(self._on_change)
         return worker
 
-    def _on_readiness_change(self, _: Worker) -> None:
+    def _on_change(self, _: Worker) -> None:
+        self._by_model.clear()
         self._retire_replaced()
         self._changed.set()
         self._changed = asyncio.Event()
@@ -152,4 +178,4 @@ class WorkerPool:
             self._former_models |= dict.fromkeys(worker.models, now + self._replacement_timeout_s)
             worker.retire()
         self._former_models = {model: until for model, until in self._former_models.items() if until > now}
-        self.workers = (*staying, *self._leaving)
+        self._set_workers((*staying, *self._leaving))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from sarlens.observability.metrics import Metrics, WorkerMetrics
 from sarlens.workers.batch_route import BatchRoute
 from sarlens.workers.circuit_breaker import CircuitBreaker
 from sarlens.workers.clients.base import WorkerClient, WorkerStatus
+from sarlens.workers.columns import WorkerColumns
 from sarlens.workers.health import Health, HealthThresholds
 from sarlens.workers.known_images import KnownImages
 from sarlens.workers.load import WorkerLoad
@@ -47,11 +47,11 @@ class Worker:
         self.models: dict[str, dict[str, Any]] = {}
         self.ready = False
         self.added_at = monotonic()
-        self.on_readiness_change: list[Callable[[Worker], None]] = []
+        self.on_change: list[Callable[[Worker], None]] = []
+        """Called when the worker becomes ready, is lost, or serves other models."""
         self._probed = self._retired = False
         self._process_start_time: float | None = None
         self.load = WorkerLoad()
-        self.pending_images: Counter[str] = Counter()
         self.accepts_usage: bool | None = None
         """Whether the worker accepts ``stream_options.include_usage``; None until a stream shows it."""
         self.batch_route = BatchRoute(supported=client.supports_batches)
@@ -59,10 +59,16 @@ class Worker:
         self._waiting: set[asyncio.Task[Any]] = set()
         """Tasks that wait for this worker."""
         self._metrics = WorkerMetrics(metrics, client.url)
+        self.write_to(WorkerColumns(1), 0)
 
-    def has_or_expects(self, image_id: str) -> bool:
-        """Return whether the worker holds an image or is receiving it, so that another request for it costs little."""
-        return image_id in self.known_images or image_id in self.pending_images
+    def write_to(self, columns: WorkerColumns, row: int) -> None:
+        """Write what routing needs to a row, from now on."""
+        self._columns, self._row = columns, row
+        self.load.write_to(columns, row)
+        self._write_breaker()
+
+    def _write_breaker(self) -> None:
+        self._columns.open_breakers[self._row] = not self.breaker.is_closed
 
     def start_request(self, image_ids: Sequence[str], pixels: int, chats: int = 1) -> InFlightRequest:
         """Count the chats of a request as in flight until ``finish`` is called on the result."""
@@ -103,9 +109,11 @@ class Worker:
             if not self.breaker.is_closed:
                 self._metrics.breaker_open.set(0)
             self.breaker.on_success()
+            self._write_breaker()
             self.health.on_response()
             return
         self.breaker.on_failure()
+        self._write_breaker()
         self._metrics.failures.inc()
         self._metrics.breaker_open.set(not self.breaker.is_closed)
         if isinstance(failure, WorkerFailed):
@@ -143,6 +151,7 @@ class Worker:
     async def probe(self) -> None:
         """Check the worker's health; read its models, its load and the start time of its process."""
         reason: str | None = None
+        models_changed = False
         try:
             status = await self.client.probe()
         except Timeout as error:
@@ -156,8 +165,8 @@ class Worker:
             self.health.on_failure()
             reason = error.message
         else:
-            self._on_status(status)
-        self._set_ready(reason=reason)
+            models_changed = self._on_status(status)
+        self._set_ready(reason=reason, models_changed=models_changed)
 
     @property
     def needs_probes(self) -> bool:
@@ -167,10 +176,13 @@ class Worker:
     def retire(self) -> None:
         """Mark the worker as gone and remove its metrics. Requests in flight continue while it passes its checks."""
         self.ready, self._retired = False, True
+        self.write_to(WorkerColumns(1), 0)
+        self.known_images.close()
         self._metrics.remove()
 
-    def _on_status(self, status: WorkerStatus) -> None:
-        self.models = status.models
+    def _on_status(self, status: WorkerStatus) -> bool:
+        """Record what the worker says of itself, and return whether it serves other models than before."""
+        models_changed, self.models = status.models.keys() != self.models.keys(), status.models
         self.health.on_success()
         self.load.record_report(status.load)
         started_at = status.process_start_time
@@ -180,17 +192,19 @@ class Worker:
                 self.known_images.clear()
                 self.batch_route.reset()
             self._process_start_time = started_at
+        return models_changed
 
     def _on_connection_lost(self) -> None:
         """Clear the known images if the worker may have restarted and doesn't report the start time of its process."""
         if self._process_start_time is None:
             self.known_images.clear()
 
-    def _set_ready(self, *, reason: str | None) -> None:
+    def _set_ready(self, *, reason: str | None, models_changed: bool = False) -> None:
         """Apply the readiness that the health checks give; ``reason`` explains a failed one."""
         if not self.health.ready:
             self._release_waiting()
         ready = self.health.ready and not self._retired
+        changed = models_changed or ready != self.ready or not self._probed
         if ready != self.ready or not self._probed:
             event = "worker lost" if self.ready else "worker not ready yet"
             self.ready, self._probed = ready, True
@@ -200,7 +214,8 @@ class Worker:
                 log.info("worker ready", worker=self.client.url, models=sorted(self.models))
             else:
                 log.warning(event, worker=self.client.url, reason=reason)
-            for listener in self.on_readiness_change:
+        if changed:
+            for listener in self.on_change:
                 listener(self)
         if not self._retired:
             self._metrics.ready.set(ready)
@@ -227,7 +242,7 @@ class InFlightRequest:
         """Requests and pixels at the worker when the request was sent, and the time."""
         self._started_at = worker.load.start(pixels, chats)
         if image_ids:
-            worker.pending_images.update(image_ids)
+            worker.known_images.expect(image_ids)
 
     def mark_sent(self, pixels: int) -> None:
         """Record that the gateway sends the request now, possibly again, with the data of images of ``pixels``."""
@@ -243,7 +258,7 @@ class InFlightRequest:
         if self._at_worker is not None:
             requests, pixels, sent_at = self._at_worker
             seconds = asyncio.get_running_loop().time() - sent_at
-            self._worker.load.prefill_cost.observe(requests, pixels, seconds, stream=stream)
+            self._worker.load.learn_prefill_cost(requests, pixels, seconds, stream=stream)
 
     def mark_prefilled(self) -> None:
         """Record that the worker has begun to respond, so that it has prefilled the images of the request."""
@@ -260,7 +275,7 @@ class InFlightRequest:
 
     def _release_prefill(self) -> None:
         if self._pending_images:
-            self._worker.pending_images -= Counter(self._pending_images)
+            self._worker.known_images.settle(self._pending_images)
             self._pending_images = ()
         if self._pixels:
             self._worker.load.mark_prefilled(self._pixels)

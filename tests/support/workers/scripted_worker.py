@@ -14,6 +14,7 @@ from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.inference.batch_request import BatchRequest
 from sarlens.inference.dispatcher import Dispatcher
+from sarlens.inference.worker_ranking import WorkerRanking
 from sarlens.inference.worker_request import WorkerRequest
 from sarlens.observability.metrics import Metrics
 from sarlens.routing.router import Router
@@ -21,6 +22,7 @@ from sarlens.types.render_params import RenderParams
 from sarlens.workers.circuit_breaker import CircuitBreaker
 from sarlens.workers.clients.base import WorkerStatus
 from sarlens.workers.coalescing import RequestCoalescer
+from sarlens.workers.image_index import ImageIndex
 from sarlens.workers.known_images import KnownImages
 from sarlens.workers.pool import WorkerPool
 from sarlens.workers.retry_budget import RetryBudget
@@ -101,12 +103,13 @@ class ScriptedFleet:
     def __post_init__(self) -> None:
         self.clients: list[ScriptedWorker] = []
         self.metrics = Metrics()
+        self.image_index = ImageIndex()
+        self.router = Router("least_load", load_bound=2.0, seed=1)
         self.pool = WorkerPool(self._make_worker, {}, replacement_timeout_s=1)
         self.budget = RetryBudget(self.budget_ratio, self.max_retry_budget, per_second=0.0)
         self.coalescer = RequestCoalescer(5.0)
         self.dispatcher = Dispatcher(
-            self.pool,
-            Router("least_load", load_bound=2.0, seed=1),
+            WorkerRanking(self.pool, self.router, self.image_index),
             self.coalescer,
             self.budget,
             self.metrics,
@@ -117,7 +120,9 @@ class ScriptedFleet:
     def _make_worker(self, url: str) -> Worker:
         self.clients.append(ScriptedWorker(url, list(self.scripts[len(self.clients)])))
         client = cast("Any", self.clients[-1])
-        return Worker(client, self.metrics, known_images=KnownImages(99), breaker=CircuitBreaker(3, 5))
+        return Worker(
+            client, self.metrics, known_images=KnownImages(99, self.image_index), breaker=CircuitBreaker(3, 5)
+        )
 
     async def start(self) -> tuple[Worker, ...]:
         """Make the workers ready; a worker gets its place in the order by a load that others put on it."""

@@ -384,3 +384,217 @@ def test_colors_of_bands() -> None:
     assert gray.colorinterp == (ColorInterp.gray, ColorInterp.undefined, ColorInterp.undefined)
     rgb = plain_file(geotiff(np.ones((3, 16, 16), np.uint8), photometric="rgb", **TILED))[1]
     assert rgb.colorinterp == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+
+
+SHORT, LONG = 3, 4
+Tag = tuple[int, tuple[int, ...] | bytes]
+"""Type and values of a tag."""
+
+
+def tiff_of_tags(changes: dict[int, Tag | None], *, directories: int = 1) -> bytes:
+    """Return a TIFF of one tile of 16 x 16 bytes, 0 to 255, with these tags changed, or left out if None.
+
+    All directories are the same, apart from that those after the first one are marked as overviews.
+    """
+    data = b"II*\0" + struct.pack("<I", 8 + 256) + bytes(range(256))
+    for index in range(directories):
+        base: dict[int, Tag | None] = {
+            254: (LONG, (int(index > 0),)),
+            256: (SHORT, (16,)),
+            257: (SHORT, (16,)),
+            258: (SHORT, (8,)),
+            259: (SHORT, (1,)),
+            262: (SHORT, (1,)),
+            322: (SHORT, (16,)),
+            323: (SHORT, (16,)),
+            324: (LONG, (8,)),
+            325: (LONG, (256,)),
+        }
+        tags = {number: tag for number, tag in sorted((base | changes).items()) if tag is not None}
+        entries, values, start = b"", b"", len(data) + 2 + 12 * len(tags) + 4
+        for number, (kind, content) in tags.items():
+            stored = content
+            if not isinstance(stored, bytes):
+                stored = struct.pack(f"<{len(stored)}{'H' if kind == SHORT else 'I'}", *stored)
+            count = len(content)
+            if len(stored) > 4:
+                offset = struct.pack("<I", start + len(values))
+                values += stored
+            else:
+                offset = stored.ljust(4, b"\0")
+            entries += struct.pack("<HHI", number, kind, count) + offset
+        following = start + len(values) if index + 1 < directories else 0
+        data += struct.pack("<H", len(tags)) + entries + struct.pack("<I", following) + values
+    return data
+
+
+SINGLE: list[tuple[dict[int, Tag | None], bool]] = [
+    ({}, True),
+    ({254: None}, True),
+    ({254: (LONG, (1,))}, False),
+    ({266: (SHORT, (1,))}, True),
+    ({266: (SHORT, (2,))}, False),
+    ({274: (SHORT, (1,))}, True),
+    ({274: (SHORT, (2,))}, False),
+    ({277: (SHORT, (1,))}, True),
+    ({277: (SHORT, (0,))}, False),
+    ({277: (SHORT, (2,))}, False),
+    ({277: (SHORT, (1, 2))}, False),
+    ({339: (SHORT, (1,))}, True),
+    ({339: (SHORT, (2,))}, True),
+    ({339: (SHORT, (1, 1))}, False),
+    ({339: (SHORT, (3,))}, False),
+    ({339: (SHORT, (4,))}, False),
+    ({258: (SHORT, (7,))}, False),
+    ({258: (SHORT, (8, 8))}, False),
+    ({258: None}, False),
+    ({284: (SHORT, (1,))}, True),
+    ({284: (SHORT, (2,))}, True),
+    ({284: (SHORT, (3,))}, False),
+    ({259: None}, True),
+    ({259: (SHORT, (5,))}, False),
+    ({317: (SHORT, (1,))}, True),
+    ({317: (SHORT, (2,))}, False),
+    ({262: None}, False),
+    ({262: (SHORT, (0,))}, False),
+    ({262: (SHORT, (2,))}, False),
+    ({338: (SHORT, (0,))}, False),
+    ({256: (SHORT, (0,))}, False),
+    ({257: (SHORT, (0,))}, False),
+    ({256: (1, b"\x10")}, False),
+    ({256: None}, False),
+    ({322: (SHORT, (0,))}, False),
+    ({323: (SHORT, (0,))}, False),
+    ({322: (SHORT, (8,))}, False),
+    ({323: (SHORT, (24,))}, False),
+    ({324: (LONG, (8, 8))}, False),
+    ({325: (LONG, (256, 256))}, False),
+    ({324: None}, False),
+    ({324: (SHORT, (8,)), 325: (SHORT, (256,))}, True),
+    ({256: (SHORT, (17,))}, False),
+    ({257: (SHORT, (17,))}, False),
+    ({65000: (SHORT, (1,))}, False),
+    ({269: (2, b"page 1\0")}, True),
+    ({270: (2, b"a port\0")}, True),
+    ({305: (2, b"Sarlens\0"), 306: (2, b"2026:11:30 00:00:00\0")}, True),
+    ({33550: (12, bytes(24)), 33922: (12, bytes(48))}, True),
+    ({42113: (2, b"7\0")}, True),
+]
+SEVERAL: list[tuple[dict[int, Tag | None], bool]] = [
+    ({277: (SHORT, (2,)), 258: (SHORT, (8, 8)), 338: (SHORT, (0,)), 325: (LONG, (512,))}, True),
+    ({277: (SHORT, (2,)), 258: (SHORT, (8, 8)), 338: (SHORT, (1,)), 325: (LONG, (512,))}, False),
+    ({277: (SHORT, (2,)), 258: (SHORT, (8, 8)), 325: (LONG, (512,))}, False),
+    ({277: (SHORT, (2,)), 258: (SHORT, (8, 16)), 338: (SHORT, (0,)), 325: (LONG, (512,))}, False),
+    ({277: (SHORT, (3,)), 258: (SHORT, (8,) * 3), 262: (SHORT, (2,)), 325: (LONG, (768,))}, True),
+    ({277: (SHORT, (3,)), 258: (SHORT, (8,) * 3), 339: (SHORT, (1,) * 3), 262: (SHORT, (2,))}, True),
+    ({277: (SHORT, (3,)), 258: (SHORT, (8,) * 3), 339: (SHORT, (1,) * 2), 262: (SHORT, (2,))}, False),
+    ({277: (SHORT, (3,)), 258: (SHORT, (8,) * 3), 262: (SHORT, (2,)), 284: (SHORT, (2,))}, False),
+    ({277: (SHORT, (2,)), 258: (SHORT, (8, 8)), 262: (SHORT, (2,))}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "plain"), [*SINGLE, *SEVERAL])
+def test_the_tags_of_a_plain_tiff(changes: dict[int, Tag | None], plain: bool) -> None:
+    """Each tag may be left out or have its default, and any value that changes the pixels isn't plain."""
+    assert is_plain(tiff_of_tags(changes)) == plain
+
+
+@pytest.mark.parametrize("changes", [changes for changes, plain in SINGLE if plain])
+def test_a_tile_of_bytes_has_the_pixels_of_gdal(changes: dict[int, Tag | None]) -> None:
+    """For every plain combination of tags, the pixels, the mask and the metadata are those that GDAL reads."""
+    file, plain = plain_file(tiff_of_tags(changes))
+    with open_tiff(file.ranges) as expected:
+        assert_equal(TiffDataset(plain), expected, (0,), Window(3, 2, 9, 14))
+        assert plain.scales == expected.rasterio_dataset.scales == (1.0,)
+        assert plain.offsets == expected.rasterio_dataset.offsets == (0.0,)
+        assert plain.mask_flag_enums == expected.rasterio_dataset.mask_flag_enums
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 256), (8, 0), (8, 255), (8, 257), (8, 2**31)])
+def test_a_tile_that_is_not_where_the_table_says(offset: int, length: int) -> None:
+    """A tile with an offset alone, a length alone, or another length than its pixels is left to GDAL."""
+    _, plain = plain_file(tiff_of_tags({324: (LONG, (offset,)), 325: (LONG, (length,))}))
+    with pytest.raises((NotPlain, UnsupportedImage)):
+        plain.read([1], rasterio.windows.Window(0, 0, 16, 16))
+
+
+def test_a_tile_that_is_not_stored_has_the_nodata_value() -> None:
+    """Without an offset and a length, the pixels of a tile are 0, or the nodata value if the type has it exactly."""
+    absent: dict[int, Tag | None] = {324: (LONG, (0,)), 325: (LONG, (0,))}
+    for nodata, expected in (
+        (None, 0),
+        (b"7\0", 7),
+        (b" 7 \0", 7),
+        (b"2.5\0", None),
+        (b"300\0", None),
+        (b"-1\0", None),
+    ):
+        _, plain = plain_file(tiff_of_tags(absent | {42113: (2, nodata) if nodata else None}))
+        if expected is None:
+            with pytest.raises(NotPlain):
+                plain.read([1], rasterio.windows.Window(0, 0, 4, 4))
+        else:
+            pixels = plain.read([1], rasterio.windows.Window(0, 0, 4, 4))
+            assert pixels.tolist() == [[[expected] * 4] * 4]
+
+
+def test_absent_tiles_are_filled_where_the_window_has_them() -> None:
+    """A window over two absent tiles of 16 rows, which begins in the middle of one, has the nodata value everywhere."""
+    tags: dict[int, Tag | None] = {257: (SHORT, (48,)), 324: (LONG, (0, 0, 0)), 325: (LONG, (0, 0, 0))}
+    _, plain = plain_file(tiff_of_tags(tags | {42113: (2, b"7\0")}))
+    assert (plain.read([1], rasterio.windows.Window(0, 20, 16, 20)) == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"0\0", 0.0),
+        (b"255\0", 255.0),
+        (b"256\0", None),
+        (b"-1\0", None),
+        (b"nan\0", None),
+        (b"+.5e1\0", 5.0),
+        (b" \0", None),
+        (b"1e38\0", None),
+    ],
+)
+def test_nodata_values(text: bytes, value: float | None) -> None:
+    """A nodata value is a number within the type of the pixels, or none."""
+    assert plain_file(tiff_of_tags({42113: (2, text)}))[1].nodatavals == (value,)
+
+
+@pytest.mark.parametrize("text", [b"1.1e38\0", b"-1.1e38\0", b"x\0", b"1e\0", b"inf\0", b"0x7\0", b"7,5\0"])
+def test_nodata_values_that_gdal_alone_reads(text: bytes) -> None:
+    """A number near the largest of float32, or any other text, is left to GDAL."""
+    with pytest.raises(NotPlain):
+        _ = plain_file(tiff_of_tags({42113: (2, text)}))[1].nodatavals
+
+
+@pytest.mark.parametrize(("directories", "plain"), [(1, True), (2, True), (32, True), (33, False)])
+def test_the_number_of_overviews_is_bounded(directories: int, plain: bool) -> None:
+    """A file has at most 32 directories; each after the first is an overview."""
+    data = tiff_of_tags({}, directories=directories)
+    assert is_plain(data) == plain
+    if plain:
+        assert plain_file(data)[1].overviews(1) == [1] * (directories - 1)
+
+
+def test_an_overview_that_is_not_one_of_the_image() -> None:
+    """A second directory that isn't marked as an overview, or has other pixels, makes the file not plain."""
+    assert not is_plain(tiff_of_tags({254: (LONG, (0,))}, directories=2))
+    assert not is_plain(tiff_of_tags({254: (LONG, (1,))}, directories=2))
+    data = tiff_of_tags({42113: (2, b"7\0\0\0")}, directories=2)
+    assert is_plain(data)
+    position = data.rindex(b"7\0\0\0")
+    assert not is_plain(data[:position] + b"8" + data[position + 1 :])
+
+
+def test_tags_and_descriptions_are_those_of_the_band() -> None:
+    """Each of two bands has its own items and description; other namespaces have none."""
+    data = geotiff(np.ones((2, 16, 16), np.uint16), names=["VV", "VH"], band_tags=[{"a": "1"}, {"a": "2"}], **TILED)
+    plain = plain_file(data)[1]
+    assert [plain.tags(band) for band in (1, 2)] == [{"a": "1"}, {"a": "2"}]
+    assert plain.descriptions == ("VV", "VH")
+    assert (plain.tags(), plain.tags(ns="OVERVIEWS"), plain.tags(1, ns="IMAGE_STRUCTURE")) == ({}, {}, {})
+    assert (plain.scales, plain.offsets) == ((1.0, 1.0), (0.0, 0.0))
+    assert plain.dtypes == ("uint16", "uint16")

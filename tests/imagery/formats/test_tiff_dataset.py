@@ -189,6 +189,7 @@ def test_scale_and_offset_are_applied_by_band() -> None:
     for dtype in ("uint8", "uint16", "int16"):
         raster = raster_of(geotiff(packed.astype(dtype), scales=(0.5,), offsets=(-50.0,)))
         np.testing.assert_allclose(raster.pixels[0], packed / 2 - 50)
+        assert raster.pixels.dtype == np.float32
         assert raster.quantity is Quantity.DECIBEL
         assert raster.calibration_factors == {}
     bands = geotiff(np.stack([packed, packed]).astype(np.uint16), scales=(2.0, 3.0), offsets=(1.0, -10.0))

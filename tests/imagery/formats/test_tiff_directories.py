@@ -11,7 +11,7 @@ import pytest
 from imagery.object_fixtures import TILED, RecordingReader, geotiff, raster_of
 from sarlens.errors import PayloadTooLarge, UnsupportedImage
 from sarlens.imagery.formats.reader import DecodeLimits, read_extent
-from sarlens.imagery.formats.tiff_directories import MAX_DIRECTORIES, MAX_TAGS, MAX_TOTAL_TAGS, read_directories
+from sarlens.imagery.formats.tiff_directories import MAX_DIRECTORIES, MAX_TAGS, MAX_TOTAL_TAGS, Layout, read_directories
 
 _IMAGE_TAGS = ((256, 64), (257, 64), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 64), (279, 4096))
 
@@ -64,6 +64,36 @@ def test_tags_are_limited() -> None:
     for data in (tiff(1, MAX_TAGS - 8), tiff(MAX_TOTAL_TAGS // MAX_TAGS + 1, MAX_TAGS - len(_IMAGE_TAGS))):
         with pytest.raises(PayloadTooLarge, match="too many TIFF directories or tags"):
             check(data)
+
+
+def test_empty_directories_are_limited() -> None:
+    """4,096 directories without tags pass, and 4,097 don't."""
+    for directories in (MAX_DIRECTORIES, MAX_DIRECTORIES + 1):
+        starts = [8 + 6 * number for number in range(directories)]
+        chain = b"".join(struct.pack("<HI", 0, start) for start in [*starts[1:], 0])
+        data = b"II*\0" + struct.pack("<I", 8) + chain
+        if directories > MAX_DIRECTORIES:
+            with pytest.raises(PayloadTooLarge, match="limits are 4096 directories"):
+                check(data)
+        else:
+            check(data)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("listed", [1, 2])
+def test_subdirectories_are_read(big: bool, listed: int) -> None:
+    """One subdirectory has its offset in the tag, and two have theirs elsewhere; both make the file not plain."""
+    data = tiff(1 + listed, big=big, sub_ifds=True)
+    if listed == 1:
+        layout = Layout.of(data)
+        position = (
+            data.index(struct.pack("<HHQ" if big else "<HHI", 330, 4, 1)) + layout.entry.size - layout.offset.size
+        )
+        (where,) = layout.offset.unpack_from(data, position)
+        data = data[:position] + data[where : where + layout.offset.size] + data[position + layout.offset.size :]
+    found = read_directories(lambda start, length: data[start : start + length], "image")
+    assert [len(entries) for entries in found.entries] == [10, *[9] * listed]
+    assert not found.is_whole_chain
 
 
 def test_a_chain_that_loops_ends() -> None:

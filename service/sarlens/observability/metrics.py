@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Literal, Self, cast, get_args
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 import sarlens
 from sarlens.observability import tracing
-from sarlens.observability.caller import current_key
+from sarlens.observability.instruments import ExemplarHistogram, KeyedCounter, LabeledCounter, PlainGauge
 
 MULTIPROC_DIR_ENV = "PROMETHEUS_MULTIPROC_DIR"
 """Variable that prometheus_client reads at import: the directory in which processes share their metrics."""
@@ -62,34 +62,6 @@ _LATENCY_BUCKETS_S = (
 _BATCH_BUCKETS = (2, 4, 8, 16, 32, 64)
 
 
-class LabeledCounter(Counter):
-    """Counter that finds the child of known label values without the library's lock."""
-
-    def labels(self, *values: str, key: str | None = None) -> Self:  # type: ignore[override]
-        """The child of label values; ``key`` is the name of an API key, for counters that have it as a label."""
-        return cast("Self", self._metrics.get(values)) or super().labels(*values)
-
-
-class KeyedCounter(LabeledCounter):
-    """Counter whose last label is the name of an API key, by default that of the current task."""
-
-    def labels(self, *values: str, key: str | None = None) -> Self:  # type: ignore[override]
-        """The child of label values and a key."""
-        return super().labels(*values, current_key() if key is None else key)
-
-
-class ExemplarHistogram(Histogram):
-    """Histogram whose buckets have the trace of their last traced observation as an exemplar."""
-
-    def labels(self, *values: str) -> Self:  # type: ignore[override]
-        """The child of label values, found without the library's lock if it is known."""
-        return cast("Self", self._metrics.get(values)) or super().labels(*values)
-
-    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        """Add an observation, with the ids of the current span as its exemplar."""
-        super().observe(amount, exemplar or tracing.current_ids() or None)
-
-
 # Without this, each series has a second one with the time of its creation.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -130,7 +102,7 @@ class Metrics:
         def gauge(
             name: str, text: str, *labels: str, together: Literal["livesum", "livemax", "livemin"] = "livesum"
         ) -> Gauge:
-            return Gauge(name, text, labels, registry=self.registry, multiprocess_mode=together)
+            return PlainGauge(name, text, labels, registry=self.registry, multiprocess_mode=together)
 
         self.build = gauge(
             "sarlens_build_info", "Version of the gateway, as a label; always 1.", "version", together="livemax"

@@ -37,6 +37,7 @@ Attributes = Mapping[str, str | int | float | bool]
 ROOT = Context()
 """The context without a trace."""
 
+_NO_TRACE = nullcontext(INVALID_SPAN)
 _TRACER = create_key("sarlens-tracer")
 _PROPAGATOR = TraceContextTextMapPropagator()
 # The parser of tracestate logs the members that it drops, which are the caller's own text.
@@ -93,8 +94,12 @@ class SpanScope:
         self._span.end()
 
 
-def start_trace(tracer: Tracer, name: str, parent: Context = ROOT, kind: SpanKind = SpanKind.INTERNAL) -> SpanScope:
+def start_trace(
+    tracer: Tracer, name: str, parent: Context = ROOT, kind: SpanKind = SpanKind.INTERNAL
+) -> AbstractContextManager[Span]:
     """The first span of a unit of work in this process. Spans below it come from the same tracer."""
+    if parent is ROOT and type(tracer) is NoOpTracer and not get_current():
+        return _NO_TRACE
     span = tracer.start_span(name, parent, kind, record_exception=False, set_status_on_exception=False)
     if not span.get_span_context().is_valid:
         return SpanScope(span, ROOT)

@@ -97,7 +97,8 @@ class RequestRecord:
         return route
 
     def __enter__(self) -> RequestRecord:
-        bind_key("")
+        if current_key():
+            bind_key("")
         self._started_at = perf_counter()
         self._span = self._scope.__enter__()
         if self._span.is_recording() or self._recorder.access_log.sample_ratio is not None:
@@ -115,7 +116,6 @@ class RequestRecord:
             self._write()
         finally:
             self._scope.__exit__(exc_type, error, traceback)
-            bind_access_record(None)
             if self._receipt is not None:
                 bind_route_receipt(None)
 

@@ -216,12 +216,24 @@ def test_small_chunks_and_trailers_are_served(app: RecordingApp, port: int) -> N
     assert b"authorization" not in dict(app.scopes[0]["headers"])
 
 
-def test_connect_is_rejected(port: int) -> None:
+@pytest.mark.parametrize("target", [b"example.com:443", b"/v1/chat/completions"])
+def test_connect_is_rejected(port: int, target: bytes) -> None:
     """CONNECT is 405 with the methods of the gateway."""
     with RawClient(port) as client:
-        client.send(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+        client.send(b"CONNECT " + target + b" HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
         response = client.response()
     assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST, DELETE")
+
+
+def test_a_trusted_proxy_states_client_and_scheme(app: RecordingApp, port: int) -> None:
+    """Headers of a proxy on this machine are the client and the scheme of that request, and not of the next one."""
+    forwarded = b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
+    with RawClient(port) as client:
+        client.send(b"GET /a HTTP/1.1\r\n" + HOST + forwarded + b"\r\nGET /b HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert [client.response().body, client.response().body] == [b"/a 0", b"/b 0"]
+    first, second = app.scopes
+    assert (first["client"], first["scheme"]) == (("203.0.113.9", 0), "https")
+    assert (second["client"][0], second["scheme"]) == ("127.0.0.1", "http")
 
 
 def test_garbage_is_rejected_after_the_requests_before_it(port: int) -> None:

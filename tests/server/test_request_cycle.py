@@ -109,7 +109,7 @@ async def test_a_wrong_length_ends_the_connection(length: int) -> None:
         await respond(connection.cycle, b"{}", length=length)
 
     with structlog.testing.capture_logs() as logs:
-        await connection.cycle.run(app)
+        await connection.cycle.run(app, set())
     assert (connection.writes, connection.closed) == ([], 1)
     assert [line["event"] for line in logs] == ["unexpected error"]
 
@@ -123,7 +123,7 @@ async def test_an_exception_before_the_response_is_a_500() -> None:
         raise ValueError("secret")
 
     with structlog.testing.capture_logs() as logs:
-        await connection.cycle.run(app)
+        await connection.cycle.run(app, set())
     assert connection.writes[0].startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b"secret" not in connection.writes[0]
     assert [line["event"] for line in logs] == ["unexpected error"]
@@ -233,7 +233,7 @@ async def test_a_request_leaves_no_garbage() -> None:
             await send({"type": "http.response.body"})
 
     cycle.task = asyncio.current_task()
-    await cycle.run(app)
+    await cycle.run(app, set())
     freed = weakref.ref(cycle)
     gc.disable()
     del cycle

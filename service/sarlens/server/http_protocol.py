@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -32,6 +33,7 @@ Before that it reads on, so that it sees the end of the connection.
 _CHUNK_BYTES = 16
 """Bytes of framing that a chunk of a body may have, on average."""
 _MAX_CHUNK_BYTES = 8 * 2**20
+_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
 class Reading(Enum):
@@ -59,6 +61,9 @@ class GatewayProtocol(HttpToolsProtocol):
     def __init__(self, connections: Connections, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._all = connections
+        self._proxied_app: Any = self.app
+        self._direct_app: Any = self.app.app if isinstance(self.app, ProxyHeadersMiddleware) else self.app
+        """The application without uvicorn's middleware, which only requests with a header of a proxy need."""
         self._max_head_bytes = connections.settings.max_head_bytes
         self.reading = _NOTHING
         self.bytes_received = 0
@@ -165,9 +170,14 @@ class GatewayProtocol(HttpToolsProtocol):
         scope["path"], scope["raw_path"], scope["query_string"], authority = Target.parse(method, self.url)
         if authority is not None:
             self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
-        hosts = [value for name, value in self.headers if name == b"host"]
+        hosts, app = [], self._direct_app
+        for name, value in self.headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name in _FORWARDED:
+                app = self._proxied_app
         self._all.hosts.check(hosts, version, self.server[0] if self.server else None)
-        self._start(self.app, keep_alive=version != "1.0" and parser.should_keep_alive())
+        self._start(app, keep_alive=version != "1.0" and parser.should_keep_alive())
 
     def _check_head_size(self) -> None:
         # A head that ends in the piece of data in which it began is measured by its parts.
@@ -235,9 +245,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _run(self, cycle: RequestCycle, app: ASGIApp) -> None:
         self._running = cycle
-        cycle.task = task = self.loop.create_task(cycle.run(app))
+        cycle.task = task = self.loop.create_task(cycle.run(app, self.tasks))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
     def on_response_complete(self) -> None:
         """Run the next request; if there is none, wait for one."""

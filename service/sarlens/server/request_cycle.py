@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,7 +11,6 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from sarlens.api.common.disconnect import CONNECTION_EXTENSION, ClientDisconnected
 from sarlens.api.common.error_responses import INTERNAL_ERROR_MESSAGE, send_error
-from sarlens.api.common.responses import WRITE_EXTENSION
 from sarlens.errors import SarlensError
 from sarlens.observability.metrics import Metrics
 from sarlens.server.response_head import Framing, ResponseHead
@@ -43,7 +41,7 @@ class RequestCycle:
         keep_alive: bool,
         expects_continue: bool,
     ) -> None:
-        scope["extensions"] = {CONNECTION_EXTENSION: self, WRITE_EXTENSION: self.write}
+        scope["extensions"] = {CONNECTION_EXTENSION: self}
         self.scope = scope
         self.task: asyncio.Task[None] | None = None
         """The task that runs the application."""
@@ -110,14 +108,17 @@ class RequestCycle:
 
     # ASGI
 
-    async def run(self, app: ASGIApp) -> None:
-        """Run the application for this request."""
+    async def run(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
+        """Run the application for this request in ``task``, which leaves ``tasks`` at the end."""
         try:
-            with suppress(ClientDisconnected):
-                await app(self.scope, self.receive, self.send)
+            await app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
         except Exception:
             log.exception("unexpected error", path=self.scope["path"])
         finally:
+            if self.task is not None:
+                tasks.discard(self.task)
             del self.scope["extensions"]  # it refers to this object
             if not self.response_complete and not self.disconnected:
                 await self._abort()

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import httptools
 
+from sarlens.api.openai.completions import PATHS
 from sarlens.errors import BadRequest, MethodNotAllowed
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -28,7 +29,7 @@ class Target(NamedTuple):
 
     @classmethod
     def parse(cls, method: bytes, target: bytes) -> Target:
-        """Parse the target of a request.
+        """Parse the target of a request; those of the completion routes are known.
 
         Raises:
             BadRequest: the target isn't a valid URL.
@@ -36,6 +37,8 @@ class Target(NamedTuple):
         """
         if method == b"CONNECT":
             raise MethodNotAllowed("The gateway isn't a proxy.", allow=_METHODS)
+        if (known := _KNOWN_TARGETS.get(target)) is not None:
+            return known
         try:
             url = httptools.parse_url(target)
             raw_path = url.path or b"/"
@@ -47,6 +50,9 @@ class Target(NamedTuple):
             host = b"[%b]" % url.host if b":" in url.host else url.host
             authority = host if url.port is None else b"%b:%d" % (host, url.port)
         return cls(unquote(path) if "%" in path else path, raw_path, url.query or b"", authority)
+
+
+_KNOWN_TARGETS = {path.encode(): Target(path, path.encode(), b"", None) for path in PATHS}
 
 
 def head_size(url: bytes, headers: Headers) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import NamedTuple
 
-_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
-"""Control characters, except for those at the end of a line."""
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_LINE_END = b"\r\n"
+_NO_CONTROLS = bytes(byte for byte in range(256) if byte == ord("\t") or (byte >= ord(" ") and byte != 0x7F))
+"""All bytes except for control characters."""
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _WITHOUT_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
@@ -45,10 +45,10 @@ class ResponseHead(NamedTuple):
         """
         lines = [_STATUS_LINES[status]]
         length: int | None = None
-        for name, value in headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                length = int(value)
+        for header in headers:
+            lines.append(b": ".join(header))
+            if header[0] == b"content-length":
+                length = int(header[1])
         if method == "HEAD" or status in _WITHOUT_BODY:
             framing = Framing.NONE
         elif length is not None:
@@ -57,11 +57,11 @@ class ResponseHead(NamedTuple):
             framing = Framing.CONNECTION
         else:
             framing = Framing.CHUNKS
-            lines.append(b"transfer-encoding: chunked\r\n")
+            lines.append(b"transfer-encoding: chunked")
         if not keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        data = b"".join(lines)
-        if _CONTROLS.search(data) or data.count(b"\n") != len(lines):
+            lines.append(b"connection: close")
+        lines += (b"", b"")
+        data = _LINE_END.join(lines)
+        if data.translate(None, _NO_CONTROLS) != _LINE_END * (len(lines) - 1):
             raise ValueError("a response header has a control character")
         return cls(data, framing, length or 0)

@@ -47,10 +47,10 @@ class RequestIdMiddleware:
         scope.setdefault("state", {})["headers"] = headers
         header = (b"x-request-id", headers.request_id.encode())
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], header]
-            await send(message)
+            return send(message)
 
         return self._app(scope, receive, send_with_id)
 
@@ -105,13 +105,13 @@ class _RecordedResponse:
         self.status = 0
         """The status that was sent; 0 before."""
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if route := self._record.take_route_field():
                 message["headers"] = [*message["headers"], (b"sarlens-route", route.encode())]
-        await self._send(message)
+        return self._send(message)
 
     async def end_with(self, problem: SarlensError, path: str) -> None:
         """Count an error, and send it unless the response has begun."""

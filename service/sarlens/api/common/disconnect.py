@@ -22,6 +22,9 @@ class RequestConnection(Protocol):
     def watch_disconnect(self, callback: Callable[[], None] | None) -> None:
         """Call ``callback`` when the client disconnects, or now if it has; None ends this."""
 
+    def write(self, body: bytes) -> bool:
+        """Write a part of a body of unknown length at once, as ``responses.body_writer`` says."""
+
 
 class ClientDisconnected(Exception):
     """The client closed the connection before the response was complete."""

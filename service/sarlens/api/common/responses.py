@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from starlette.types import Receive, Scope, Send
 
 from sarlens.admission.body_memory import MemoryReservation
+from sarlens.api.common.disconnect import CONNECTION_EXTENSION, RequestConnection
 from sarlens.errors import BadRequest, PayloadTooLarge
 from sarlens.json_input import Document
 
@@ -15,8 +16,6 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 HEADERS_ONLY = "sarlens.headers_only"
 """Key of a scope whose request has the method HEAD: a body that is costly to make isn't made."""
-WRITE_EXTENSION = "sarlens.write"
-"""ASGI extension of the gateway's server: the function that ``body_writer`` returns."""
 
 _MAX_PARTS = 16
 
@@ -29,8 +28,8 @@ def body_writer(scope: Scope) -> Callable[[bytes], bool]:
     Call it after ``http.response.start``. It returns False if the client doesn't keep up, or has disconnected; then
     send an empty part, which waits for the client, or raises ClientDisconnected.
     """
-    write: Callable[[bytes], bool] = scope["extensions"][WRITE_EXTENSION]
-    return write
+    connection: RequestConnection = scope["extensions"][CONNECTION_EXTENSION]
+    return connection.write
 
 
 async def send_json(send: Send, status: int, body: bytes) -> None:

@@ -6,7 +6,7 @@ for the usage of its stream, and so is every response, apart from that usage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -143,10 +143,10 @@ def _with_ignored_fields(send: Send, names: Sequence[str]) -> Send:
     """A ``send`` that adds the first fields that the gateway removed from the body to the headers of the response."""
     header = (b"sarlens-ignored-fields", ", ".join(name[:64] for name in names[:16]).encode())
 
-    async def send_with_header(message: Message) -> None:
+    def send_with_header(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             message["headers"] = [*message["headers"], header]
-        await send(message)
+        return send(message)
 
     return send_with_header
 

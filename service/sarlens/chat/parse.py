@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sarlens.chat.content_parts import IMAGE_TYPES, check_part, without_unknown_fields
 from sarlens.chat.lax_values import read_boolean
@@ -21,8 +20,7 @@ IMAGE_PART = {"type": "image_url", "image_url": {}}
 """Placeholder in a message for the image of an ``ImageRef``."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(NamedTuple):
     """A parsed completion or chat request."""
 
     path: str
@@ -53,7 +51,7 @@ class ChatRequest:
 
     def with_fields(self, **fields: object) -> ChatRequest:
         """Return the request with these fields in the worker's body."""
-        return replace(self, document={**self.document, **fields}, body=None)
+        return self._replace(document={**self.document, **fields}, body=None)
 
 
 def parse_chat_request(

@@ -9,6 +9,8 @@ from sarlens.chat.lax_values import read_integer
 
 MAX_CHOICES = 16_384
 """Largest ``n`` that counts in full; vLLM rejects larger ones (``VLLM_MAX_N_SEQUENCES``)."""
+_COUNTED = frozenset({"n", "best_of", "prompt", "prompt_embeds"})
+"""Fields that change the number."""
 
 
 def count_requests(document: Mapping[str, Any], images: int) -> int:
@@ -16,6 +18,8 @@ def count_requests(document: Mapping[str, Any], images: int) -> int:
 
     The answers are the prompts times ``n`` or ``best_of``. A value that the worker will reject counts as 1.
     """
+    if _COUNTED.isdisjoint(document):
+        return max(images, 1)
     choices = max(_count_choices(document.get("n")), _count_choices(document.get("best_of")))
     prompts = _count_prompts(document.get("prompt")) + _count_prompts(document.get("prompt_embeds"))
     return max(max(prompts, 1) * choices, images)

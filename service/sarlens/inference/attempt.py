@@ -49,7 +49,7 @@ class WorkerAttempts:
 
     def __init__(self, coalescer: RequestCoalescer, metrics: Metrics, name_worker: Callable[[str], str]) -> None:
         self._sender = RequestSender(coalescer, metrics)
-        self._metrics = metrics
+        self._seconds = metrics.stages.labels("worker")
         self._name_worker = name_worker
 
     async def run(self, worker: Worker, failover: Failover, request: WorkerRequest) -> DispatchedResponse:
@@ -83,7 +83,7 @@ class WorkerAttempts:
     def _close(self, opened: OpenResponse, in_flight: InFlightRequest, sent_at: float) -> None:
         opened.close()
         in_flight.finish()
-        self._metrics.stages.labels("worker").observe(perf_counter() - sent_at)
+        self._seconds.observe(perf_counter() - sent_at)
 
 
 def _raise_if_failed(judged: JudgedResponse) -> None:

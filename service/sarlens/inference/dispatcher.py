@@ -46,15 +46,19 @@ class Dispatcher:
         self._attempts = WorkerAttempts(coalescer, metrics, name_worker)
         self._hedge_after_s = hedge_after_s
 
-    async def dispatch(self, model: str, request: WorkerRequest) -> DispatchedResponse:
+    def dispatch(self, model: str, request: WorkerRequest) -> Awaitable[DispatchedResponse]:
         """Return the response of a worker. The caller must close it.
 
         Raises:
             SarlensError: the failure of the last worker, or an error in an image.
         """
         self._retry_budget.on_request()
-        if not request.image_ids:
-            return await self._send_with_failover(self._ranking.rank(model, request), request)
+        if request.image_ids:
+            return self._dispatch_after_leader(model, request)
+        return self._send_with_failover(self._ranking.rank(model, request), request)
+
+    async def _dispatch_after_leader(self, model: str, request: WorkerRequest) -> DispatchedResponse:
+        """Dispatch a request when no other one is sending the same images."""
         release = await self._wait_for_leader(model, request)
         try:
             return await self._send_with_failover(self._ranking.rank(model, request), request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
@@ -168,6 +168,7 @@ class InferencePipeline:
     async def _resolve_and_dispatch(
         self, admitted: AdmittedRequest, unanswered: BatchUnanswered | None, on_sent: Callable[[], None] | None
     ) -> DispatchedResponse:
+        """Send a request; if no worker accepted it or the last one was lost, use a new one or wait for one, once."""
         chat_request = admitted.chat_request
         worker_request = WorkerRequest(
             chat_request,
@@ -177,7 +178,17 @@ class InferencePipeline:
             image_id_secret=self._image_id_secret,
             on_sent=on_sent,
         )
-        return await self._dispatch(admitted.model, worker_request, chat_request.policy, unanswered)
+        model = admitted.model
+        try:
+            if unanswered is not None:
+                return await self._dispatcher.dispatch_after_batch(model, worker_request, unanswered)
+            return await self._dispatcher.dispatch(model, worker_request)
+        except (WorkerUnreachable, NoWorkerAvailable, WorkerLost):
+            ready = set(self.pool.workers_for(model))
+            if (ready and ready <= set(worker_request.ranked)) or not worker_request.visits.may_add():
+                raise
+        model = await self.resolve_model(model, chat_request.policy)
+        return await self._dispatcher.dispatch(model, worker_request)
 
     async def _resolve_and_dispatch_batch(self, admitted: Sequence[AdmittedRequest]) -> list[Completion]:
         first = admitted[0]
@@ -197,23 +208,9 @@ class InferencePipeline:
             return chat_request
         return chat_request.with_fields(priority=priority)
 
-    async def _dispatch(
-        self, model: str, request: WorkerRequest, policy: CallerPolicy, unanswered: BatchUnanswered | None
-    ) -> DispatchedResponse:
-        """Send a request; if no worker accepted it or the last one was lost, use a new one or wait for one, once."""
-        try:
-            if unanswered is not None:
-                return await self._dispatcher.dispatch_after_batch(model, request, unanswered)
-            return await self._dispatcher.dispatch(model, request)
-        except (WorkerUnreachable, NoWorkerAvailable, WorkerLost):
-            ready = set(self.pool.workers_for(model))
-            if (ready and ready <= set(request.ranked)) or not request.visits.may_add():
-                raise
-        return await self._dispatcher.dispatch(await self.resolve_model(model, policy), request)
-
-    async def resolve_model(self, model: str | None, policy: CallerPolicy) -> str:
+    def resolve_model(self, model: str | None, policy: CallerPolicy) -> Awaitable[str]:
         """Return the model that a request names, as soon as a worker serves it."""
-        return await self._readiness_queue.resolve_model(model, policy)
+        return self._readiness_queue.resolve_model(model, policy)
 
     async def _resolve_images(self, chat_request: ChatRequest, size: int) -> Sequence[ResolvedImage]:
         resolve = self.image_service.resolve

@@ -38,8 +38,13 @@ class ReadinessQueue:
             ModelNotFound: no worker serves this model, or the caller can't use it.
             BadRequest: the name is missing and the caller can use several models.
         """
-        with suppress(NoWorkerAvailable):
+        try:
             return self._pool.resolve_model(model, policy.can_use)
+        except NoWorkerAvailable:
+            return await self._wait_in_queue(model, policy)
+
+    async def _wait_in_queue(self, model: str | None, policy: CallerPolicy) -> str:
+        """Wait for a worker; raises as ``resolve_model``."""
         remaining_s = math.inf if policy.deadline is None else policy.deadline - time.time()
         waiting = self._make_room(policy.share)
         scope = asyncio.timeout(min(self._queue_timeout_s, remaining_s))

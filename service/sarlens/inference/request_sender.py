@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from urllib.parse import urlsplit
 
 from sarlens.inference.worker_request import WorkerRequest
 from sarlens.inference.worker_response import JudgedResponse, RejectedResponse, judge
 from sarlens.inference.worker_stream import StreamedResponse
-from sarlens.json_input import run_off_loop
+from sarlens.json_input import MAX_INLINE_BYTES, run_off_loop
 from sarlens.observability import tracing
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.tracing import Span, SpanKind
@@ -43,16 +44,21 @@ class RequestSender:
         )
         self._retries = metrics.retries
 
-    async def send(self, worker: Worker, request: WorkerRequest, in_flight: InFlightRequest) -> OpenResponse:
+    def send(self, worker: Worker, request: WorkerRequest, in_flight: InFlightRequest) -> Awaitable[OpenResponse]:
         """Send the request; if another request is sending its images to this worker, wait for that one first.
 
         Raises:
             WorkerFailed, Timeout: the worker failed before its first byte, or sent no valid response.
             SarlensError: an image can't be read or rendered.
         """
+        if request.image_ids and worker.client.supports_image_ids:
+            return self._send_after_leader(worker, request, in_flight)
+        return self._send_and_resend(worker, request, in_flight)
+
+    async def _send_after_leader(
+        self, worker: Worker, request: WorkerRequest, in_flight: InFlightRequest
+    ) -> OpenResponse:
         image_ids = request.image_ids
-        if not image_ids or not worker.client.supports_image_ids:
-            return await self._send_and_resend(worker, request, in_flight)
         release = await self._coalescer.wait_for_leader(
             f"{worker.client.url} {'+'.join(image_ids)}", lambda: worker.known_images.has_all(image_ids)
         )
@@ -69,7 +75,7 @@ class RequestSender:
         A worker may have evicted images that the request names by id, and an old one may not know
         ``stream_options``. A request that isn't idempotent has its images as data, so it's never sent twice.
         """
-        hit = worker.known_images.has_all(request.image_ids)
+        hit = not request.image_ids or worker.known_images.has_all(request.image_ids)
         cached_ids = self._cached_ids(worker, request, has_all=hit)
         adds_usage = request.may_add_usage and worker.accepts_usage is not False
         if not request.is_idempotent:
@@ -115,20 +121,22 @@ class RequestSender:
         *,
         adds_usage: bool,
     ) -> OpenResponse:
-        body = await request.body(cached_ids, adds_usage=adds_usage)
-        if request.receipt is not None:
-            request.receipt.attempts += 1
-        if request.on_sent is not None:
-            request.on_sent()
+        body = request.unchanged_body(adds_usage=adds_usage)
+        if body is None:
+            body = await request.body(cached_ids, adds_usage=adds_usage)
+        request.note_attempt()
         span = _start_span(worker, request)
         response: WorkerResponse | None = None
-        in_flight.mark_sent(request.pixels_without(cached_ids))
+        in_flight.mark_sent(request.pixels_without(cached_ids) if request.image_ids else 0)
         try:
             response = await worker.client.send(
                 request.path, body, request.request_id, tracing.propagation_headers(span), stream=request.is_stream
             )
             span.set_attribute("http.response.status_code", response.status)
-            judged = await run_off_loop(len(response.first_chunk), partial(judge, response, worker, span))
+            if len(response.first_chunk) <= MAX_INLINE_BYTES:
+                judged = judge(response, worker, span)
+            else:
+                judged = await run_off_loop(len(response.first_chunk), partial(judge, response, worker, span))
         except BaseException as error:
             if response is not None:
                 response.close()

@@ -32,11 +32,12 @@ class WorkerRequest:
         "_chat_request",
         "_image_first",
         "_image_service",
+        "_on_sent",
         "_resolved_images",
         "image_bytes",
         "image_ids",
+        "is_idempotent",
         "may_add_usage",
-        "on_sent",
         "pixels",
         "ranked",
         "receipt",
@@ -53,24 +54,26 @@ class WorkerRequest:
         image_id_secret: bytes,
         on_sent: Callable[[], None] | None = None,
     ) -> None:
+        """``on_sent`` is called before each attempt to send the request to a worker."""
         self._chat_request = chat_request
         self._resolved_images = resolved_images
         self._image_service = image_service
         self._image_first = image_first
-        self.on_sent = on_sent
-        """Called before each attempt to send the request to a worker."""
+        self._on_sent = on_sent
         self._bodies_with_images: dict[bool, bytes] = {}
         self.may_add_usage = may_add_usage(chat_request)
         """Whether the gateway requests the usage of the stream, which the caller hasn't requested."""
+        self.is_idempotent = read_boolean(chat_request.document.get("store")) is not True
+        """Whether a second, concurrent request has no side effect."""
         self.visits = Visits(idempotent=self.is_idempotent)
         self.ranked: Sequence[Worker] = ()
         """Workers that were ready when the request was dispatched."""
         self.receipt = current_route_receipt()
         """Receipt of the caller's request, if the caller or a trace needs one."""
         self.image_bytes: dict[str, int] = {}
+        salt = chat_request.policy.cache_salt
         self.image_ids = tuple(
-            worker_image_id(image_id_secret, resolved.id, "" if resolved.public else chat_request.policy.cache_salt)
-            for resolved in resolved_images
+            [worker_image_id(image_id_secret, image.id, "" if image.public else salt) for image in resolved_images]
         )
         self.pixels = sum([resolved.pixels for resolved in resolved_images])
         """Pixels of all images."""
@@ -100,10 +103,12 @@ class WorkerRequest:
         """Whether the caller requested a stream."""
         return self._chat_request.stream
 
-    @property
-    def is_idempotent(self) -> bool:
-        """Whether a second, concurrent request has no side effect."""
-        return read_boolean(self._chat_request.document.get("store")) is not True
+    def note_attempt(self) -> None:
+        """Record that a worker gets the request now."""
+        if self.receipt is not None:
+            self.receipt.attempts += 1
+        if self._on_sent is not None:
+            self._on_sent()
 
     def estimate_pixels(self, worker: Worker) -> int:
         """Return the image pixels that a worker would have to prefill: those of images it neither holds nor expects."""
@@ -118,16 +123,17 @@ class WorkerRequest:
         """Return the pixels of the images whose bytes are sent to a worker whose cache holds ``cached_ids``."""
         return sum([pixels for image_id, pixels in self.pixels_by_image() if image_id not in cached_ids])
 
+    def unchanged_body(self, *, adds_usage: bool) -> Document | None:
+        """Return the caller's body if the worker gets it as it is, else None."""
+        return None if self.image_ids or adds_usage else self._chat_request.body
+
     async def body(self, cached_ids: frozenset[str], *, adds_usage: bool) -> Document:
         """Return the body for a worker whose cache holds the images in ``cached_ids``.
 
         Raises:
             SarlensError: an image can't be read or rendered, or the chat is nested too deeply.
         """
-        if not self.image_ids:
-            body = self._chat_request.body
-            return await self._build_body(cached_ids, adds_usage=adds_usage) if body is None or adds_usage else body
-        if cached_ids:
+        if cached_ids or not self.image_ids:
             return await self._build_body(cached_ids, adds_usage=adds_usage)
         if adds_usage not in self._bodies_with_images:
             self._bodies_with_images[adds_usage] = await self._build_body(cached_ids, adds_usage=adds_usage)

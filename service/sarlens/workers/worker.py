@@ -230,16 +230,28 @@ class Worker:
 class InFlightRequest:
     """One request in flight at a worker, with one chat or several."""
 
-    __slots__ = ("_at_worker", "_chats", "_pending_images", "_pixels", "_sent_pixels", "_started_at", "_worker")
+    __slots__ = (
+        "_at_worker",
+        "_chats",
+        "_has_images",
+        "_is_sent",
+        "_pending_images",
+        "_pixels",
+        "_sent_pixels",
+        "_started_at",
+        "_worker",
+    )
 
     def __init__(self, worker: Worker, image_ids: Sequence[str], pixels: int, chats: int) -> None:
         self._worker = worker
         self._chats = chats
         self._pixels = pixels
         self._pending_images = image_ids
+        self._has_images = bool(image_ids)
         self._sent_pixels = 0
+        self._is_sent = False
         self._at_worker: tuple[float, int, float] | None = None
-        """Requests and pixels at the worker when the request was sent, and the time."""
+        """Requests and pixels at the worker when a request with images was sent, and the time."""
         self._started_at = worker.load.start(pixels, chats)
         if image_ids:
             worker.known_images.expect(image_ids)
@@ -247,11 +259,13 @@ class InFlightRequest:
     def mark_sent(self, pixels: int) -> None:
         """Record that the gateway sends the request now, possibly again, with the data of images of ``pixels``."""
         load = self._worker.load
-        if self._at_worker is None:
+        if not self._is_sent:
+            self._is_sent = True
             load.unsent -= self._chats
-        load.sent_pixels += pixels - self._sent_pixels
-        self._sent_pixels = pixels
-        self._at_worker = (load.requests_at_worker, load.sent_pixels, asyncio.get_running_loop().time())
+        if self._has_images:
+            load.sent_pixels += pixels - self._sent_pixels
+            self._sent_pixels = pixels
+            self._at_worker = (load.requests_at_worker, load.sent_pixels, asyncio.get_running_loop().time())
 
     def learn_prefill_cost(self, *, stream: bool) -> None:
         """Learn from the time that the worker took until its response began; ``stream`` is whether that is a stream."""
@@ -268,7 +282,7 @@ class InFlightRequest:
     def finish(self) -> None:
         """Record the end of the request."""
         self._release_prefill()
-        if self._at_worker is None:
+        if not self._is_sent:
             self._worker.load.unsent -= self._chats
         self._worker.load.finish(self._started_at, self._chats)
         self._worker.show_in_flight()

@@ -14,8 +14,8 @@ class DrainController:
     def __init__(self) -> None:
         self.draining = False
         self.in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
+        """Set when the last request has ended; None until ``drain`` waits for it."""
 
     def track_request(self) -> InFlight:
         """Count one request as in flight within the ``with`` block.
@@ -27,17 +27,18 @@ class DrainController:
             raise Draining("The gateway is shutting down. Send the request to another replica.", retry_after=1)
         return InFlight(self)
 
-    def count(self, change: int) -> None:
-        """Add to the number of requests in flight."""
-        self.in_flight += change
-        if self.in_flight:
-            self._idle.clear()
-        else:
+    def end_request(self) -> None:
+        """Count a request as ended."""
+        self.in_flight -= 1
+        if self._idle is not None and not self.in_flight:
             self._idle.set()
 
     async def drain(self, timeout_s: float) -> int:
         """Reject new requests and wait for those in flight; returns how many are in flight after ``timeout_s``."""
         self.draining = True
+        if not self.in_flight:
+            return 0
+        self._idle = asyncio.Event()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -55,9 +56,9 @@ class InFlight:
         self._controller = controller
 
     def __enter__(self) -> None:
-        self._controller.count(1)
+        self._controller.in_flight += 1
 
     def __exit__(
         self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._controller.count(-1)
+        self._controller.end_request()

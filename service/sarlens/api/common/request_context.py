@@ -6,7 +6,6 @@ import ipaddress
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from random import getrandbits
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from sarlens.admission.api_keys import ApiKey
 from sarlens.errors import BadRequest, DeadlineExceeded
 from sarlens.observability import tracing
 from sarlens.observability.caller import bind_key
-from sarlens.types.caller import CallerPolicy
+from sarlens.types.caller import ANONYMOUS, CallerPolicy
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -37,15 +36,14 @@ _NAMES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeaders:
+class RequestHeaders(NamedTuple):
     """The HTTP headers or gRPC metadata that every protocol shares, as the client sent them."""
 
     request_id: str
     """``X-Request-Id`` if it is a valid token, else a new id of 32 hexadecimal digits."""
     trace: tracing.Context
     """Trace context of ``traceparent`` and ``tracestate``."""
-    bearer_token: str | None = field(default=None, repr=False)
+    bearer_token: str | None = None
     """Secret of ``Authorization: Bearer``, ``Api-Key`` or ``X-Api-Key``."""
     deadline: str | None = None
     """``X-Request-Deadline``, not validated."""
@@ -53,6 +51,10 @@ class RequestHeaders:
     """Whether the request has several different API keys."""
     wants_route: bool = False
     """Whether ``Sarlens-Route`` requests the route receipt."""
+
+    def __repr__(self) -> str:
+        """Return the request id, and no secret."""
+        return f"RequestHeaders(request_id={self.request_id!r})"
 
     @classmethod
     def parse(cls, headers: Headers) -> RequestHeaders:
@@ -117,7 +119,8 @@ class RequestContext(NamedTuple):
         The current task works for the key from then on.
         """
         if key is None:
-            return cls(request_id, None, CallerPolicy(deadline=deadline), client_network(address))
+            policy = ANONYMOUS if deadline is None else CallerPolicy(deadline=deadline)
+            return cls(request_id, None, policy, client_network(address))
         bind_key(key.name)
         policy = CallerPolicy(key.name, key.priority, deadline, key.allows_image, key.share, key.allows_model)
         return cls(request_id, key, policy, key.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -113,7 +112,7 @@ class OipServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def stream_responses(self, data: bytes, headers: RequestHeaders, context: Any) -> AsyncGenerator[Any]:
         """Yield the responses to one request of a stream; an error is the last of them."""
-        headers = replace(headers, request_id=uuid4().hex)
+        headers = headers._replace(request_id=uuid4().hex)
         head = pb.ModelInferResponse()
         try:
             with self._context.record(headers, _ROUTE + "ModelStreamInfer") as record:

@@ -28,7 +28,7 @@ from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.worker_error import WorkerReportedError
 from sarlens.inference.worker_response import CompleteResponse, JudgedResponse, RejectedResponse
 from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse, join_chunks
-from sarlens.json_input import run_off_loop, text_bytes
+from sarlens.json_input import MAX_INLINE_BYTES, run_off_loop, text_bytes
 from sarlens.observability.logging import record_error
 from sarlens.observability.metrics import Metrics
 
@@ -72,7 +72,8 @@ class Completions:
                 policy=context.policy,
                 allowed_fields=self._authorizer.allowed_fields(context.key),
             )
-            chat_request = await run_off_loop(text_bytes(body), parse)
+            is_short = len(body) <= MAX_INLINE_BYTES
+            chat_request = parse() if is_short else await run_off_loop(text_bytes(body), parse)
             if chat_request.ignored_fields:
                 send = _with_ignored_fields(send, chat_request.ignored_fields)
             if context.key is not None:

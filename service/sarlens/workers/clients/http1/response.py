@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import inf
 from typing import Protocol
 
@@ -15,6 +16,12 @@ MAX_ERROR_BYTES = 64 * 2**10
 _HIGH_WATER_BYTES = 64 * 2**10
 """Unread bytes of a stream from which on its connection reads no more."""
 _MAX_RETRY_AFTER_S = 86_400
+
+
+@lru_cache(maxsize=64)
+def _media_type(value: bytes) -> str:
+    """Return the media type of the header ``Content-Type`` without parameters, in lower case."""
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 class ResponseTooLarge(WorkerFailed):
@@ -99,8 +106,9 @@ class Response:
             WorkerFailed: the response is compressed, or larger than the limit.
         """
         self.status, self._headers = status, headers
-        self.content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-        compressed = headers.get(b"content-encoding", b"identity").lower() != b"identity"
+        self.content_type = _media_type(headers.get(b"content-type", b""))
+        coding = headers.get(b"content-encoding")
+        compressed = coding is not None and coding.lower() != b"identity"
         if status >= 400:
             self._max_bytes = MAX_ERROR_BYTES
             if compressed:
@@ -166,7 +174,7 @@ class Response:
         if self._connection is not None and not (self.is_stream and self._parts):
             self._waiter = self._loop.create_future()
             await self._waiter
-        if not (self.is_stream and self._parts):
+        if self._error is not None and not (self.is_stream and self._parts):
             self._raise_error()
 
     def take(self) -> bytes:

@@ -120,7 +120,7 @@ async def iter_completion_chunks(
 
     more = True
     while more:
-        more = await response.forward(keep, parse_all=True)
+        more = await response.forward(keep)
         documents = [chunk.document for chunk in received if chunk.document is not None]
         received.clear()
         text = "".join(map(_delta_text, documents))

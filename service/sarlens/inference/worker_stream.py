@@ -20,14 +20,14 @@ _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s
 
 
 class CompletionChunk(NamedTuple):
-    """One event of a stream, or several that aren't parsed."""
+    """One event of a stream."""
 
     raw: bytes
     """The bytes of the worker."""
     document: dict[str, Any] | None
-    """Parsed data; None for comments, for the end, and for several events."""
+    """Parsed data; None for comments and for the end."""
     tokens: int = 0
-    """Number of events with a part of the answer."""
+    """1 if the event has a part of the answer, else 0."""
     is_end: bool = False
     """Whether the event is ``[DONE]``."""
 
@@ -35,6 +35,10 @@ class CompletionChunk(NamedTuple):
     def has_data(self) -> bool:
         """Whether the event is none of comments."""
         return self.document is not None or self.is_end
+
+
+Deliver = Callable[[list[CompletionChunk]], bool]
+PassOn = Callable[[bytes, int], bool]
 
 
 class StreamedResponse:
@@ -68,11 +72,15 @@ class StreamedResponse:
         if not any(chunk.has_data for chunk in self._first):
             raise self._error or WorkerFailed("The worker ended the stream before its first event.")
 
-    async def forward(self, deliver: Callable[[list[CompletionChunk]], bool], *, parse_all: bool) -> bool:
-        """Pass the events to ``deliver`` as they arrive, until the end or until ``deliver`` returns False.
+    async def forward(self, deliver: Deliver, pass_on: PassOn | None = None) -> bool:
+        """Pass the events on as they arrive, until the end, or until a function returns False.
 
-        Each list has the events that one read completes. The event loop may call ``deliver`` when bytes arrive, so it
-        must not block. Unless ``parse_all``, only the first events, and those with an error or the usage, are parsed.
+        The event loop may call the functions when bytes arrive, so they must not block.
+
+        Args:
+            deliver: gets the events that one read completes.
+            pass_on: gets the bytes and the number of events with a part of the answer, in place of ``deliver``. Only
+                the first events, and those with an error or the usage, are parsed then.
 
         Returns:
             Whether the stream isn't at its end, so that you must call this again.
@@ -83,7 +91,7 @@ class StreamedResponse:
             Timeout: the worker sent nothing for too long.
         """
         try:
-            if await self._forward(deliver, parse_all=parse_all):
+            if await self._forward(deliver, pass_on):
                 return True
         except (WorkerFailed, Timeout) as error:
             if not self._ended:
@@ -93,35 +101,40 @@ class StreamedResponse:
         self._worker.record_outcome(None)
         return False
 
-    async def _forward(self, deliver: Callable[[list[CompletionChunk]], bool], *, parse_all: bool) -> bool:
+    async def _forward(self, deliver: Deliver, pass_on: PassOn | None) -> bool:
         stopped = False
 
         def receive(data: bytes) -> bool:
             nonlocal stopped
-            if chunks := self._read(data, parse_all=parse_all):
-                stopped = not deliver(chunks)
+            count, end = (0, 0) if pass_on is None else self._splitter.skim(data)
+            if count and pass_on is not None and not pass_on(data[:end], count):
+                stopped = True
+            if end < len(data):
+                chunks = self._parse_until_error(self._splitter.feed(data[end:]))
+                if chunks and not deliver(chunks):
+                    stopped = True
             return not stopped and self._error is None
 
         if self._first is not None:
-            chunks, self._first = self._first + self._read(self._unread, parse_all=parse_all), None
-            if not deliver(chunks):
+            first, self._first = self._first, None
+            stopped = not deliver(first)
+            receive(self._unread)
+            if stopped:
                 return True
         self._raise_error()
         more = await self._response.forward(receive)
         if more or stopped:
             return True
+        return self._deliver_rest(deliver)
+
+    def _deliver_rest(self, deliver: Deliver) -> bool:
+        """Pass on an event without a blank line at the end of the stream; return whether ``deliver`` stops before."""
         self._raise_error()
-        if (chunks := self._parse_until_error(self._splitter.flush())) and not deliver(chunks):
+        chunks = self._parse_until_error(self._splitter.flush())
+        if chunks and not deliver(chunks):
             return True
         self._raise_error(at_end=True)
         return False
-
-    def _read(self, data: bytes, *, parse_all: bool) -> list[CompletionChunk]:
-        count, end = (0, 0) if parse_all or self._error is not None else self._splitter.skim(data)
-        skimmed = [CompletionChunk(data[:end], None, count)] if count else []
-        if end == len(data):
-            return skimmed
-        return skimmed + self._parse_until_error(self._splitter.feed(data[end:]))
 
     def _parse_until_error(self, events: Sequence[StreamEvent]) -> list[CompletionChunk]:
         """Parse events up to the first one that is an error, which is kept for ``_raise_error``."""

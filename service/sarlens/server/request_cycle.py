@@ -179,7 +179,10 @@ class RequestCycle:
         """Write a part of a body of unknown length at once, as ``body_writer`` says."""
         if self.disconnected or self._head is None:
             return False
-        self._write(self._head.framing, body, more=True)
+        if body and self._head.framing is Framing.CHUNKS:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        else:
+            self._write(self._head.framing, body, more=True)
         return not self._flow.write_paused
 
     def _start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:

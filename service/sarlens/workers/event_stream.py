@@ -12,6 +12,7 @@ MAX_EVENT_BYTES = 4 * 2**20
 
 # Possessive, so that CR LF counts as one end of a line.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+# Strings that an event which needn't be parsed doesn't have.
 _MARKS = (b'"error"', b'"usage"', b"data: [DONE]", b"\r")
 _LONGEST_BLANK_LINE = 4
 _BOM = b"\xef\xbb\xbf"
@@ -44,6 +45,8 @@ class EventSplitter:
         if self._rest or chunk[:7] != b"data: {":
             return 0, 0
         end = len(chunk)
+        if _is_plain_event(chunk):
+            return 1, end
         for mark in _MARKS:
             found = chunk.find(mark, 0, end)
             end = end if found < 0 else found
@@ -76,6 +79,13 @@ class EventSplitter:
         """Return the last event if the stream ended without a blank line."""
         rest, self._rest = bytes(self._rest), bytearray()
         return [_parse(rest)] if rest else []
+
+
+def _is_plain_event(chunk: bytes) -> bool:
+    """Return whether a chunk that begins with JSON is one event of one line, with none of ``_MARKS``."""
+    if chunk[-3:] != b"}\n\n" or chunk.find(b"\n") != len(chunk) - 2:
+        return False
+    return b'"error"' not in chunk and b'"usage"' not in chunk and b"\r" not in chunk
 
 
 def _parse(raw: bytes) -> StreamEvent:

@@ -89,9 +89,13 @@ def feed(meter: UsageMeter, chunks: Iterable[tuple[float, bytes]], tick: Callabl
         meter.feed(chunks)
         return True
 
+    def pass_on(_: bytes, tokens: int) -> bool:
+        meter.count(tokens)
+        return True
+
     with contextlib.suppress(StopIteration, WorkerFailed):
         while True:
-            stream.forward(deliver, parse_all=False).send(None)
+            stream.forward(deliver, pass_on).send(None)
     return meter
 
 

@@ -79,9 +79,13 @@ class UsageMeter:
             if chunk.document is not None:
                 self.record(chunk.document)
         if tokens:
-            self._last_token_at = perf_counter()
-            self._first_token_at = self._first_token_at or self._last_token_at
-            self._streamed += tokens
+            self.count(tokens)
+
+    def count(self, tokens: int) -> None:
+        """Count tokens that arrived together."""
+        self._last_token_at = perf_counter()
+        self._first_token_at = self._first_token_at or self._last_token_at
+        self._streamed += tokens
 
     def record(self, document: Mapping[str, Any]) -> None:
         """Keep model and usage of an event, or of a response in one piece."""

@@ -116,8 +116,12 @@ class Completions:
             body = join_chunks(chunks, without_usage=response.adds_usage)
             return write(body) if body else True
 
+        def pass_on(events: bytes, tokens: int) -> bool:
+            meter.count(tokens)
+            return write(events)
+
         async def forward() -> None:
-            while await response.forward(deliver, parse_all=False):
+            while await response.forward(deliver, pass_on):
                 await send(_DRAIN)
 
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})

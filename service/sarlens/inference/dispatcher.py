@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
 
 from sarlens.errors import Timeout, WorkerFailed
 from sarlens.inference.attempt import DispatchedResponse, WorkerAttempts
@@ -46,7 +47,7 @@ class Dispatcher:
         self._attempts = WorkerAttempts(coalescer, metrics, name_worker)
         self._hedge_after_s = hedge_after_s
 
-    def dispatch(self, model: str, request: WorkerRequest) -> Awaitable[DispatchedResponse]:
+    def dispatch(self, model: str, request: WorkerRequest) -> Coroutine[Any, Any, DispatchedResponse]:
         """Return the response of a worker. The caller must close it.
 
         Raises:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sarlens.admission.concurrency import ConcurrencyLimiter
 from sarlens.admission.deadline import before_deadline
@@ -208,7 +208,7 @@ class InferencePipeline:
             return chat_request
         return chat_request.with_fields(priority=priority)
 
-    def resolve_model(self, model: str | None, policy: CallerPolicy) -> Awaitable[str]:
+    def resolve_model(self, model: str | None, policy: CallerPolicy) -> Coroutine[Any, Any, str]:
         """Return the model that a request names, as soon as a worker serves it."""
         return self._readiness_queue.resolve_model(model, policy)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from sarlens.inference.worker_request import WorkerRequest
@@ -44,7 +45,9 @@ class RequestSender:
         )
         self._retries = metrics.retries
 
-    def send(self, worker: Worker, request: WorkerRequest, in_flight: InFlightRequest) -> Awaitable[OpenResponse]:
+    def send(
+        self, worker: Worker, request: WorkerRequest, in_flight: InFlightRequest
+    ) -> Coroutine[Any, Any, OpenResponse]:
         """Send the request; if another request is sending its images to this worker, wait for that one first.
 
         Raises:

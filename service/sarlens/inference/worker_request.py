@@ -32,12 +32,12 @@ class WorkerRequest:
         "_chat_request",
         "_image_first",
         "_image_service",
-        "_on_sent",
         "_resolved_images",
         "image_bytes",
         "image_ids",
         "is_idempotent",
         "may_add_usage",
+        "on_sent",
         "pixels",
         "ranked",
         "receipt",
@@ -54,12 +54,12 @@ class WorkerRequest:
         image_id_secret: bytes,
         on_sent: Callable[[], None] | None = None,
     ) -> None:
-        """``on_sent`` is called before each attempt to send the request to a worker."""
         self._chat_request = chat_request
         self._resolved_images = resolved_images
         self._image_service = image_service
         self._image_first = image_first
-        self._on_sent = on_sent
+        self.on_sent = on_sent
+        """Called before each attempt to send the request to a worker."""
         self._bodies_with_images: dict[bool, bytes] = {}
         self.may_add_usage = may_add_usage(chat_request)
         """Whether the gateway requests the usage of the stream, which the caller hasn't requested."""
@@ -107,8 +107,8 @@ class WorkerRequest:
         """Record that a worker gets the request now."""
         if self.receipt is not None:
             self.receipt.attempts += 1
-        if self._on_sent is not None:
-            self._on_sent()
+        if self.on_sent is not None:
+            self.on_sent()
 
     def estimate_pixels(self, worker: Worker) -> int:
         """Return the image pixels that a worker would have to prefill: those of images it neither holds nor expects."""

@@ -90,6 +90,24 @@ def test_time_of_the_gateway_does_not_count() -> None:
     assert seconds_until_end(connection) == 300
 
 
+def test_a_slow_stream_to_a_distant_client_goes_on() -> None:
+    """A stream of 200 bytes a second whose last second is always on the way has no limit; one that stops ends."""
+    connection = FakeConnection(Phase.RESPONSE)
+    connection.responses = SimpleNamespace(bytes_written=200, bytes_pending=200)
+
+    def stream(_: float) -> None:
+        connection.responses.bytes_written += 200
+
+    assert seconds_until_end(connection, stream) == -1
+    connection.responses.bytes_pending = 5000
+
+    def stop(_: float) -> None:
+        connection.responses.bytes_written += 200
+        connection.responses.bytes_pending += 200
+
+    assert seconds_until_end(connection, stop) == 30
+
+
 @pytest.mark.parametrize(("bytes_per_s", "seconds"), [(0, 30), (1000, 30), (1024, -1)])
 def test_a_reader_has_a_minimum_rate(bytes_per_s: int, seconds: float) -> None:
     """A client that reads a pending response below 1,024 bytes a second ends after 30 s."""

@@ -125,6 +125,14 @@ def test_a_client_that_stops_reading_is_disconnected(app: RecordingApp, port: in
     wait_for(lambda: app.metrics.registry.get_sample_value("sarlens_http_connections") == 0)
 
 
+def test_bytes_in_the_buffer_of_the_system_count_as_unread(app: RecordingApp, port: int) -> None:
+    """A client that doesn't read the 300 kB of a response is disconnected, although the system took all of them."""
+    with RawClient(port, receive_bytes=4096) as client:
+        client.send(b"GET /whole/300000 HTTP/1.1\r\n" + HOST + b"\r\n")
+        wait_for(lambda: app.closed("write_timeout") + app.closed("idle") == 1)
+        assert app.closed("write_timeout") == 1
+
+
 def test_a_client_that_reads_too_slowly_is_disconnected(app: RecordingApp, port: int) -> None:
     """A client that reads ten bytes a second of a stream loses its connection, also with a request behind it."""
     with RawClient(port, receive_bytes=4096) as client:

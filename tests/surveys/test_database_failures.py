@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from time import monotonic
+from typing import Any
 
 import pytest
 
+from sarlens.errors import JobsUnavailable, SarlensError
 from sarlens.jobs import database
 from sarlens.settings import Settings
 from support.gateway import gateway
@@ -35,6 +37,27 @@ def locked(settings: Settings) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
+@contextmanager
+def full(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Leave the job database no room to grow, as a full disk does. Yields a list with the error of each write."""
+    begin, errors, pages = database._limit, list[str](), 1
+    with closing(sqlite3.connect(settings.survey.database_url.removeprefix("sqlite:///"), timeout=10)) as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+
+    def limit(connection: Any, timeout_s: float, *, is_write: bool) -> None:
+        connection.connection.driver_connection.execute(f"PRAGMA max_page_count = {pages}")
+        begin(connection, timeout_s, is_write=is_write)
+
+    def unavailable(error: Exception) -> SarlensError:
+        errors.append(str(error))
+        return JobsUnavailable("The job database failed.")
+
+    monkeypatch.setattr(database, "_limit", limit)
+    monkeypatch.setattr(database, "_unavailable", unavailable)
+    yield errors
+    pages = 1_000_000
+
+
 def limited(settings: Settings, retry_timeout_s: float) -> Settings:
     """Settings of a gateway with four concurrent tiles."""
     limits = {"max_concurrent_tiles": AT_ONCE, "retry_timeout_s": retry_timeout_s}
@@ -58,6 +81,26 @@ async def test_results_wait_for_a_locked_database(settings: Settings, scene: str
         job_id = await answer_some(base, scene, worker)
         with locked(settings):
             await asyncio.sleep(0.1)
+            sent = len(worker.bodies)
+            await asyncio.sleep(0.6)
+            assert len(worker.bodies) <= sent + AT_ONCE
+            assert (await survey_status(base, job_id))["status"] == "running"
+        status = await wait_until_done(base, job_id)
+    assert (status["status"], status["answered"], status["blank"]) == ("successful", 29, 1)
+    assert len(worker.bodies) == 29
+
+
+async def test_results_wait_for_a_full_disk(
+    settings: Settings, scene: str, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the disk is full, a survey neither fails nor loses a result. With room, it ends and sends no tile again."""
+    monkeypatch.setattr(database, "WRITE_TIMEOUT_S", 3.0)
+    async with gateway(limited(settings, 60)) as base:
+        job_id = await answer_some(base, scene, worker)
+        with full(settings, monkeypatch) as errors:
+            async with asyncio.timeout(30):
+                while not any("disk is full" in error for error in errors):
+                    await asyncio.sleep(0.01)
             sent = len(worker.bodies)
             await asyncio.sleep(0.6)
             assert len(worker.bodies) <= sent + AT_ONCE

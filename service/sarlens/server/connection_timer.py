@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from math import inf
 from typing import TYPE_CHECKING
 
 from sarlens.errors import RequestTimeout
@@ -33,24 +34,28 @@ class Phase(Enum):
 
 
 class ProgressWindow:
-    """Checks that a transfer moves at least ``min_bytes_per_s`` over each ``timeout_s`` seconds."""
+    """Checks that a transfer moves at least ``min_bytes_per_s`` over each ``timeout_s`` seconds.
 
-    __slots__ = ("_min_bytes", "_moved", "_since", "_timeout_s")
+    If there are fewer bytes to move when the window begins, it must move these.
+    """
+
+    __slots__ = ("_min_bytes", "_moved", "_required", "_since", "_timeout_s")
 
     def __init__(self, timeout_s: float, min_bytes_per_s: int) -> None:
         self._timeout_s = timeout_s
-        self._min_bytes = max(1, timeout_s * min_bytes_per_s)
+        self._min_bytes = self._required = max(1, timeout_s * min_bytes_per_s)
         self._since = 0.0
         self._moved = 0
 
-    def restart(self, now: float, moved: int) -> None:
-        """Begin a window, with the number of bytes moved so far."""
+    def restart(self, now: float, moved: int, pending: float = inf) -> None:
+        """Begin a window, with the number of bytes moved so far, and of those to move if it is known."""
         self._since, self._moved = now, moved
+        self._required = min(self._min_bytes, pending)
 
-    def is_stalled(self, now: float, moved: int) -> bool:
+    def is_stalled(self, now: float, moved: int, pending: float = inf) -> bool:
         """Whether the window ended before enough bytes moved; if they did, the next window begins."""
-        if moved - self._moved >= self._min_bytes:
-            self.restart(now, moved)
+        if moved - self._moved >= self._required:
+            self.restart(now, moved, pending)
             return False
         return now - self._since >= self._timeout_s
 
@@ -75,8 +80,8 @@ class ConnectionTimer:
         pending = connection.responses.bytes_pending
         sent = connection.responses.bytes_written - pending
         if not pending or self._phase is None:
-            self._write_window.restart(now, sent)
-        elif self._write_window.is_stalled(now, sent):
+            self._write_window.restart(now, sent, pending)
+        elif self._write_window.is_stalled(now, sent, pending):
             connection.end("write_timeout", abort=True)
             return
         phase = connection.phase

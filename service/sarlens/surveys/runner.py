@@ -13,6 +13,7 @@ from sarlens.jobs.models import Job
 from sarlens.jobs.store import JobStore
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.tracing import Tracer, start_trace
+from sarlens.runtime.task_group import TaskGroup
 from sarlens.surveys.features import tile_feature
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.planner import SurveyLimits
@@ -108,7 +109,7 @@ class SurveyRun:
 
     async def run(self, tiles: Sequence[int], stopping: asyncio.Event) -> None:
         """Process tiles row by row, until all are finished or ``stopping`` is set."""
-        async with self._row_renderer.open_reader(tiles) as reader, asyncio.TaskGroup() as tasks:
+        async with self._row_renderer.open_reader(tiles) as reader, TaskGroup() as tasks:
             for row in await self._row_renderer.group_into_rows(reader, tiles):
                 try:
                     blank = await self._row_renderer.render(reader, row)

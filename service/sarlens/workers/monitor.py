@@ -10,6 +10,7 @@ from time import monotonic
 import structlog
 
 from sarlens.observability.metrics import Metrics
+from sarlens.runtime.task_group import TaskGroup
 from sarlens.workers.discovery.base import DiscoveryError, EndpointWeights, ServiceDiscovery
 from sarlens.workers.fleet_load import estimate_fleet_load
 from sarlens.workers.pool import WorkerPool
@@ -41,7 +42,7 @@ class WorkerMonitor:
 
     async def run_forever(self) -> None:
         """Run until canceled."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for discovery in self._endpoints:
                 group.create_task(self._discover_forever(discovery, group))
             group.create_task(self._estimate_load_forever())

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from sarlens.api.grpc import messages
 from sarlens.api.oip.tensors import pack_bytes
 from sarlens.devstack.ports import free_port
 from sarlens.errors import WorkerFailed
@@ -405,6 +406,24 @@ async def test_a_cancelled_call_stops_vllm(vllm_url: str) -> None:
                 if all(line.endswith(" 0.0") for line in running):
                     return
                 await asyncio.sleep(0.1)
+
+
+async def test_a_caller_that_does_not_read_frees_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of 20 MB that its caller never reads ends after the write timeout, and so does the worker's request."""
+    monkeypatch.setattr(messages, "_WRITE_TIMEOUT_S", 0.3)
+    words = ("x" * 100_000,) * 200
+    async with fake_worker(words=words) as worker, serving(worker.url) as asked:
+        request = service_pb2.ModelInferRequest(model_name=MODEL)
+        request.inputs.add(name="prompt", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"Ships?")
+        async with grpc.aio.insecure_channel(asked.address) as channel:
+            call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer()
+            await call.write(request)
+            async with asyncio.timeout(30):
+                while not worker.aborted:
+                    await asyncio.sleep(0.02)
+            assert worker.running == 0
+            with pytest.raises(grpc.aio.AioRpcError, match=r"didn't read its responses for 0\.3 s"):
+                _ = [response async for response in call]
 
 
 async def test_a_deadline_ends_a_call() -> None:

@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from sarlens.api.grpc.call_context import GrpcCallContext
+from sarlens.api.grpc.messages import write_response
 from sarlens.errors import BadRequest, Overloaded, PayloadTooLarge, SarlensError, Timeout
 
 _MESSAGE_TIMEOUT_S = 60.0
@@ -70,8 +71,11 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
                 data = await _next_message(context, _MESSAGE_TIMEOUT_S)
             except SarlensError as error:
                 await self._rejection(method, error)(context)
-            else:
+                return
+            try:
                 await _respond(handler, data, context)
+            except Timeout as error:  # the client doesn't read
+                await context.abort(grpc.StatusCode[error.grpc_status], error.message)
 
         return call
 
@@ -122,13 +126,13 @@ def _reads_itself(handler: Any, behavior: Behavior) -> Any:
 async def _respond(handler: Any, request: Any, context: Any) -> None:
     """Call the method of a service, and write its responses."""
     if handler.unary_unary is not None:
-        await context.write(await handler.unary_unary(request, context))
+        await write_response(context, await handler.unary_unary(request, context))
         return
     method = handler.unary_stream or handler.stream_stream
     if inspect.isasyncgenfunction(method):
         async with aclosing(method(request, context)) as responses:
             async for response in responses:
-                await context.write(response)
+                await write_response(context, response)
     else:  # it writes its responses to the context
         await method(request, context)
 

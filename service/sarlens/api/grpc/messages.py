@@ -1,22 +1,38 @@
-"""Decode messages of callers, after their fields are counted in the bytes."""
+"""Messages of callers, decoded after their fields are counted in the bytes, and responses, written in time."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, TypeVar
 
 import numpy as np
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from sarlens.errors import BadRequest, PayloadTooLarge
+from sarlens.errors import BadRequest, PayloadTooLarge, Timeout
 from sarlens.json_input import MAX_TEXT_BYTES
 
 MAX_FIELDS = 16_384
 """Maximum number of fields in a message: each element of a repeated field counts."""
+_WRITE_TIMEOUT_S = 30.0
+"""Time within which a client must make room for a response."""
 _VARINT, _FIXED64, _LENGTH, _GROUP_START, _GROUP_END, _FIXED32 = range(6)
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4, _GROUP_START: 0, _GROUP_END: 0}
 
 MessageT = TypeVar("MessageT", bound=Message)
+
+
+async def write_response(context: Any, response: Any) -> None:
+    """Write a response; a client that doesn't read holds neither the call nor the worker.
+
+    Raises:
+        Timeout: the client didn't read the earlier ones in time.
+    """
+    try:
+        async with asyncio.timeout(_WRITE_TIMEOUT_S):
+            await context.write(response)
+    except TimeoutError:
+        raise Timeout(f"The client didn't read its responses for {_WRITE_TIMEOUT_S:g} s.") from None
 
 
 def decode(message_cls: type[MessageT], data: bytes) -> MessageT:

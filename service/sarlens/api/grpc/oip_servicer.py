@@ -17,13 +17,14 @@ from tritonclient.grpc import service_pb2_grpc
 from sarlens.admission.body_memory import BodyMemoryBudget
 from sarlens.api.common.request_context import RequestContext, RequestHeaders
 from sarlens.api.grpc.call_context import GrpcCallContext, parse_metadata
-from sarlens.api.grpc.messages import decode
+from sarlens.api.grpc.messages import decode, write_response
 from sarlens.api.oip.data_plane import DataPlane
 from sarlens.api.oip.metadata import VERSION, model_config, model_metadata, repository_index_entry, server_metadata
 from sarlens.api.oip.requests import InferItem, InferParameters, parse_infer_items, parse_infer_parameters
 from sarlens.api.oip.tensors import MAX_ID_CHARS, Outputs, Tensor, pack_bytes, select_outputs, unpack_bytes
-from sarlens.errors import BadRequest, PayloadTooLarge, SarlensError
+from sarlens.errors import BadRequest, PayloadTooLarge, SarlensError, Timeout
 from sarlens.json_input import run_off_loop
+from sarlens.runtime.task_group import TaskGroup
 
 _ROUTE = "/inference.GRPCInferenceService/"
 _EMPTY_FINAL = "triton_enable_empty_final_response"
@@ -105,10 +106,14 @@ class OipServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def ModelStreamInfer(self, _: object, context: Any) -> None:  # noqa: N802
         """Run the requests of a stream concurrently; an error ends only its own request."""
         stream = _Stream(self, context)
-        async with asyncio.TaskGroup() as tasks:
-            while (data := await context.read()) is not grpc.aio.EOF:
-                await stream.concurrency.acquire()
-                tasks.create_task(stream.answer(data))
+        try:
+            async with TaskGroup() as tasks:
+                while (data := await context.read()) is not grpc.aio.EOF:
+                    await stream.concurrency.acquire()
+                    tasks.create_task(stream.answer(data))
+        except* Timeout as timeouts:  # the client doesn't read
+            error = timeouts.exceptions[0]
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
 
     async def stream_responses(self, data: bytes, headers: RequestHeaders, context: Any) -> AsyncGenerator[Any]:
         """Yield the responses to one request of a stream; an error is the last of them."""
@@ -161,7 +166,7 @@ class _Stream:
             async with aclosing(self._servicer.stream_responses(data, self._headers, self._context)) as responses:
                 async for response in responses:
                     async with self._writing:
-                        await self._context.write(response)
+                        await write_response(self._context, response)
         finally:
             self.concurrency.release()
 

@@ -38,7 +38,7 @@ async def test_a_survey_is_written_for_a_gis(
     out = tmp_path / f"ships.{suffix}"
     await client.survey(SCENE, QUESTIONS, out, tile=512, filter="none", stretch=(0, 100))
     frame = geopandas.read_parquet(out) if suffix == "parquet" else geopandas.read_file(out)
-    assert (len(frame), frame["count"].sum()) == (4, 5)
+    assert (len(frame), frame["count"].sum()) == (4, 6)
 
 
 async def test_part_of_a_scene_is_surveyed(client: AsyncClient, ship_counter: FakeWorker) -> None:

@@ -65,7 +65,7 @@ async def add_answers(store: JobStore, count: int) -> Job:
     """Add a job with answers whose values are 0, 1, 2, …"""
     job = await add_job(store, tiles=count, version="v1", model="nano")
     for tile in range(count):
-        properties = {"question": "Q", "type": "integer", "count": tile}
+        properties = {"question": "Q", "type": "integer", "count": tile, "core_share": 1.0}
         feature = {"type": "Feature", "id": f"{job.id}.{tile}.0", "geometry": None, "properties": properties}
         await store.write_tile(job.id, TileResult(tile, "answered", [(feature, None)]))
     stored = await store.find(job.id)

@@ -52,6 +52,7 @@ def test_a_feature_has_tile_question_and_answer() -> None:
     assert feature["properties"] == {
         "tile": 1,
         "reduction": 2.0,
+        "core_share": 1.0,
         "col": 256,
         "row": 512,
         "width": 256,
@@ -215,7 +216,15 @@ def test_acquisition_metadata_are_columns() -> None:
 
 def answer(question: str, answer_type: str, value: Any, **more: Any) -> dict[str, Any]:
     """Return a feature with the properties that totals read."""
-    return {"properties": {"question": question, "type": answer_type, **value_columns(answer_type, value), **more}}
+    return {
+        "properties": {
+            "question": question,
+            "type": answer_type,
+            **value_columns(answer_type, value),
+            "core_share": 1.0,
+            **more,
+        }
+    }
 
 
 def totals(*features: dict[str, Any]) -> list[dict[str, Any]]:
@@ -232,6 +241,22 @@ def test_counts_are_summed() -> None:
     failed = [answer("Q", "integer", None, error="timeout") for _ in range(2)]
     expected = {"question": "Q", "type": "integer", "answers": 5, "failed": 2}
     assert totals(*counts, *failed) == [expected | {"sum": 9, "highest": 5, "tiles_above_zero": 3}]
+
+
+def test_counts_of_overlapping_tiles_are_estimated() -> None:
+    """If tiles overlap, there is no sum but an estimate: counts weighted with the share of their tile's own area."""
+    shares = ((2, 0.75), (1, 0.5), (4, 1.0), (None, 0.5))
+    (total,) = totals(*(answer("Q", "integer", value, core_share=share) for value, share in shares))
+    assert "sum" not in total
+    assert (total["estimate"], total["highest"], total["tiles_above_zero"]) == (6.0, 4, 3)
+
+
+def test_a_tile_knows_its_own_area() -> None:
+    """The share is the product of those along both sides, with overlaps counted by halves."""
+    spec = SurveySpec(url="s3://scenes/x.tif", tile=256, overlap=64)
+    tiles = (Window(0, 0, 256, 256), Window(192, 0, 256, 256), Window(0, 192, 256, 256), Window(192, 192, 256, 256))
+    plan = SurveyPlan("s3://scenes/x.tif", "s3:v1", "nano", 256, None, spec.render, tiles, spec)
+    assert [plan.core_share(tile) for tile in range(4)] == [(224 / 256) ** 2] * 4
 
 
 def test_booleans_are_counted() -> None:

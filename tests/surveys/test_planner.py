@@ -142,8 +142,8 @@ async def test_the_summary_of_reduced_tiles_has_a_warning() -> None:
     assert (summary["tile"], summary["reduction"]) == (224, 1.75)
     assert summary["warning"].startswith("The model sees a tile of 224 pixels reduced by 1.75, so small objects can")
     plan = await planner.take_plan(job)
-    # The image has 1000 x 700 pixels: the last tile has 104 x 28.
-    assert [plan.reduction(tile) for tile in (0, len(plan.tiles) - 1)] == [1.75, 1.0]
+    # The last tile has as many pixels as the first one.
+    assert [plan.reduction(tile) for tile in (0, len(plan.tiles) - 1)] == [1.75, 1.75]
     assert plan.scale_factor(0).cols == pytest.approx(128 / 224)
     exact = survey_summary(await planner.new_job(make_spec(tile="model"), "survey", JobOwner()))
     assert (exact["tile"], exact["reduction"], "warning" in exact) == (128, 1.0, False)
@@ -210,14 +210,14 @@ async def test_a_changed_image_is_not_planned_again() -> None:
         await make_planner(inference).restore(job)
 
 
-def test_the_last_column_and_row_are_narrower() -> None:
-    """1000 x 700 pixels in tiles of 256 are 4 columns, the last 232 wide, and 3 rows, the last 188 high."""
+def test_the_last_column_and_row_move_inward() -> None:
+    """1000 x 700 pixels in tiles of 256 are 4 columns and 3 rows; the last ones end at the edge of the image."""
     tiles = plan_tiles(EXTENT, make_spec(), 12)
     assert len(tiles) == 12
     assert tiles[0] == Window(0, 0, 256, 256)
-    assert tiles[3] == Window(768, 0, 232, 256)
-    assert tiles[8] == Window(0, 512, 256, 188)
-    assert tiles[11] == Window(768, 512, 232, 188)
+    assert tiles[3] == Window(744, 0, 256, 256)
+    assert tiles[8] == Window(0, 444, 256, 256)
+    assert tiles[11] == Window(744, 444, 256, 256)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_the_last_column_and_row_are_narrower() -> None:
         ((0, 0, 257, 256), [(0, 0), (256, 0)]),
         ((255, 0, 1, 257), [(0, 0), (0, 256)]),
         ((256, 256, 1, 1), [(256, 256)]),
-        ((999, 699, 1, 1), [(768, 512)]),
+        ((999, 699, 1, 1), [(744, 444)]),
     ],
 )
 def test_a_window_selects_its_tiles(window: tuple[int, int, int, int], tiles: list[tuple[int, int]]) -> None:

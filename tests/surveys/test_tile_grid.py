@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarlens.surveys.tile_grid import TileGrid
+from sarlens.surveys.tile_grid import TileGrid, core_spans
 from sarlens.types.window import Window
 
 
@@ -29,6 +29,10 @@ def test_tiles_cover_the_area(data: st.DataObject) -> None:
         covered[window.row : window.row + window.height, window.col : window.col + window.width] = True
     assert covered[area.row : area.row + area.height, area.col : area.col + area.width].all()
     assert len(windows) == len(set(windows)) == grid.count_tiles(width, height, area)
+    assert {(window.width, window.height) for window in windows} == {(min(tile, width), min(tile, height))}
+    cores = core_spans((window.col, window.col + window.width) for window in windows)
+    assert min(cores.values()) > 0
+    assert sum(cores.values()) == max(last for _, last in cores) - min(first for first, _ in cores)
 
 
 def test_neighboring_surveys_share_tiles() -> None:
@@ -44,16 +48,16 @@ def test_neighboring_surveys_share_tiles() -> None:
     ("length", "cols"),
     [
         (448, [(0, 448)]),
-        (449, [(0, 448), (384, 65)]),
+        (449, [(0, 448), (1, 448)]),
         (448 + 384, [(0, 448), (384, 448)]),
-        (448 + 384 + 1, [(0, 448), (384, 448), (768, 65)]),
+        (448 + 384 + 1, [(0, 448), (384, 448), (385, 448)]),
         (448 + 2 * 384, [(0, 448), (384, 448), (768, 448)]),
         (100, [(0, 100)]),
         (50, [(0, 50)]),
     ],
 )
-def test_the_last_tile_has_pixels_of_its_own(length: int, cols: list[tuple[int, int]]) -> None:
-    """With an overlap of 64 pixels, no tile at the edge is inside the overlap of its neighbor."""
+def test_the_last_tile_moves_inward(length: int, cols: list[tuple[int, int]]) -> None:
+    """All tiles have the same size: the last one ends at the edge. A smaller image has one tile of its own size."""
     grid = TileGrid(448, 64)
     tiles = list(grid.tiles(length, 448, Window(0, 0, length, 448)))
     assert [(tile.col, tile.width) for tile in tiles] == cols
@@ -62,10 +66,17 @@ def test_the_last_tile_has_pixels_of_its_own(length: int, cols: list[tuple[int, 
     assert [(tile.row, tile.height) for tile in tall] == cols
 
 
+def test_an_overlap_belongs_to_both_tiles_by_halves() -> None:
+    """Tiles of 256 pixels with an overlap of 64 have cores of 224 pixels at the ends, and of 192 between."""
+    assert core_spans([(0, 256), (192, 448), (384, 640)]) == {(0, 256): 224, (192, 448): 192, (384, 640): 224}
+    assert core_spans([(0, 100), (100, 200)]) == {(0, 100): 100, (100, 200): 100}
+    assert core_spans([]) == {}
+
+
 def test_tiles_are_in_rows() -> None:
     """Tiles are ordered by row, then by column."""
     tiles = list(TileGrid(100, 0).tiles(250, 150, Window(0, 0, 250, 150)))
-    assert [(tile.col, tile.row) for tile in tiles] == [(0, 0), (100, 0), (200, 0), (0, 100), (100, 100), (200, 100)]
+    assert [(tile.col, tile.row) for tile in tiles] == [(0, 0), (100, 0), (150, 0), (0, 50), (100, 50), (150, 50)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +88,7 @@ def test_tiles_are_in_rows() -> None:
         ((383, 767, 2, 2), [0, 384], [384, 768]),
         ((0, 383, 768, 1), [0, 384], [0]),
         ((0, 383, 769, 2), [0, 384, 768], [0, 384]),
-        ((1980, 1580, 20, 20), [1920], [1152]),
+        ((1980, 1580, 20, 20), [1552], [1152]),
     ],
 )
 def test_an_area_has_the_tiles_of_its_first_and_last_pixels(

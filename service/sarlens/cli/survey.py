@@ -126,7 +126,8 @@ def _summary(result: SurveyResult) -> str:
 def _format_total(total: dict[str, Any]) -> str:
     match total["type"]:
         case "integer":
-            text = f"{total['sum']} in all, in {total['tiles_above_zero']} tiles"
+            number = total["sum"] if "sum" in total else f"about {total['estimate']:g}"
+            text = f"{number} in all, in {total['tiles_above_zero']} tiles"
         case "boolean":
             text = f"yes in {total['yes']} tiles, no in {total['no']}"
         case "class" | "position":

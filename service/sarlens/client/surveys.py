@@ -45,7 +45,7 @@ class SurveyResult:
     """Number of tiles without data."""
     failed: int
     totals: list[dict[str, Any]]
-    """Per question, the sum of counts, or the number of tiles per answer."""
+    """Per question, the sum or the estimate of counts, or the number of tiles per answer."""
     path: Path | None
     """File of the features, if one was requested."""
     features: list[dict[str, Any]] | None

@@ -34,6 +34,7 @@ def tile_feature(
     window = plan.tiles[tile]
     geometry, bounds = _footprint(plan, window)
     properties: dict[str, Any] = {"tile": tile, "reduction": round(plan.reduction(tile), 3)}
+    properties["core_share"] = round(plan.core_share(tile), 6)
     properties |= dict(zip(("col", "row", "width", "height"), window or (None,) * 4, strict=True))
     properties |= {"question": task.question, "application": task.application, **_answer(plan, task, result)}
     if task.id is not None:
@@ -102,6 +103,8 @@ class Totals:
         self._values: dict[str, Counter[Any]] = {}
         self._types: dict[str, str] = {}
         self._failed: Counter[str] = Counter()
+        self._estimates: Counter[str] = Counter()
+        self._has_overlap = False
 
     def add(self, feature: Feature) -> None:
         """Count one feature."""
@@ -111,11 +114,19 @@ class Totals:
         values = self._values.setdefault(question, Counter())
         if "error" in properties:
             self._failed[question] += 1
-        else:
-            values[_counted(properties)] += 1
+            return
+        value, share = value_of(properties), properties["core_share"]
+        self._has_overlap |= share < 1
+        values[_counted(properties)] += 1
+        if properties["type"] == "integer" and isinstance(value, int):
+            self._estimates[question] += share * value
 
     def as_list(self) -> list[dict[str, Any]]:
-        """Return one object per question. Objects in the overlap of two tiles count twice."""
+        """Return one object per question.
+
+        If tiles overlap, objects in the overlap are in the counts of two tiles. The sum of counts is then an estimate:
+        each count is weighted with the share of its tile's area that no other tile has.
+        """
         return [self._total(question, answer_type) for question, answer_type in self._types.items()]
 
     def _total(self, question: str, answer_type: str) -> dict[str, Any]:
@@ -126,7 +137,10 @@ class Totals:
         tiles_by_value = {value: tiles for value, tiles in values.items() if value is not None}
         match answer_type:
             case "integer":
-                total["sum"] = sum(value * tiles for value, tiles in tiles_by_value.items())
+                if self._has_overlap:
+                    total["estimate"] = round(self._estimates[question], 1)
+                else:
+                    total["sum"] = sum(value * tiles for value, tiles in tiles_by_value.items())
                 total["highest"] = max(tiles_by_value, default=None)
                 total["tiles_above_zero"] = sum(tiles for value, tiles in tiles_by_value.items() if value)
             case "boolean":

@@ -12,6 +12,7 @@ from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.inference.sar_tasks import Task
 from sarlens.surveys.regions import ScaleFactor, first_box, to_tile_coordinates
 from sarlens.surveys.spec import SurveySpec, reduction
+from sarlens.surveys.tile_grid import core_spans
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Window
 
@@ -81,6 +82,22 @@ class SurveyPlan:
         """Return the pixels of a tile per pixel of its picture, after looks; 1 if the tile isn't reduced."""
         window = self.tiles[tile]
         return 1.0 if window is None else reduction(self.render, self.size, window.width, window.height)
+
+    def core_share(self, tile: int) -> float:
+        """Return the share of a tile's area that belongs to it alone; 1 if no other tile overlaps it."""
+        window = self.tiles[tile]
+        if window is None:
+            return 1.0
+        cols, rows = self._cores
+        core = cols[window.col, window.col + window.width] * rows[window.row, window.row + window.height]
+        return core / window.pixels
+
+    @cached_property
+    def _cores(self) -> tuple[dict[tuple[int, int], float], dict[tuple[int, int], float]]:
+        """Columns and rows of each span of tiles that belong to it alone."""
+        windows = [window for window in self.tiles if window is not None]
+        cols = core_spans((window.col, window.col + window.width) for window in windows)
+        return cols, core_spans((window.row, window.row + window.height) for window in windows)
 
     def tasks(self, tile: int) -> list[tuple[int, Task]]:
         """Return the tasks of a tile, each with the index of its question.

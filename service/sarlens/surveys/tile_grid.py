@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterable, Iterator
+from itertools import pairwise, product
 from typing import NamedTuple, TypeAlias
 
 from sarlens.types.window import Window
@@ -16,7 +16,8 @@ class TileGrid(NamedTuple):
     """Grid of square tiles.
 
     The grid starts at the upper left corner of the image, also in a survey of a part. Surveys of neighboring parts
-    therefore share rendered tiles and their ids. Tiles at the right and lower edges are narrower.
+    therefore share rendered tiles and their ids. The last tiles of a side move inward to the edge of the image, so that
+    all tiles have the same size, unless the image is smaller than a tile.
     """
 
     tile: int
@@ -52,4 +53,16 @@ class TileGrid(NamedTuple):
         """Return the spans of the tiles that cover ``extent`` pixels from ``start`` along a side of ``length``."""
         last = max(0, -(-(length - self.overlap) // self.stride) - 1)
         indexes = range(min(start // self.stride, last), min((start + extent - 1) // self.stride, last) + 1)
-        return [(index * self.stride, min(index * self.stride + self.tile, length)) for index in indexes]
+        starts = [min(index * self.stride, max(0, length - self.tile)) for index in indexes]
+        return [(first, min(first + self.tile, length)) for first in starts]
+
+
+def core_spans(spans: Iterable[tuple[int, int]]) -> dict[tuple[int, int], float]:
+    """Return the pixels of each span along one side that belong to it alone: neighbors share an overlap by halves."""
+    ordered = sorted(set(spans))
+    cores = {span: float(span[1] - span[0]) for span in ordered}
+    for span, following in pairwise(ordered):
+        shared = max(0, span[1] - following[0]) / 2
+        cores[span] -= shared
+        cores[following] -= shared
+    return cores

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,11 @@ from PIL import Image
 from pyproj import Transformer
 from rasterio.transform import Affine
 
+from sarlens.admission.api_keys import generate_api_key
+from sarlens.settings import KeysSettings, Settings, WorkerSettings
+from support.gateway import gateway
 from support.georeferenced_scenes import geotiff
+from support.workers.fake_worker import FakeWorker
 
 SIDE = 64
 AFFINE = Affine(10, 0, 500_000, 0, -10, 5_000_000)
@@ -116,3 +121,35 @@ async def test_a_tile_that_does_not_exist_is_refused(
     """A column beyond the tile matrix, a zoom level beyond the set, and an unknown set."""
     found, body, _ = await call(f"{url}/v1/sar/tiles/{path}", url=scene)
     assert (found, json.loads(body)["error"]["param"]) == (status, param)
+
+
+async def test_a_key_opens_only_its_images_and_pays_little_for_a_tile(
+    worker: FakeWorker, scene: str, tmp_path: Path
+) -> None:
+    """Without a key the answer is 401, for another image 403, and a limit of two requests allows forty tiles."""
+    secret, digest = generate_api_key()
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps([{"name": "a", "sha256": digest, "images": ["data:"], "requests_per_minute": 2}]))
+    bearer = {"Authorization": f"Bearer {secret}"}
+    settings = Settings(worker=WorkerSettings(urls=(worker.url,)), keys=KeysSettings(file=keys))
+    routes = ("scene", "tilejson.json", "statistics", "point", "tiles", "tiles/pixels", "tiles/pixels/0/0/0")
+    async with gateway(settings) as base:
+        for route in routes:
+            assert (await call(f"{base}/v1/sar/{route}", url=scene))[0] == 401, route
+            query = {"url": "s3://scenes/x.tif", "x": "0", "y": "0"}
+            assert (await call(f"{base}/v1/sar/{route}", bearer, **query))[0] == 403, route
+        statuses = [(await call(f"{base}/v1/sar/tiles/pixels/0/0/0", bearer, url=scene))[0] for _ in range(44)]
+        assert 40 <= statuses.count(200) <= 42
+        assert statuses[-1] == 429
+        status, _, headers = await call(f"{base}/tileMatrixSets")
+        assert (status, headers["Content-Type"]) == (200, "application/json")
+
+
+async def test_head_answers_as_get_without_a_body(url: str, scene: str) -> None:
+    """HEAD has the headers of GET."""
+    async with aiohttp.ClientSession() as http:
+        endpoint = f"{url}/v1/sar/tiles/pixels/0/0/0"
+        async with http.head(endpoint, params={"url": scene}) as head:
+            assert (head.status, await head.read()) == (200, b"")
+        _, _, headers = await call(endpoint, url=scene)
+        assert head.headers["ETag"] == headers["ETag"]

@@ -61,8 +61,10 @@ SceneQueryParams = Annotated[SceneQuery, Depends(parse_scene_query)]
 """Parameter of a route: the scene that the query string names."""
 
 
-async def open_scene(request: Request, scenes: SceneService, authorizer: Authorizer, query: SceneQuery) -> OpenScene:
-    """Check the API key and its quota, and open a scene.
+async def open_scene(
+    request: Request, scenes: SceneService, authorizer: Authorizer, query: SceneQuery, *, any_swath: bool = False
+) -> OpenScene:
+    """Check the API key and its quota, and open a scene; with ``any_swath``, as ``SceneService.open``.
 
     Raises:
         PermissionDenied, QuotaExceeded: the key doesn't allow the image, or has used up its requests.
@@ -70,4 +72,4 @@ async def open_scene(request: Request, scenes: SceneService, authorizer: Authori
     """
     caller = request.state.context
     await authorizer.authorize_preview(caller.key, query.image_request)
-    return await scenes.open(query.image_request, caller.policy)
+    return await scenes.open(query.image_request, caller.policy, any_swath=any_swath)

@@ -21,8 +21,12 @@ def scene_router(scenes: SceneService, inference: InferencePipeline, authorizer:
 
     @router.get("/v1/sar/scene", response_class=Response)
     async def scene(request: Request, scene: SceneQueryParams) -> Response:
-        """Describe a scene: size, bands, position, resolutions, calibrations, acquisition and tiles."""
-        opened = await open_scene(request, scenes, authorizer, scene)
+        """Describe a scene: size, bands, position, resolutions, calibrations, acquisition and tiles.
+
+        A product that has several swaths is described by the first one, unless `swath` names another. Its tiles need a
+        swath.
+        """
+        opened = await open_scene(request, scenes, authorizer, scene, any_swath=True)
         document = _describe(opened, scene.url)
         document["tile"] = _tile_sizes(inference, request.state.context.policy)
         zooms = {name: opened.scene.zooms(placement) for name, placement in opened.scene.placements.items()}
@@ -49,6 +53,7 @@ def _describe(opened: OpenScene, url: str) -> dict[str, Any]:
         "mesh": position and position.mesh,
         "pixel_size_m": position and position.pixel_size_m,
         "overviews": [round(header.width / level.width) for level in header.levels[1:]],
+        "swath": source_image.swath,
         "swaths": list(source_image.swaths),
         "calibrations": list(opened.calibrations),
         "acquisition": acquisition_document(source_image, header),

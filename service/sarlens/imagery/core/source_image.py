@@ -52,8 +52,12 @@ class SourceImage:
     """STAC Item and product manifest that were read to find the measurements."""
     acquisition: Acquisition | None = None
     """Acquisition metadata of the STAC Item."""
+    swath: str | None = None
+    """Swath of the product that has the image."""
     swaths: tuple[str, ...] = ()
-    """Swaths of the product that has the image."""
+    """All swaths of the product."""
+    orbit_direction: str | None = None
+    """``ascending`` or ``descending``, of the product."""
     polarizations: tuple[str, ...] = ()
     """Polarizations of the swath in the product."""
 

@@ -43,8 +43,12 @@ class ImageResolver:
             _MAX_CACHED_ITEM_BYTES, getsizeof=lambda cached: cached.weight
         )
 
-    async def open(self, image_request: ImageRequest, policy: CallerPolicy) -> tuple[SourceImage, RenderParams]:
+    async def open(
+        self, image_request: ImageRequest, policy: CallerPolicy, *, any_swath: bool = False
+    ) -> tuple[SourceImage, RenderParams]:
         """Open the image of a request; if it is a STAC Item, the asset that the render parameters select.
+
+        With ``any_swath``, the URL of a product that has several swaths opens the first one if none is named.
 
         Returns:
             The image, and the render parameters with the asset resolved and bands named as in its file.
@@ -62,7 +66,8 @@ class ImageResolver:
         if isinstance(location, str) and parse_safe_url(location) is not None:
             if render.asset is not None:
                 raise BadRequest("A Sentinel-1 product isn't a STAC Item and has no assets.", param="sar.asset")
-            return await self._product_opener.open(location, None, render, policy.can_read), render
+            opened = self._product_opener.open(location, None, render, policy.can_read, any_swath=any_swath)
+            return await opened, render
         reader = await self._open_object(location, policy.can_read)
         item = await self._item(reader)
         if item is not None:

@@ -39,7 +39,13 @@ class ProductOpener:
         )
 
     async def open(
-        self, location: str | bytes, reader: ObjectReader | None, render: RenderParams, can_read: CanRead
+        self,
+        location: str | bytes,
+        reader: ObjectReader | None,
+        render: RenderParams,
+        can_read: CanRead,
+        *,
+        any_swath: bool = False,
     ) -> SourceImage:
         """Open the files that a rendering reads.
 
@@ -48,6 +54,7 @@ class ProductOpener:
             reader: the opened object at that location, or None if the location is a product.
             render: bands, swath and calibration.
             can_read: rights of the caller.
+            any_swath: whether the first swath is opened if a product has several and none is named.
 
         Raises:
             BadRequest: the product has no such swath, or a swath is named and the image isn't a product.
@@ -56,24 +63,28 @@ class ProductOpener:
             SarlensError: the image can't be opened.
         """
         if reader is None:
-            return await self._open_product(str(location), render, can_read)
+            return await self._open_product(str(location), render, can_read, any_swath=any_swath)
         if render.swath is not None:
             raise BadRequest("Only Sentinel-1 products in SAFE layout have swaths.", param="sar.swath")
         measurement = Measurement(reader, None, await self._annotation(location, render, can_read))
         return SourceImage(reader.name, (measurement,), location)
 
-    async def _open_product(self, location: str, render: RenderParams, can_read: CanRead) -> SourceImage:
+    async def _open_product(
+        self, location: str, render: RenderParams, can_read: CanRead, *, any_swath: bool
+    ) -> SourceImage:
         folder = parse_safe_url(location) or ""
         manifest = await self._open_object(folder + MANIFEST, can_read)
         product = await self._product(manifest)
-        entries = product.select(render.swath, render.bands)
+        entries = product.select(render.swath, render.bands, any_swath=any_swath)
         measurements = (self._measurement(folder, entry.paths, entry.band, render, can_read) for entry in entries)
         return SourceImage(
             product.name,
             tuple(await asyncio.gather(*measurements)),
             location,
             (manifest,),
+            swath=entries[0].swath,
             swaths=product.swaths,
+            orbit_direction=product.orbit_direction,
             polarizations=product.polarizations(entries[0].swath),
         )
 

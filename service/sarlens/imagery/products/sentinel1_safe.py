@@ -97,6 +97,8 @@ class SafeProduct:
     """URL of the folder."""
     measurements: tuple[ManifestEntry, ...]
     """Measurements by swath, co-polarized before cross-polarized."""
+    orbit_direction: str | None = None
+    """``ascending`` or ``descending``."""
 
     @property
     def swaths(self) -> tuple[str, ...]:
@@ -107,14 +109,18 @@ class SafeProduct:
         """The polarizations of a swath, co-polarized first."""
         return tuple(dict.fromkeys(entry.band for entry in self.measurements if entry.swath == swath))
 
-    def select(self, swath: str | None, bands: Sequence[Band] | None) -> tuple[ManifestEntry, ...]:
+    def select(
+        self, swath: str | None, bands: Sequence[Band] | None, *, any_swath: bool = False
+    ) -> tuple[ManifestEntry, ...]:
         """The measurements of the requested bands, else that of VV or HH.
+
+        With ``any_swath``, those of the first swath if none is named.
 
         Raises:
             BadRequest: a swath must be named, doesn't exist, or has several images of one polarization.
             BandNotFound: the product has no such polarization.
         """
-        entries = self._of_swath(swath)
+        entries = self._of_swath(self.swaths[0] if any_swath and swath is None else swath)
         names = Bands.named([[entry.band] for entry in entries])
         return tuple(entries[index] for index in (names.indexes(bands) if bands else (names.default_index(),)))
 
@@ -148,7 +154,8 @@ def read_manifest(reader: ObjectReader, folder: str) -> SafeProduct:
         SarlensError: the object can't be read.
     """
     entries = []
-    for data_object in read_xml(reader, UnsupportedImage).findall("dataObjectSection/dataObject"):
+    root = read_xml(reader, UnsupportedImage)
+    for data_object in root.findall("dataObjectSection/dataObject"):
         if data_object.get("repID") != _SCHEMA:
             continue
         location = data_object.find("byteStream/fileLocation")
@@ -161,4 +168,5 @@ def read_manifest(reader: ObjectReader, folder: str) -> SafeProduct:
     if not entries:
         raise UnsupportedImage(f"{reader.name} lists no measurement of a Sentinel-1 GRD or SLC product.")
     entries.sort(key=lambda entry: (entry.swath, entry.band[0] != entry.band[1], entry.path))
-    return SafeProduct(folder, tuple(entries))
+    orbit_pass = (root.findtext("metadataSection//{*}orbitProperties/{*}pass") or "").strip().lower()
+    return SafeProduct(folder, tuple(entries), orbit_pass if orbit_pass in {"ascending", "descending"} else None)

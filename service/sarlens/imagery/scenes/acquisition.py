@@ -29,7 +29,7 @@ def acquisition_document(source_image: SourceImage, header: ImageHeader) -> dict
     time = item and (item.datetime or item.start_datetime)
     return {
         "time": _format(time) if time else (_parse_compact(name["time"]) if name else _tag_time(tags)),
-        "orbit_direction": (item and item.orbit_state) or _orbit(tags),
+        "orbit_direction": (item and item.orbit_state) or source_image.orbit_direction or _orbit(tags),
         "mode": (item and item.instrument_mode) or (name and name["mode"].upper()) or _first(tags, _MODE_TAGS),
         "looks": _looks(tags),
     }

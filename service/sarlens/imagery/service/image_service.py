@@ -75,7 +75,13 @@ class ImageService:
         self._flights: SingleFlight[str, RenderedImage] = SingleFlight()
 
     async def resolve(
-        self, image_request: ImageRequest, model_size: int, policy: CallerPolicy, version: str | None = None
+        self,
+        image_request: ImageRequest,
+        model_size: int,
+        policy: CallerPolicy,
+        version: str | None = None,
+        *,
+        any_swath: bool = False,
     ) -> ResolvedImage:
         """Open an image and determine its version, window and id.
 
@@ -86,6 +92,7 @@ class ImageService:
             model_size: longest side that the model sees, in pixels.
             policy: decides which assets of a STAC Item the caller can read.
             version: the only acceptable version of the image, if given.
+            any_swath: whether the first swath of a product is opened if it has several and none is named.
 
         Raises:
             SourceChanged: the image has another version.
@@ -94,7 +101,7 @@ class ImageService:
         started_at = monotonic()
         with image_time():
             async with self._time_limit(self._timeout_s):
-                source_image, render = await self._open(image_request, policy, version)
+                source_image, render = await self._open(image_request, policy, version, any_swath=any_swath)
                 if render.has_geometry:
                     render = render.with_window(await self._locate_window(source_image, render))
                 turn = await self._turn_to_north(source_image) if render.orient == "north" else NO_TURN
@@ -111,10 +118,10 @@ class ImageService:
         )
 
     async def _open(
-        self, image_request: ImageRequest, policy: CallerPolicy, version: str | None
+        self, image_request: ImageRequest, policy: CallerPolicy, version: str | None, *, any_swath: bool
     ) -> tuple[SourceImage, RenderParams]:
         with self._metrics.stage("fetch") as span:
-            source_image, render = await self._resolver.open(image_request, policy)
+            source_image, render = await self._resolver.open(image_request, policy, any_swath=any_swath)
             span.set_attributes({"sarlens.image": source_image.name})
             if version is not None and source_image.version != version:
                 raise SourceChanged(f"{source_image.name} has changed: the requested version is no longer there.")

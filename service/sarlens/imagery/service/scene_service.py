@@ -106,13 +106,15 @@ class SceneService:
         self._tile_flights: SingleFlight[str, RenderedImage] = SingleFlight()
         self._bulkhead = Bulkhead(_MAX_TILES, _MAX_TILES_PER_CLIENT)
 
-    async def open(self, image_request: ImageRequest, policy: CallerPolicy) -> OpenScene:
+    async def open(self, image_request: ImageRequest, policy: CallerPolicy, *, any_swath: bool = False) -> OpenScene:
         """Open an image and read its header.
+
+        With ``any_swath``, the first swath of a product that has several if none is named.
 
         Raises:
             SarlensError: the image can't be opened, or its header can't be read.
         """
-        resolved = await self._images.resolve(image_request, _PICTURE_SIDE, policy)
+        resolved = await self._images.resolve(image_request, _PICTURE_SIDE, policy, any_swath=any_swath)
         version = resolved.source_image.version
         scene = self._scenes.get(version)
         if scene is None:

@@ -35,6 +35,8 @@
 #define SIDE 7
 #define STRIP 512               /* columns of a strip */
 #define PAD (STRIP + 16)        /* a row of a strip with its margins, in whole cache lines of 64 bytes */
+#define BLOCK 64                /* columns that share whether one of their windows has an invalid pixel */
+#define CACHE_LINE 64           /* bytes */
 #define TINY 1e-30f
 #define FROST_DAMPING 2.0f
 
@@ -61,35 +63,20 @@ static Py_ssize_t mirror(Py_ssize_t index, Py_ssize_t length)
     return folded < length ? folded : 2 * length - 1 - folded;
 }
 
-/* Load a padded row of `width` output columns from column `left`: power, its square and, if the band has a mask, the
-   weight of each pixel, 1 or 0. Return whether all pixels of the row are valid. */
-INLINE int load_row(const Band *band, Py_ssize_t row, Py_ssize_t left, int width, float *power, float *square,
-                     float *weight)
+/* Load a padded row of `width` output columns from column `left`: power and its square. */
+INLINE void load_power(const Band *band, Py_ssize_t row, Py_ssize_t left, int width, float *power, float *square)
 {
-    const Py_ssize_t offset = mirror(row, band->rows) * band->cols;
-    const float *source = band->power + offset;
-    const uint8_t *valid = band->valid ? band->valid + offset : NULL;
+    const float *source = band->power + mirror(row, band->rows) * band->cols;
     memcpy(power + RADIUS, source + left, (size_t)width * sizeof(float));
-    for (int col = 0; valid && col < width; col++)
-        weight[RADIUS + col] = (float)valid[left + col];
     for (int i = 0; i < 2 * RADIUS; i++) {
         const int col = i < RADIUS ? i : width + i;
-        const Py_ssize_t from = mirror(left + col - RADIUS, band->cols);
-        power[col] = source[from];
-        if (valid)
-            weight[col] = (float)valid[from];
+        power[col] = source[mirror(left + col - RADIUS, band->cols)];
     }
     INDEPENDENT
     for (int col = 0; col < width + 2 * RADIUS; col++) {
         power[col] = larger(power[col] / band->mean, 0.0f);
         square[col] = power[col] * power[col];
     }
-    if (!valid)
-        return 1;
-    int all = 1;
-    for (int col = 0; col < width + 2 * RADIUS; col++)
-        all &= weight[col] != 0.0f;
-    return all;
 }
 
 /* Write an output row: power in the scale of the input, 0 in invalid pixels. */
@@ -107,6 +94,45 @@ INLINE void store_row(const Band *band, Py_ssize_t row, Py_ssize_t left, int wid
     }
 }
 
+/* ---- Blocks of columns near invalid pixels ---- */
+
+/* Return the end of the run of blocks from column `from` that are alike in `blocks`, at most `end`. */
+INLINE int run_end(uint32_t blocks, int from, int end)
+{
+    int block = from / BLOCK;
+    const uint32_t kind = blocks >> block & 1;
+    while (block * BLOCK < end && (blocks >> block & 1) == kind)
+        block++;
+    return block * BLOCK < end ? block * BLOCK : end;
+}
+
+/* Load the weights of a padded row. Return the blocks with an invalid column. */
+INLINE uint32_t load_weights(const Band *band, Py_ssize_t row, Py_ssize_t left, int width, uint8_t *weight)
+{
+    const uint8_t *valid = band->valid + mirror(row, band->rows) * band->cols;
+    uint32_t invalid = 0;
+    memcpy(weight + RADIUS, valid + left, (size_t)width);
+    for (int i = 0; i < 2 * RADIUS; i++) {
+        const int col = i < RADIUS ? i : width + i;
+        weight[col] = valid[mirror(left + col - RADIUS, band->cols)];
+    }
+    for (int from = 0; from < width + 2 * RADIUS; from += BLOCK) {
+        const size_t length = (size_t)(width + 2 * RADIUS - from < BLOCK ? width + 2 * RADIUS - from : BLOCK);
+        if (memchr(weight + from, 0, length))
+            invalid |= 1u << from / BLOCK;
+    }
+    return invalid;
+}
+
+/* The blocks of columns that reach an invalid pixel of the last `rows` ring rows; a window reaches into the next block. */
+INLINE uint32_t masked_blocks(const uint32_t invalid[SIDE], int slot, int rows)
+{
+    uint32_t blocks = 0;
+    for (int row = 0; row < rows; row++)
+        blocks |= invalid[(slot + SIDE - row) % SIDE];
+    return blocks | blocks >> 1;
+}
+
 /* ---- 3 x 3 and 7 x 7 boxes: line_sums adds runs of 1, 2 and 4 in this order ---- */
 
 #define SUM3(a) ((a)[0] + ((a)[1] + (a)[2]))
@@ -117,77 +143,81 @@ INLINE float sum3_rows(float (*rows)[PAD], const int ring[3], int col)
     return rows[ring[0]][col] + (rows[ring[1]][col] + rows[ring[2]][col]);
 }
 
-INLINE float sum7_rows(const float *const row[SIDE], int col)
-{
-    return (row[0][col] + (row[1][col] + row[2][col])) +
-           ((row[3][col] + row[4][col]) + (row[5][col] + row[6][col]));
-}
+#define SUM7_OF(row, col) \
+    (((row)[0][col] + ((row)[1][col] + (row)[2][col])) + (((row)[3][col] + (row)[4][col]) + ((row)[5][col] + (row)[6][col])))
 
 /* ---- Refined Lee ---- */
 
 typedef struct {
-    float power[PAD], square[PAD], weight[PAD];
-    float run[3][SIDE][SIDE][PAD];      /* plane, ring row, width - 1: sums of 1 to 7 neighbors */
-    float box[3][3][PAD];               /* plane, ring row: sums of 3 neighbors */
+    float power[PAD], square[PAD];
+    float run[2][SIDE][SIDE][PAD];      /* plane, ring row, width - 1: sums of 1 to 7 neighbors */
+    float box[2][3][PAD];               /* plane, ring row: sums of 3 neighbors */
     float mean[5][PAD], relative[5][PAD];
-    float half[3][8][STRIP];            /* plane: sums over the eight half windows */
+    float half[2][8][STRIP];            /* plane: sums over the eight half windows */
     float filtered[STRIP];
+    uint8_t weight[PAD];                /* 1 for a valid pixel; sums of it are numbers of valid pixels */
+    uint8_t weight_run[SIDE][SIDE][PAD], weight_box[3][PAD], count[8][STRIP];
+    uint32_t invalid[SIDE];             /* ring row: bit b if one of the columns of block b is invalid */
 } RefinedLee;
 
-/* Sums over the eight half windows of 28 pixels of one plane, whose first row is ring row `first`. */
-INLINE void half_sums(float (*run)[SIDE][PAD], int first, int width, float (*half)[STRIP])
-{
-    const float (*r[SIDE])[PAD];                /* of each row: width - 1, column */
-    for (int row = 0; row < SIDE; row++)
-        r[row] = run[(first + row) % SIDE];
-    const float *const four[SIDE] = {r[0][3], r[1][3], r[2][3], r[3][3], r[4][3], r[5][3], r[6][3]};
-    INDEPENDENT
-    for (int col = 0; col < width; col++) {
-        half[0][col] = sum7_rows(four, col);
-        half[1][col] = sum7_rows(four, col + RADIUS);
+/* half_sums: sums over the eight half windows of 28 pixels of one plane, whose first row is ring row `first`.
+   row_sums: sums of 1 to 7 neighbors, and of 3 neighbors in the order of a box, of one plane of a padded row. */
+#define SUMS(type)                                                                                                     \
+    INLINE void half_sums_##type(type (*run)[SIDE][PAD], int first, int from, int to, type (*half)[STRIP])             \
+    {                                                                                                                  \
+        const type (*r[SIDE])[PAD];             /* of each row: width - 1, column */                                   \
+        for (int row = 0; row < SIDE; row++)                                                                           \
+            r[row] = run[(first + row) % SIDE];                                                                        \
+        const type *const four[SIDE] = {r[0][3], r[1][3], r[2][3], r[3][3], r[4][3], r[5][3], r[6][3]};                \
+        INDEPENDENT                                                                                                    \
+        for (int col = from; col < to; col++) {                                                                        \
+            half[0][col] = (type)SUM7_OF(four, col);                                                                   \
+            half[1][col] = (type)SUM7_OF(four, col + RADIUS);                                                          \
+        }                                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (int col = from; col < to; col++) {                                                                        \
+            half[2][col] = (type)((r[0][6][col] + r[1][6][col]) + (r[2][6][col] + r[3][6][col]));                      \
+            half[3][col] = (type)((r[3][6][col] + r[4][6][col]) + (r[5][6][col] + r[6][6][col]));                      \
+        }                                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (int col = from; col < to; col++) {                                                                        \
+            half[4][col] = (type)(r[0][6][col] + r[1][5][col] + r[2][4][col] + r[3][3][col] + r[4][2][col] +           \
+                                  r[5][1][col] + r[6][0][col]);                                                        \
+            half[5][col] = (type)(r[0][0][col + 6] + r[1][1][col + 5] + r[2][2][col + 4] + r[3][3][col + 3] +          \
+                                  r[4][4][col + 2] + r[5][5][col + 1] + r[6][6][col]);                                 \
+        }                                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (int col = from; col < to; col++) {                                                                        \
+            half[6][col] = (type)(r[0][6][col] + r[1][5][col + 1] + r[2][4][col + 2] + r[3][3][col + 3] +              \
+                                  r[4][2][col + 4] + r[5][1][col + 5] + r[6][0][col + 6]);                             \
+            half[7][col] = (type)(r[0][0][col] + r[1][1][col] + r[2][2][col] + r[3][3][col] + r[4][4][col] +           \
+                                  r[5][5][col] + r[6][6][col]);                                                        \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    INLINE void row_sums_##type(const type *plane, int width, type (*run)[PAD], type *box)                             \
+    {                                                                                                                  \
+        memcpy(run[0], plane, (size_t)(width + 2 * RADIUS) * sizeof(type));                                            \
+        for (int length = 1; length < SIDE; length++)                                                                  \
+            INDEPENDENT                                                                                                \
+            for (int col = 0; col < width + 2 * RADIUS - length; col++)                                                \
+                run[length][col] = (type)(run[length - 1][col] + plane[col + length]);                                 \
+        INDEPENDENT                                                                                                    \
+        for (int col = 0; col < width + 4; col++)                                                                      \
+            box[col] = (type)SUM3(plane + col);                                                                        \
     }
-    INDEPENDENT
-    for (int col = 0; col < width; col++) {
-        half[2][col] = (r[0][6][col] + r[1][6][col]) + (r[2][6][col] + r[3][6][col]);
-        half[3][col] = (r[3][6][col] + r[4][6][col]) + (r[5][6][col] + r[6][6][col]);
-    }
-    INDEPENDENT
-    for (int col = 0; col < width; col++) {
-        half[4][col] = r[0][6][col] + r[1][5][col] + r[2][4][col] + r[3][3][col] + r[4][2][col] + r[5][1][col] +
-                       r[6][0][col];
-        half[5][col] = r[0][0][col + 6] + r[1][1][col + 5] + r[2][2][col + 4] + r[3][3][col + 3] +
-                       r[4][4][col + 2] + r[5][5][col + 1] + r[6][6][col];
-    }
-    INDEPENDENT
-    for (int col = 0; col < width; col++) {
-        half[6][col] = r[0][6][col] + r[1][5][col + 1] + r[2][4][col + 2] + r[3][3][col + 3] + r[4][2][col + 4] +
-                       r[5][1][col + 5] + r[6][0][col + 6];
-        half[7][col] = r[0][0][col] + r[1][1][col] + r[2][2][col] + r[3][3][col] + r[4][4][col] + r[5][5][col] +
-                       r[6][6][col];
-    }
-}
 
-/* Sums of 1 to 7 neighbors, and of 3 neighbors in the order of a box, of one plane of a padded row. */
-INLINE void row_sums(const float *plane, int width, float (*run)[PAD], float *box)
-{
-    memcpy(run[0], plane, (size_t)(width + 2 * RADIUS) * sizeof(float));
-    for (int length = 1; length < SIDE; length++)
-        INDEPENDENT
-        for (int col = 0; col < width + 2 * RADIUS - length; col++)
-            run[length][col] = run[length - 1][col] + plane[col + length];
-    INDEPENDENT
-    for (int col = 0; col < width + 4; col++)
-        box[col] = SUM3(plane + col);
-}
+SUMS(float)
+SUMS(uint8_t)
 
 /* Means and relative variances of the 3 x 3 squares of three ring rows. */
-INLINE void square_moments(RefinedLee *s, const Band *band, int masked, const int box[3], int slot,
-                           int width)
+INLINE void square_moments(RefinedLee *s, const Band *band, int masked, const int box[3], int slot, int from, int to)
 {
     float *restrict mean_row = s->mean[slot], *restrict relative = s->relative[slot];
+    const uint8_t *const w[3] = {s->weight_box[box[0]], s->weight_box[box[1]], s->weight_box[box[2]]};
     INDEPENDENT
-    for (int col = 0; col < width + 4; col++) {
-        float count = masked ? sum3_rows(s->box[2], box, col) : 9.0f;
+    for (int col = from; col < to; col++) {
+        float count = masked ? (float)(w[0][col] + w[1][col] + w[2][col]) : 9.0f;
         float scale = 1.0f / larger(count, 1.0f);
         float mean = sum3_rows(s->box[0], box, col) * scale;
         float variance = sum3_rows(s->box[1], box, col) * scale - mean * mean;
@@ -215,7 +245,7 @@ INLINE float five_smallest(Sorted x, Sorted y, Sorted z)
     return x.low + y.low + z.low + middles.low + middles.middle + min_high - left_out;
 }
 
-INLINE void refined_lee_row(RefinedLee *s, int masked, int first_mean, int center_row, int width)
+INLINE void refined_lee_row(RefinedLee *s, int masked, int first_mean, int center_row, int from, int to)
 {
     static const int opposite[4][2][2] = {
         {{0, -2}, {0, 2}}, {{-2, 0}, {2, 0}}, {{-2, -2}, {2, 2}}, {{-2, 2}, {2, -2}}};
@@ -226,7 +256,7 @@ INLINE void refined_lee_row(RefinedLee *s, int masked, int first_mean, int cente
     }
     const float *restrict pixels = s->run[0][center_row][0] + RADIUS;
     INDEPENDENT
-    for (int col = 0; col < width; col++) {
+    for (int col = from; col < to; col++) {
         float center = mean[2][col + 2], steepest = -1.0f, sum = 0.0f, squares = 0.0f, count = 28.0f;
         for (int d = 0; d < 4; d++) {
             const int *p = opposite[d][0], *q = opposite[d][1];
@@ -239,7 +269,7 @@ INLINE void refined_lee_row(RefinedLee *s, int masked, int first_mean, int cente
             sum = steeper ? half_sum : sum;
             squares = steeper ? half_squares : squares;
             if (masked) {
-                float half_count = nearer ? s->half[2][2 * d][col] : s->half[2][2 * d + 1][col];
+                float half_count = (float)(nearer ? s->count[2 * d][col] : s->count[2 * d + 1][col]);
                 count = steeper ? half_count : count;
             }
             steepest = larger(steepest, gradient);
@@ -258,33 +288,46 @@ INLINE void refined_lee_row(RefinedLee *s, int masked, int first_mean, int cente
 
 INLINE void refined_lee_strip(const Band *band, RefinedLee *s, int masked, Py_ssize_t left, int width)
 {
-    int valid_rows = 0;                 /* of the last rows, without an invalid pixel */
     for (Py_ssize_t row = 0; row < band->rows + 2 * RADIUS; row++) {
         const int slot = (int)(row % SIDE);
-        const int valid = load_row(band, row - RADIUS, left, width, s->power, s->square, s->weight);
-        valid_rows = valid ? valid_rows + 1 : 0;
-        row_sums(s->power, width, s->run[0][slot], s->box[0][row % 3]);
-        row_sums(s->square, width, s->run[1][slot], s->box[1][row % 3]);
-        if (masked)
-            row_sums(s->weight, width, s->run[2][slot], s->box[2][row % 3]);
+        load_power(band, row - RADIUS, left, width, s->power, s->square);
+        row_sums_float(s->power, width, s->run[0][slot], s->box[0][row % 3]);
+        row_sums_float(s->square, width, s->run[1][slot], s->box[1][row % 3]);
+        if (masked) {
+            s->invalid[slot] = load_weights(band, row - RADIUS, left, width, s->weight);
+            row_sums_uint8_t(s->weight, width, s->weight_run[slot], s->weight_box[row % 3]);
+        }
         if (row < 2)
             continue;
         const int box[3] = {(int)((row - 2) % 3), (int)((row - 1) % 3), (int)(row % 3)};
-        if (masked && valid_rows < 3)
-            square_moments(s, band, 1, box, (int)((row - 2) % 5), width);
-        else
-            square_moments(s, band, 0, box, (int)((row - 2) % 5), width);
+        const uint32_t squares = masked ? masked_blocks(s->invalid, slot, 3) : 0;
+        if (!squares)
+            square_moments(s, band, 0, box, (int)((row - 2) % 5), 0, width + 4);
+        for (int from = 0, to; squares && from < width + 4; from = to) {
+            to = run_end(squares, from, width + 4);
+            if (squares >> from / BLOCK & 1)
+                square_moments(s, band, 1, box, (int)((row - 2) % 5), from, to);
+            else
+                square_moments(s, band, 0, box, (int)((row - 2) % 5), from, to);
+        }
         if (row < 2 * RADIUS)
             continue;
-        const Py_ssize_t top = row - 2 * RADIUS;
-        half_sums(s->run[0], (int)(top % SIDE), width, s->half[0]);
-        half_sums(s->run[1], (int)(top % SIDE), width, s->half[1]);
-        if (masked && valid_rows < SIDE) {
-            half_sums(s->run[2], (int)(top % SIDE), width, s->half[2]);
-            refined_lee_row(s, 1, (int)(top % 5), (int)((top + RADIUS) % SIDE), width);
-        } else
-            refined_lee_row(s, 0, (int)(top % 5), (int)((top + RADIUS) % SIDE), width);
-        store_row(band, top, left, width, s->filtered);
+        const int top = (int)((row - 2 * RADIUS) % SIDE), center = (top + RADIUS) % SIDE;
+        const int first_mean = (int)((row - 2 * RADIUS) % 5);
+        half_sums_float(s->run[0], top, 0, width, s->half[0]);
+        half_sums_float(s->run[1], top, 0, width, s->half[1]);
+        const uint32_t windows = masked ? masked_blocks(s->invalid, slot, SIDE) : 0;
+        if (!windows)
+            refined_lee_row(s, 0, first_mean, center, 0, width);
+        for (int from = 0, to; windows && from < width; from = to) {
+            to = run_end(windows, from, width);
+            if (windows >> from / BLOCK & 1) {
+                half_sums_uint8_t(s->weight_run, top, from, to, s->count);
+                refined_lee_row(s, 1, first_mean, center, from, to);
+            } else
+                refined_lee_row(s, 0, first_mean, center, from, to);
+        }
+        store_row(band, row - 2 * RADIUS, left, width, s->filtered);
     }
 }
 
@@ -299,49 +342,55 @@ MULTIVERSION static void refined_lee(const Band *band, void *state, Py_ssize_t l
 /* ---- Lee, Frost and gamma MAP: from mean and variance of 7 x 7 pixels ---- */
 
 typedef struct {
-    float power[SIDE][PAD], weight[SIDE][PAD], square[PAD];
-    float line[3][SIDE][STRIP];         /* plane, ring row: sums of 7 neighbors */
+    float power[SIDE][PAD], square[PAD];
+    float line[2][SIDE][STRIP];         /* plane, ring row: sums of 7 neighbors */
     float mean[STRIP], variance[STRIP], filtered[STRIP];
     float decay[STRIP], total_weight[STRIP];    /* of frost */
+    uint8_t weight[SIDE][PAD];          /* ring row: 1 for a valid pixel */
+    uint8_t count[SIDE][STRIP];         /* ring row: number of valid pixels among 7 neighbors */
+    uint32_t invalid[SIDE];             /* ring row: bit b if one of the columns of block b is invalid */
 } Window;
 
-typedef void (*RowFilter)(const Band *band, Window *s, int masked, const int ring[SIDE], int width);
+typedef void (*RowFilter)(const Band *band, Window *s, int masked, const int ring[SIDE], int from, int to);
 
-INLINE void window_moments(Window *s, int masked, const int ring[SIDE], int width)
+INLINE void window_moments(Window *s, int masked, const int ring[SIDE], int from, int to)
 {
-    const float *line[3][SIDE];
-    for (int plane = 0; plane < 3; plane++)
-        for (int row = 0; row < SIDE; row++)
-            line[plane][row] = s->line[plane][ring[row]];
+    const float *line[2][SIDE];
+    const uint8_t *counts[SIDE];
+    for (int row = 0; row < SIDE; row++) {
+        line[0][row] = s->line[0][ring[row]];
+        line[1][row] = s->line[1][ring[row]];
+        counts[row] = s->count[ring[row]];
+    }
     INDEPENDENT
-    for (int col = 0; col < width; col++) {
-        float count = masked ? sum7_rows(line[2], col) : 49.0f;
+    for (int col = from; col < to; col++) {
+        float count = masked ? (float)SUM7_OF(counts, col) : 49.0f;
         float scale = 1.0f / larger(count, 1.0f);
-        float mean = sum7_rows(line[0], col) * scale;
+        float mean = SUM7_OF(line[0], col) * scale;
         s->mean[col] = mean;
-        s->variance[col] = larger(sum7_rows(line[1], col) * scale - mean * mean, 0.0f);
+        s->variance[col] = larger(SUM7_OF(line[1], col) * scale - mean * mean, 0.0f);
     }
 }
 
-INLINE void lee_row(const Band *band, Window *s, int masked, const int ring[SIDE], int width)
+INLINE void lee_row(const Band *band, Window *s, int masked, const int ring[SIDE], int from, int to)
 {
     const float *restrict pixels = s->power[ring[RADIUS]] + RADIUS;
     (void)masked;
     INDEPENDENT
-    for (int col = 0; col < width; col++) {
+    for (int col = from; col < to; col++) {
         float mean = s->mean[col];
         float weight = 1.0f - mean * mean / (larger(s->variance[col], TINY) * band->looks);
         s->filtered[col] = mean + larger(weight, 0.0f) * (pixels[col] - mean);
     }
 }
 
-INLINE void gamma_map_row(const Band *band, Window *s, int masked, const int ring[SIDE], int width)
+INLINE void gamma_map_row(const Band *band, Window *s, int masked, const int ring[SIDE], int from, int to)
 {
     const float *restrict pixels = s->power[ring[RADIUS]] + RADIUS;
     const float looks = band->looks, speckle = band->inverse_looks, above = band->looks_plus_one;
     (void)masked;
     INDEPENDENT
-    for (int col = 0; col < width; col++) {
+    for (int col = from; col < to; col++) {
         float mean = s->mean[col], pixel = pixels[col];
         float relative = s->variance[col] / larger(mean * mean, TINY);
         float a = (1.0f + speckle) / larger(relative - speckle, 1e-6f);
@@ -370,89 +419,98 @@ INLINE float exp_negative(float x)
     return p * power_of_two.value;
 }
 
-/* Sum of the pixels at (±row, ±col) and (±col, ±row) in row-major order, with 0 <= row <= col. */
-INLINE float sum_at(const float *const plane[SIDE], int row, int col, int at)
-{
-    const float *const *p = plane + RADIUS;
-    const int c = RADIUS + at;
-    if (row == col)
-        return p[-col][c - col] + p[-col][c + col] + p[col][c - col] + p[col][c + col];
-    if (!row)
-        return p[-col][c] + p[0][c - col] + p[0][c + col] + p[col][c];
-    return p[-col][c - row] + p[-col][c + row] + p[-row][c - col] + p[-row][c + col] + p[row][c - col] +
-           p[row][c + col] + p[col][c - row] + p[col][c + row];
-}
+/* sum_at: sum of the pixels at (±row, ±col) and (±col, ±row) in row-major order, with 0 <= row <= col. */
+#define SUM_AT(type, sum)                                                                                              \
+    INLINE sum sum_at_##type(const type *const plane[SIDE], int row, int col, int at)                                  \
+    {                                                                                                                  \
+        const type *const *p = plane + RADIUS;                                                                         \
+        const int c = RADIUS + at;                                                                                     \
+        if (row == col)                                                                                                \
+            return p[-col][c - col] + p[-col][c + col] + p[col][c - col] + p[col][c + col];                            \
+        if (!row)                                                                                                      \
+            return p[-col][c] + p[0][c - col] + p[0][c + col] + p[col][c];                                             \
+        return p[-col][c - row] + p[-col][c + row] + p[-row][c - col] + p[-row][c + col] + p[row][c - col] +           \
+               p[row][c + col] + p[col][c - row] + p[col][c + row];                                                    \
+    }
+
+SUM_AT(float, float)
+SUM_AT(uint8_t, int)
 
 /* Add the pixels of one group of offsets at the same distance, and their weights. */
-INLINE void add_group(Window *s, int masked, const float *const power[SIDE], const float *const weights[SIDE], int row,
-                      int across, float count, int width)
+INLINE void add_group(Window *s, int masked, const float *const power[SIDE], const uint8_t *const weights[SIDE], int row,
+                      int across, float count, int from, int to)
 {
     const float distance = (float)sqrt(row * row + across * across);
     INDEPENDENT
-    for (int col = 0; col < width; col++) {
+    for (int col = from; col < to; col++) {
         float weight = exp_negative(s->decay[col] * distance);
-        s->filtered[col] += weight * sum_at(power, row, across, col);
-        s->total_weight[col] += weight * (masked ? sum_at(weights, row, across, col) : count);
+        s->filtered[col] += weight * sum_at_float(power, row, across, col);
+        s->total_weight[col] += weight * (masked ? (float)sum_at_uint8_t(weights, row, across, col) : count);
     }
 }
 
-INLINE void frost_row(const Band *band, Window *s, int masked, const int ring[SIDE], int width)
+INLINE void frost_row(const Band *band, Window *s, int masked, const int ring[SIDE], int from, int to)
 {
-    const float *power[SIDE], *weights[SIDE];
+    const float *power[SIDE];
+    const uint8_t *weights[SIDE];
     (void)band;
     for (int row = 0; row < SIDE; row++) {
         power[row] = s->power[ring[row]];
         weights[row] = s->weight[ring[row]];
     }
     INDEPENDENT
-    for (int col = 0; col < width; col++) {
+    for (int col = from; col < to; col++) {
         float mean = s->mean[col];
         s->decay[col] = -FROST_DAMPING * s->variance[col] / larger(mean * mean, TINY);
         s->filtered[col] = power[RADIUS][RADIUS + col];
         s->total_weight[col] = 1.0f;
     }
     /* In the order of _OFFSETS_BY_SQUARED_DISTANCE. */
-    add_group(s, masked, power, weights, 3, 3, 4, width);
-    add_group(s, masked, power, weights, 2, 3, 8, width);
-    add_group(s, masked, power, weights, 1, 3, 8, width);
-    add_group(s, masked, power, weights, 0, 3, 4, width);
-    add_group(s, masked, power, weights, 2, 2, 4, width);
-    add_group(s, masked, power, weights, 1, 2, 8, width);
-    add_group(s, masked, power, weights, 0, 2, 4, width);
-    add_group(s, masked, power, weights, 1, 1, 4, width);
-    add_group(s, masked, power, weights, 0, 1, 4, width);
+    add_group(s, masked, power, weights, 3, 3, 4, from, to);
+    add_group(s, masked, power, weights, 2, 3, 8, from, to);
+    add_group(s, masked, power, weights, 1, 3, 8, from, to);
+    add_group(s, masked, power, weights, 0, 3, 4, from, to);
+    add_group(s, masked, power, weights, 2, 2, 4, from, to);
+    add_group(s, masked, power, weights, 1, 2, 8, from, to);
+    add_group(s, masked, power, weights, 0, 2, 4, from, to);
+    add_group(s, masked, power, weights, 1, 1, 4, from, to);
+    add_group(s, masked, power, weights, 0, 1, 4, from, to);
     INDEPENDENT
-    for (int col = 0; col < width; col++)
+    for (int col = from; col < to; col++)
         s->filtered[col] /= s->total_weight[col];
 }
 
 INLINE void window_strip(const Band *band, Window *s, int masked, Py_ssize_t left, int width, RowFilter filter)
 {
-    int valid_rows = 0;
     for (Py_ssize_t row = 0; row < band->rows + 2 * RADIUS; row++) {
         const int slot = (int)(row % SIDE);
-        const int valid = load_row(band, row - RADIUS, left, width, s->power[slot], s->square, s->weight[slot]);
-        valid_rows = valid ? valid_rows + 1 : 0;
+        load_power(band, row - RADIUS, left, width, s->power[slot], s->square);
         INDEPENDENT
         for (int col = 0; col < width; col++) {
             s->line[0][slot][col] = SUM7(s->power[slot] + col);
             s->line[1][slot][col] = SUM7(s->square + col);
         }
-        if (masked)
+        if (masked) {
+            s->invalid[slot] = load_weights(band, row - RADIUS, left, width, s->weight[slot]);
             INDEPENDENT
             for (int col = 0; col < width; col++)
-                s->line[2][slot][col] = SUM7(s->weight[slot] + col);
+                s->count[slot][col] = (uint8_t)SUM7(s->weight[slot] + col);
+        }
         if (row < 2 * RADIUS)
             continue;
         int ring[SIDE];
         for (int i = 0; i < SIDE; i++)
             ring[i] = (int)((row - 2 * RADIUS + i) % SIDE);
-        if (masked && valid_rows < SIDE) {
-            window_moments(s, 1, ring, width);
-            filter(band, s, 1, ring, width);
-        } else {
-            window_moments(s, 0, ring, width);
-            filter(band, s, 0, ring, width);
+        const uint32_t windows = masked ? masked_blocks(s->invalid, slot, SIDE) : 0;
+        for (int from = 0, to; from < width; from = to) {
+            to = run_end(windows, from, width);
+            if (windows >> from / BLOCK & 1) {
+                window_moments(s, 1, ring, from, to);
+                filter(band, s, 1, ring, from, to);
+            } else {
+                window_moments(s, 0, ring, from, to);
+                filter(band, s, 0, ring, from, to);
+            }
         }
         store_row(band, row - 2 * RADIUS, left, width, s->filtered);
     }
@@ -473,26 +531,45 @@ WINDOW_FILTER(frost, frost_row)
 
 /* ---- Equivalent number of looks ---- */
 
-/* The relative variance of each block of 7 x 7 pixels, or -1 if a pixel of it is invalid; see estimate_enl. */
-static void relative_variances(const Band *band, double *out)
+#define BLOCKS 64               /* blocks of 7 x 7 pixels that are computed together */
+
+/* The relative variances of `count` blocks of 7 x 7 pixels from row `top` and column `left`. */
+INLINE void block_variances(const Band *band, Py_ssize_t top, Py_ssize_t left, int count, double *out)
 {
+    double power[BLOCKS * SIDE], square[BLOCKS * SIDE], sum[BLOCKS] = {0}, squares[BLOCKS] = {0};
+    int valid[BLOCKS];
+    for (int block = 0; block < count; block++)
+        valid[block] = 1;
+    for (Py_ssize_t row = top; row < top + SIDE; row++) {
+        const Py_ssize_t start = row * band->cols + left;
+        INDEPENDENT
+        for (int col = 0; col < count * SIDE; col++) {
+            power[col] = (double)larger(band->power[start + col] / band->mean, 0.0f);
+            square[col] = power[col] * power[col];
+        }
+        for (int block = 0; block < count; block++) {
+            const double *p = power + block * SIDE, *q = square + block * SIDE;
+            sum[block] += p[0] + p[1] + p[2] + p[3] + p[4] + p[5] + p[6];
+            squares[block] += q[0] + q[1] + q[2] + q[3] + q[4] + q[5] + q[6];
+            if (band->valid && memchr(band->valid + start + block * SIDE, 0, SIDE))
+                valid[block] = 0;
+        }
+    }
+    for (int block = 0; block < count; block++) {
+        const double mean = sum[block] / 49, variance = (squares[block] - sum[block] * mean) / 48, floor = mean * mean;
+        out[block] = valid[block] ? (variance > 0 ? variance : 0) / (floor > 1e-30 ? floor : 1e-30) : -1;
+    }
+}
+
+/* The relative variance of each block of 7 x 7 pixels, or -1 if a pixel of it is invalid; see estimate_enl. */
+MULTIVERSION static void relative_variances(const Band *band, double *out)
+{
+    const Py_ssize_t across = band->cols / SIDE;
     for (Py_ssize_t top = 0; top + SIDE <= band->rows; top += SIDE)
-        for (Py_ssize_t left = 0; left + SIDE <= band->cols; left += SIDE) {
-            double sum = 0, squares = 0;
-            int valid = 1;
-            for (Py_ssize_t row = top; row < top + SIDE; row++) {
-                double line_sum = 0, line_squares = 0;
-                for (Py_ssize_t at = row * band->cols + left; at < row * band->cols + left + SIDE; at++) {
-                    const double power = (double)larger(band->power[at] / band->mean, 0.0f);
-                    line_sum += power;
-                    line_squares += power * power;
-                    valid &= !band->valid || band->valid[at];
-                }
-                sum += line_sum;
-                squares += line_squares;
-            }
-            const double mean = sum / 49, variance = (squares - sum * mean) / 48, floor = mean * mean;
-            *out++ = valid ? (variance > 0 ? variance : 0) / (floor > 1e-30 ? floor : 1e-30) : -1;
+        for (Py_ssize_t first = 0; first < across; first += BLOCKS) {
+            const int count = (int)(across - first < BLOCKS ? across - first : BLOCKS);
+            block_variances(band, top, first * SIDE, count, out);
+            out += count;
         }
 }
 
@@ -612,17 +689,18 @@ static PyObject *filter_band(PyObject *args, StripFilter filter, size_t state_by
     Arguments parsed;
     if (parse_band(args, sizeof(float), 1, &parsed) < 0)
         return NULL;
-    void *state = PyMem_Malloc(state_bytes);
-    if (state) {
+    void *memory = PyMem_Malloc(state_bytes + CACHE_LINE);
+    if (memory) {
+        void *state = (void *)(((uintptr_t)memory + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
         const Py_ssize_t cols = parsed.band.cols;
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t left = 0; left < cols; left += STRIP)
             filter(&parsed.band, state, left, (int)(cols - left < STRIP ? cols - left : STRIP));
         Py_END_ALLOW_THREADS
-        PyMem_Free(state);
+        PyMem_Free(memory);
     }
     release(&parsed);
-    if (!state)
+    if (!memory)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
 }

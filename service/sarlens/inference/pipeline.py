@@ -213,10 +213,10 @@ class InferencePipeline:
         return self._readiness_queue.resolve_model(model, policy)
 
     async def _resolve_images(self, chat_request: ChatRequest, size: int) -> Sequence[ResolvedImage]:
-        resolve = self.image_service.resolve
-        return await asyncio.gather(
-            *(resolve(ref.request, size, chat_request.policy, ref.version) for ref in chat_request.images)
-        )
+        resolve, policy = self.image_service.resolve, chat_request.policy
+        resolving = [resolve(ref.request, size, policy, ref.version) for ref in chat_request.images]
+        # One image needs no task of its own.
+        return [await resolving[0]] if len(resolving) == 1 else await asyncio.gather(*resolving)
 
     def estimate_prompt_tokens(self, chat_request: ChatRequest) -> int:
         """Return the estimated tokens of a prompt, for a response that ends before the worker states them."""

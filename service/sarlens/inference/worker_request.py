@@ -156,4 +156,5 @@ class WorkerRequest:
             return ImagePayload(image_id, rendered.data, rendered.media_type)
 
         pairs = zip(self.image_ids, self._resolved_images, strict=True)
-        return list(await asyncio.gather(*(payload_of(image_id, resolved) for image_id, resolved in pairs)))
+        payloads = [payload_of(image_id, resolved) for image_id, resolved in pairs]
+        return [await payloads[0]] if len(payloads) == 1 else await asyncio.gather(*payloads)

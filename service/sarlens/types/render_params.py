@@ -181,3 +181,7 @@ class RenderParams(BoundedModel):
         left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset", *(["orient"] if self.orient == "image" else [])}
         params = self.model_dump(mode="json", exclude=left_out)
         return params | {"filter": self.speckle_filter, "size": self.size or model_size}
+
+
+DEFAULT_RENDER = RenderParams()
+"""The parameters of an image request without any."""

@@ -54,6 +54,9 @@ class InferParameters(BoundedModel):
         return None if self.sar is None else parse_render(load_json(self.sar.encode(errors="replace"), "sar"), "sar")
 
 
+_DEFAULT_PARAMETERS = InferParameters()
+
+
 @dataclass(frozen=True, slots=True)
 class InferItem:
     """One element of a batch."""
@@ -70,6 +73,8 @@ def parse_infer_parameters(parameters: Mapping[str, object]) -> InferParameters:
     Raises:
         BadRequest: a parameter is unknown or invalid.
     """
+    if not parameters:
+        return _DEFAULT_PARAMETERS
     try:
         parsed = InferParameters.model_validate(
             {name: value for name, value in parameters.items() if name not in IGNORED_TRITON_PARAMETERS}

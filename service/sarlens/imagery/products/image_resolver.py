@@ -18,7 +18,7 @@ from sarlens.imagery.products.stac_item import read_stac_item
 from sarlens.stac import Item
 from sarlens.types.caller import CallerPolicy
 from sarlens.types.image_request import ImageRequest, check_url_length
-from sarlens.types.render_params import RenderParams
+from sarlens.types.render_params import DEFAULT_RENDER, RenderParams
 
 _MAX_CACHED_ITEM_BYTES = 16 * 2**20
 _ENTRY_BYTES, _ASSET_BYTES = 256, 2048
@@ -59,7 +59,7 @@ class ImageResolver:
             BadRequest: the request names an asset but the source isn't a STAC Item.
             SarlensError: the image can't be opened.
         """
-        location, render = image_request.location, image_request.render or RenderParams()
+        location, render = image_request.location, image_request.render or DEFAULT_RENDER
         check_url_length(location)
         if isinstance(location, Item):
             return await self._open_asset(location, None, render, policy)

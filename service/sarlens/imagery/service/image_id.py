@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from functools import lru_cache
 
-from sarlens.types.render_params import RenderParams
+from sarlens.types.render_params import DEFAULT_RENDER, RenderParams
 
 RENDER_REVISION = 4
 """Increase this number with every change of rendered pixels, so that no cache returns an outdated image."""
@@ -23,13 +24,19 @@ def image_id(version: str, render: RenderParams, model_size: int) -> str:
         render: render parameters with a window in pixels.
         model_size: longest side in pixels if ``render`` has no size.
     """
-    document = json.dumps(
-        [RENDER_REVISION, version, render.canonical_params(model_size)],
-        sort_keys=True,
-        separators=(",", ":"),
-        allow_nan=False,
-    )
+    params = _default_json(model_size) if render is DEFAULT_RENDER else _canonical_json(render, model_size)
+    document = f"[{RENDER_REVISION},{json.dumps(version)},{params}]"
     return hashlib.sha256(document.encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _default_json(model_size: int) -> str:
+    """The JSON of the default parameters, which most requests have."""
+    return _canonical_json(DEFAULT_RENDER, model_size)
+
+
+def _canonical_json(render: RenderParams, model_size: int) -> str:
+    return json.dumps(render.canonical_params(model_size), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def worker_image_id(secret: bytes, image_id: str, tenant: str) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 from sarlens.validation import at_most
 
 MAX_ASSETS = 1000
+_MAX_ALTERNATES = 4
 _MAX_ELEMENTS = 256
 """Maximum number of roles or bands of an asset."""
 
@@ -91,10 +92,20 @@ class _Named(BaseModel):
     name: Lenient[Annotated[str, Field(max_length=256)]] = None
 
 
+class Alternate(BaseModel):
+    """Another location of a file (extension alternate-assets)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    href: Href
+
+
 class Asset(AcquisitionMetadata):
     """A file of an Item; its own metadata overrides that of the Item."""
 
     href: Href
+    alternate: Lenient[Annotated[dict[str, Alternate], at_most(_MAX_ALTERNATES)]] = None
+    """Other locations by name, such as ``s3``."""
     type: Lenient[Annotated[str, Field(max_length=256)]] = None
     roles: Lenient[Annotated[tuple[_Role, ...], at_most(_MAX_ELEMENTS)]] = None
     bands: Annotated[

@@ -151,7 +151,7 @@ async def prepare_image(
     if turn_on_map is not None and resolved.render.orient == "north":
         turn_on_map = NO_TURN
     location, render = resolved.location, resolved.render
-    if isinstance(location, bytes) or location.startswith("data:"):
+    if isinstance(location, bytes) or (isinstance(location, str) and location.startswith("data:")):
         # Each task would decode the bytes again and hold its own copy; the rendered image is small.
         location, render = rendered.data, RenderParams(size=resolved.render.size)
     params = resolved.render.canonical_params(size)

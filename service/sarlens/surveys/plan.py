@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sarlens.errors import BadRequest
 from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.inference.sar_tasks import Task
+from sarlens.stac import Item
 from sarlens.surveys.regions import ScaleFactor, first_box, to_tile_coordinates
 from sarlens.surveys.spec import SurveySpec, reduction
 from sarlens.surveys.tile_grid import core_spans
@@ -42,9 +43,9 @@ class SurveyPlan:
     """Specification with the URL of the image file in place of a STAC Item."""
 
     @property
-    def url(self) -> str:
-        """URL of the image."""
-        return str(self.spec.url)
+    def url(self) -> str | Item:
+        """URL of the image, or the STAC Item whose assets are its bands."""
+        return self.spec.url
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:

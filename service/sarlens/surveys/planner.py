@@ -15,6 +15,7 @@ from sarlens.imagery.core.raster import resolve_window
 from sarlens.imagery.geo.grid_coverage import covered_cells
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.jobs.models import Job, JobOwner
+from sarlens.stac import Item
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.quota_account import QuotaAccount
 from sarlens.surveys.retry import retry_transient
@@ -107,7 +108,7 @@ class SurveyPlanner:
         model = await self._inference.resolve_model(spec.model, policy)
         image, render, extent = await self._inference.image_service.extent(spec.image_request, policy)
         size = self._inference.model_image_size(model)
-        spec = spec.with_resolved_image(model, str(image.location), render, image.acquisition).with_tile_for(size)
+        spec = spec.with_resolved_image(model, _remote(image.location), render, image.acquisition).with_tile_for(size)
         plan = SurveyPlan(
             name=image.name,
             version=image.version,
@@ -120,6 +121,11 @@ class SurveyPlanner:
         )
         plan.check()
         return plan
+
+
+def _remote(location: str | bytes | Item) -> str | Item:
+    assert not isinstance(location, bytes)  # noqa: S101  a specification has no bytes
+    return location
 
 
 def plan_tiles(extent: ImageExtent | None, spec: SurveySpec, max_tiles: int) -> tuple[Window | None, ...]:

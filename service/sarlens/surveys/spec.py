@@ -125,7 +125,7 @@ class SurveySpec(BaseModel):
         return self.model_copy(update={"tile": tile, "reduction": reduction(self.render, size, tile, tile)})
 
     def with_resolved_image(
-        self, model: str, url: str, render: RenderParams, acquisition: Acquisition | None
+        self, model: str, url: str | Item, render: RenderParams, acquisition: Acquisition | None
     ) -> SurveySpec:
         """Return the specification with the model that answers, and the image that a STAC Item leads to."""
         acquisition = acquisition or self.acquisition

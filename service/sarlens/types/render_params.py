@@ -76,7 +76,7 @@ class RenderParams(BoundedModel):
         AssetKey | None,
         Field(
             description="Key of an asset, if the image is a STAC Item. Default: the only TIFF with the role `data`. If "
-            "there are several, the only one with the polarizations in `bands`."
+            "there are several, those with the polarizations in `bands`, else the one with VV or HH."
         ),
     ] = None
     bands: Annotated[

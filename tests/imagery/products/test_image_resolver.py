@@ -51,6 +51,35 @@ async def test_an_item_leads_to_its_image(store: InMemoryStore, threads: ImageTh
     assert [reader.name for reader in image.objects] == ["s3://scenes/vv.tif"]
 
 
+@pytest.mark.parametrize("inline", [False, True])
+async def test_two_assets_are_two_bands(store: InMemoryStore, threads: ImageThreads, inline: bool) -> None:
+    """Bands in assets of their own are the measurements of one image, whose location is the Item."""
+    document = item({"vv": "s3://scenes/vv.tif", "vh": "s3://scenes/vh.tif"})
+    add(store, scene=json.dumps(document).encode(), vv_tif=TIFF, vh_tif=TIFF + b"1")
+    location = Item.model_validate(document) if inline else "s3://scenes/scene"
+    params = RenderParams(bands=("VH", "VV"))
+    image, render = await store.resolver(threads).open(ImageRequest(location, params), ANONYMOUS)
+    assert [(part.reader.name, part.band) for part in image.measurements] == [
+        ("s3://scenes/vh.tif", "VH"),
+        ("s3://scenes/vv.tif", "VV"),
+    ]
+    assert (image.location, render) == (location, params)
+    assert image.acquisition is not None
+    assert (image.acquisition.asset, image.acquisition.polarizations) == ("vh,vv", ("VH", "VV"))
+
+
+async def test_an_alternate_is_tried(store: InMemoryStore, threads: ImageThreads) -> None:
+    """If an asset can't be read at its URL, it is read at its alternate."""
+    add(store, vv_tif=TIFF)
+    asset = {"href": "s3://scenes/gone.tif", "alternate": {"s3": {"href": "s3://scenes/vv.tif"}}, "type": "image/tiff"}
+    located = Item.model_validate(item({"vv": asset}))
+    image, _ = await store.resolver(threads).open(ImageRequest(located), ANONYMOUS)
+    assert image.location == "s3://scenes/vv.tif"
+    allowed = CallerPolicy(can_read=lambda url: url == "s3://scenes/gone.tif")
+    with pytest.raises(PermissionDenied):
+        await store.resolver(threads).open(ImageRequest(located), allowed)
+
+
 async def test_an_item_can_lead_to_a_product(store: InMemoryStore, threads: ImageThreads) -> None:
     """An asset can be a SAFE folder; Item and manifest are index objects and no part of the version."""
     store.put_folder(SAFE, small_product(DUAL))

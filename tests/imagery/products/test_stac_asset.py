@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarlens.errors import AssetNotFound, SourceNotAllowed
-from sarlens.imagery.products.stac_asset import acquisition_of, asset_url, file_bands, select_asset
+from sarlens.imagery.products.stac_asset import acquisition_of, asset_urls, file_bands, select_assets
 from sarlens.prompts.templates import acquisition_sentence
 from sarlens.stac import AcquisitionMetadata, Item
 from sarlens.types.render_params import RenderParams
@@ -33,6 +33,11 @@ def parsed(assets: dict[str, Any], **members: Any) -> Item:
             {},
             "scene",
         ),
+        (S1_ASSETS, {}, "vv"),
+        (S1_ASSETS, {"bands": (1,)}, "vv"),
+        ({"hv": "hv.tif", "hh": "hh.tif"}, {}, "hh"),
+        ({"scene": {"href": "a.tif", "type": "image/tiff"}}, {}, "scene"),
+        ({"scene": {"href": "a.tif"}, "mask": {"href": "m.tif", "roles": ["metadata"]}}, {}, "scene"),
         (S1_ASSETS, {"asset": "vh"}, "vh"),
         (S1_ASSETS, {"asset": "thumbnail"}, "thumbnail"),
         (S1_ASSETS, {"bands": ("VH",)}, "vh"),
@@ -49,26 +54,48 @@ def parsed(assets: dict[str, Any], **members: Any) -> Item:
 )
 def test_the_selected_asset(assets: dict[str, Any], sar: dict[str, Any], key: str) -> None:
     """It is the one named, else the only TIFF of data, else the only one with the requested polarizations."""
-    assert select_asset(parsed(assets), RenderParams(**sar)) == key
+    assert select_assets(parsed(assets), RenderParams(**sar)) == (key,)
+
+
+def test_bands_of_several_assets_are_a_composite() -> None:
+    """Polarizations in assets of their own select one asset each, in the order of the bands."""
+    assert select_assets(parsed(S1_ASSETS), RenderParams(bands=("VV", "VH"))) == ("vv", "vh")
+    assert select_assets(parsed(S1_ASSETS), RenderParams(bands=("vh", "vv"))) == ("vh", "vv")
+
+
+def test_alternates_follow_the_url_of_an_asset() -> None:
+    """The URLs of an asset are its own, then its alternates; paths of GDAL and other schemes are left out."""
+    alternate = {
+        "s3": {"href": "s3://scenes/a.tif"},
+        "gdal": {"href": "/vsis3/scenes/a.tif"},
+        "ftp": {"href": "ftp://x/a"},
+    }
+    asset = {"href": "https://example.com/a.tif", "alternate": alternate, **COG}
+    assert asset_urls(parsed({"a": asset}), "a", None) == ["https://example.com/a.tif", "s3://scenes/a.tif"]
+    only = {"href": "/vsis3/scenes/a.tif", **COG}
+    with pytest.raises(SourceNotAllowed, match="A path of GDAL such as /vsis3/BUCKET/KEY is no URL"):
+        asset_urls(parsed({"a": only}), "a", BASE)
+    assert asset_urls(parsed({"a": only | {"alternate": alternate}}), "a", BASE) == ["s3://scenes/a.tif"]
 
 
 @pytest.mark.parametrize(
     ("assets", "sar"),
     [
-        (S1_ASSETS, {}),
         (S1_ASSETS, {"asset": "VV"}),
         (S1_ASSETS, {"bands": ("HH",)}),
-        (S1_ASSETS, {"bands": ("VV", "VH")}),
-        (S1_ASSETS, {"bands": (1,)}),
+        (S1_ASSETS, {"bands": ("VV", "HH")}),
+        ({"vh": "vh.tif", "hv": "hv.tif"}, {}),
+        ({"a": {"href": "a.tif", "sar:polarizations": ["VV"], **COG}, "vv": "b.tif"}, {}),
+        ({"a": "a.tif", "b": "b.tif"}, {}),
         ({"thumbnail": S1_ASSETS["thumbnail"]}, {}),
-        ({"scene": {"href": "a.tif", "type": "image/tiff"}}, {}),
+        ({"a": {"href": "a.tif", "type": "image/tiff"}, "b": {"href": "b.tif", "type": "image/tiff"}}, {}),
         ({}, {}),
     ],
 )
 def test_an_ambiguous_asset_is_rejected(assets: dict[str, Any], sar: dict[str, Any]) -> None:
     """If no asset or several match, the error lists the keys."""
     with pytest.raises(AssetNotFound) as rejected:
-        select_asset(parsed(assets), RenderParams(**sar))
+        select_assets(parsed(assets), RenderParams(**sar))
     keys = ", ".join(map(repr, assets)) or "none"
     assert rejected.value.message.endswith(f'Select one with "asset" in "sar". Assets: {keys}.')
     assert rejected.value.param == "sar.asset"
@@ -77,7 +104,7 @@ def test_an_ambiguous_asset_is_rejected(assets: dict[str, Any], sar: dict[str, A
 def test_the_list_of_assets_is_limited() -> None:
     """An error lists 32 keys of at most 64 characters."""
     with pytest.raises(AssetNotFound) as rejected:
-        select_asset(parsed({f"{index:02}{'x' * 98}": "a.tif" for index in range(40)}), RenderParams())
+        select_assets(parsed({f"{index:02}{'x' * 98}": "a.tif" for index in range(40)}), RenderParams())
     listed = rejected.value.message.partition("Assets: ")[2].removesuffix(", ….").split(", ")
     assert listed == [repr(f"{index:02}{'x' * 62}") for index in range(32)]
 
@@ -108,15 +135,15 @@ def test_a_polarization_is_the_only_band_of_its_file() -> None:
 )
 def test_references_are_resolved_against_the_item(base: str | None, href: str, url: str) -> None:
     """A relative reference is resolved in S3 as on the web; the query of the Item isn't inherited."""
-    assert asset_url(parsed({"a": href}), "a", base) == url
+    assert asset_urls(parsed({"a": href}), "a", base) == [url]
 
 
 def test_the_self_link_is_the_base_of_an_item_in_the_request() -> None:
     """An Item without a URL is resolved against its link to itself; the URL of a fetched Item takes precedence."""
     links = [{"rel": "root", "href": "s3://else/catalog.json"}, {"rel": "self", "href": "s3://open/items/1.json"}]
     linked = parsed({"a": "vv.tif"}, links=links)
-    assert asset_url(linked, "a", None) == "s3://open/items/vv.tif"
-    assert asset_url(linked, "a", BASE) == "s3://scenes/2026/05/vv.tif"
+    assert asset_urls(linked, "a", None) == ["s3://open/items/vv.tif"]
+    assert asset_urls(linked, "a", BASE) == ["s3://scenes/2026/05/vv.tif"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +152,7 @@ def test_the_self_link_is_the_base_of_an_item_in_the_request() -> None:
 def test_other_schemes_are_rejected(href: str) -> None:
     """An asset must have an s3: or https: URL, or one relative to such an Item; the error doesn't repeat it."""
     with pytest.raises(SourceNotAllowed) as rejected:
-        asset_url(parsed({"a": href}), "a", None)
+        asset_urls(parsed({"a": href}), "a", None)
     assert href not in rejected.value.message
 
 
@@ -137,7 +164,7 @@ def test_any_reference_is_rejected_or_allowed(href: str) -> None:
     """Any text is rejected, or becomes an s3: or https: URL."""
     asset = ITEM.assets["a"].model_copy(update={"href": href})
     try:
-        url = asset_url(ITEM.model_copy(update={"assets": {"a": asset}}), "a", BASE)
+        (url,) = asset_urls(ITEM.model_copy(update={"assets": {"a": asset}}), "a", BASE)
     except SourceNotAllowed:
         return
     assert url.lower().startswith(("s3:", "https:"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.core.turn import NO_TURN, Turn
-from sarlens.stac import Acquisition
+from sarlens.stac import Acquisition, Item
 from sarlens.types.render_params import RenderParams
 
 
@@ -30,7 +30,7 @@ class ResolvedImage:
     """Seconds that the resolution took, which count toward the time limit of the image."""
 
     @property
-    def location(self) -> str | bytes:
+    def location(self) -> str | bytes | Item:
         """URL or bytes of the image."""
         return self.source_image.location
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from sarlens.imagery.core.object_reader import ObjectReader
-from sarlens.stac import Acquisition
+from sarlens.stac import Acquisition, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,9 @@ class SourceImage:
     """URL as the caller wrote it, without query and credentials; safe to show."""
     measurements: tuple[Measurement, ...]
     """Files in band order."""
-    location: str | bytes
-    """URL or bytes of the image; if a STAC Item was requested, the URL of the selected asset."""
+    location: str | bytes | Item
+    """URL or bytes of the image; if a STAC Item was requested, the URL of the selected asset. If several assets are its
+    bands, the URL of the Item, or the Item."""
     index_objects: tuple[ObjectReader, ...] = ()
     """STAC Item and product manifest that were read to find the measurements."""
     acquisition: Acquisition | None = None

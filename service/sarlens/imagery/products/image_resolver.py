@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from sarlens.errors import BadRequest, PermissionDenied, UnsupportedItem
+from sarlens.errors import (
+    AccessDenied,
+    BadRequest,
+    ImageNotFound,
+    PermissionDenied,
+    SourceNotAllowed,
+    SourceUnavailable,
+    UnsupportedItem,
+)
 from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import ObjectReader
@@ -13,7 +21,7 @@ from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.products.canonical_url import accessed_urls
 from sarlens.imagery.products.product_opener import OpenObject, ProductOpener
 from sarlens.imagery.products.sentinel1_safe import parse_safe_url
-from sarlens.imagery.products.stac_asset import acquisition_of, asset_url, file_bands, select_asset
+from sarlens.imagery.products.stac_asset import acquisition_of, asset_urls, file_bands, polarizations_of, select_assets
 from sarlens.imagery.products.stac_item import read_stac_item
 from sarlens.stac import Item
 from sarlens.types.caller import CallerPolicy
@@ -21,6 +29,7 @@ from sarlens.types.image_request import ImageRequest, check_url_length
 from sarlens.types.render_params import DEFAULT_RENDER, RenderParams
 
 _MAX_CACHED_ITEM_BYTES = 16 * 2**20
+_TRY_ALTERNATE = (SourceNotAllowed, PermissionDenied, AccessDenied, ImageNotFound, SourceUnavailable)
 _ENTRY_BYTES, _ASSET_BYTES = 256, 2048
 """Estimated memory of a cache entry, and of each asset of an Item."""
 
@@ -62,7 +71,7 @@ class ImageResolver:
         location, render = image_request.location, image_request.render or DEFAULT_RENDER
         check_url_length(location)
         if isinstance(location, Item):
-            return await self._open_asset(location, None, render, policy)
+            return await self._open_item(location, None, render, policy)
         if isinstance(location, str) and parse_safe_url(location) is not None:
             if render.asset is not None:
                 raise BadRequest("A Sentinel-1 product isn't a STAC Item and has no assets.", param="sar.asset")
@@ -72,18 +81,46 @@ class ImageResolver:
         item = await self._item(reader)
         if item is not None:
             base = location if isinstance(location, str) else None
-            source_image, render = await self._open_asset(item, base, render, policy)
+            source_image, render = await self._open_item(item, base, render, policy)
             return replace(source_image, index_objects=(reader, *source_image.index_objects)), render
         if render.asset is not None:
             raise BadRequest(f"{reader.name} isn't a STAC Item and has no assets.", param="sar.asset")
         return await self._product_opener.open(location, reader, render, policy.can_read), render
 
-    async def _open_asset(
+    async def _open_item(
         self, item: Item, base: str | None, render: RenderParams, policy: CallerPolicy
     ) -> tuple[SourceImage, RenderParams]:
-        key = select_asset(item, render)
-        url = asset_url(item, key, base)
+        """Open the assets of an Item that the render parameters select, each as one band if there are several."""
+        keys = select_assets(item, render)
+        if len(keys) == 1:
+            return await self._open_asset(item, keys[0], base, render, policy)
+        measurements = []
+        for key in keys:
+            (band,) = polarizations_of(item, key)
+            source_image, _ = await self._open_asset(
+                item, key, base, render.model_copy(update={"bands": (band,)}), policy
+            )
+            measurements.append(replace(source_image.measurements[0], band=band))
+        bands = tuple(str(measurement.band) for measurement in measurements)
+        acquisition = acquisition_of(item, keys[0]).model_copy(update={"asset": ",".join(keys), "polarizations": bands})
+        return SourceImage(item.id, tuple(measurements), base or item, acquisition=acquisition), render
+
+    async def _open_asset(
+        self, item: Item, key: str, base: str | None, render: RenderParams, policy: CallerPolicy
+    ) -> tuple[SourceImage, RenderParams]:
+        """Open an asset at its URL, or at an alternate one if the URL isn't allowed or can't be read."""
         render = render.model_copy(update={"asset": None, "bands": file_bands(item, key, render.bands)})
+        *others, last = asset_urls(item, key, base)
+        for url in others:
+            try:
+                return await self._open_asset_url(item, key, url, render, policy)
+            except _TRY_ALTERNATE:
+                continue
+        return await self._open_asset_url(item, key, last, render, policy)
+
+    async def _open_asset_url(
+        self, item: Item, key: str, url: str, render: RenderParams, policy: CallerPolicy
+    ) -> tuple[SourceImage, RenderParams]:
         if not all(map(policy.can_read, accessed_urls(ImageRequest(url, render)))):
             raise PermissionDenied(f"This API key doesn't allow the Item's asset {key[:64]!r}.", param="image_url")
         reader = None if parse_safe_url(url) is not None else await self._open_object(url, policy.can_read)

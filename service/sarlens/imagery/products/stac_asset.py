@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urljoin, urlsplit
 
 from sarlens.errors import AssetNotFound, SourceNotAllowed
@@ -12,31 +13,66 @@ from sarlens.types.render_params import Band, RenderParams
 _TIFF_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/geotiff")
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _SCHEMES = ("s3", "https")
+_GDAL_PREFIX = "/vsi"
+"""Start of the paths of GDAL's virtual file systems."""
+_DEFAULT_POLARIZATIONS = ("VV", "HH")
 _MAX_LISTED_KEYS = 32
 
 
-def select_asset(item: Item, render: RenderParams) -> str:
-    """The key of the asset to render.
+def select_assets(item: Item, render: RenderParams) -> tuple[str, ...]:
+    """The keys of the assets to render: one, or one for each polarization among ``render.bands``.
 
-    This is the asset that ``render.asset`` names, else the only TIFF with the role ``data``. Of several, it is the
-    only one with all polarizations among ``render.bands``.
+    The asset is the one that ``render.asset`` names, else the only TIFF with the role ``data``, or the only TIFF if no
+    TIFF has a role. Of several, it is the only one with all polarizations among ``render.bands``. Without bands it is
+    the one with VV, else HH, as in a Sentinel-1 product.
 
     Raises:
         AssetNotFound: there is no such asset, or several; the message lists the keys.
     """
     if render.asset is not None:
         if render.asset in item.assets:
-            return render.asset
+            return (render.asset,)
         raise _asset_not_found(item, f"The Item has no asset {render.asset!r}.")
-    keys = [key for key, asset in item.assets.items() if "data" in (asset.roles or ()) and _is_tiff(asset)]
-    requested = requested_polarizations(render.bands)
-    if len(keys) > 1 and requested:
-        keys = [key for key in keys if requested <= set(polarizations_of(item, key))]
+    keys = _data_keys(item)
+    if not keys:
+        raise _asset_not_found(item, 'The Item has no TIFF asset with the role "data".')
     if len(keys) == 1:
-        return keys[0]
-    if keys:
-        raise _asset_not_found(item, 'Several assets of the Item are TIFFs with the role "data".')
-    raise _asset_not_found(item, 'The Item has no TIFF asset with the role "data" and the requested bands.')
+        return (keys[0],)
+    requested = requested_polarizations(render.bands)
+    matching = [key for key in keys if requested <= set(polarizations_of(item, key))] if requested else []
+    if len(matching) == 1:
+        return (matching[0],)
+    chosen = _one_per_band(item, keys, render.bands) if requested else _co_polarized(item, keys)
+    if chosen and not matching:
+        return chosen
+    if requested and not matching:
+        raise _asset_not_found(item, "No TIFF asset of the Item has the requested bands.")
+    raise _asset_not_found(item, 'Several assets of the Item are TIFFs with the role "data".')
+
+
+def _data_keys(item: Item) -> list[str]:
+    tiffs = {key: asset.roles or () for key, asset in item.assets.items() if _is_tiff(asset)}
+    return [key for key, roles in tiffs.items() if "data" in roles] or [
+        key for key, roles in tiffs.items() if not roles
+    ]
+
+
+def _one_per_band(item: Item, keys: Sequence[str], bands: tuple[Band, ...] | None) -> tuple[str, ...]:
+    """The only asset with each band, if all bands are polarizations; else nothing."""
+    names = [str(band).upper() for band in bands or ()]
+    of_band = {name: [key for key in keys if polarizations_of(item, key) == (name,)] for name in names}
+    if any(len(candidates) != 1 for candidates in of_band.values()):
+        return ()
+    return tuple(of_band[name][0] for name in names)
+
+
+def _co_polarized(item: Item, keys: Sequence[str]) -> tuple[str, ...]:
+    """The only asset with VV, else the only one with HH."""
+    for name in _DEFAULT_POLARIZATIONS:
+        candidates = [key for key in keys if polarizations_of(item, key) == (name,)]
+        if candidates:
+            return (candidates[0],) if len(candidates) == 1 else ()
+    return ()
 
 
 def requested_polarizations(bands: tuple[Band, ...] | None) -> set[str]:
@@ -67,8 +103,10 @@ def file_bands(item: Item, key: str, bands: tuple[Band, ...] | None) -> tuple[Ba
     return (1,) * len(bands or ()) if single and requested == set(of_asset) else bands
 
 
-def asset_url(item: Item, key: str, base: str | None) -> str:
-    """The absolute URL of an asset; a relative one is resolved against ``base``, else against the ``self`` link.
+def asset_urls(item: Item, key: str, base: str | None) -> list[str]:
+    """The absolute URLs of an asset and of its alternates.
+
+    A relative URL is resolved against ``base``, else against the ``self`` link.
 
     Args:
         item: the Item.
@@ -76,13 +114,18 @@ def asset_url(item: Item, key: str, base: str | None) -> str:
         base: URL of the Item, or None if the Item came with the request.
 
     Raises:
-        SourceNotAllowed: the URL is neither s3:// nor https:, or is relative and there is no base.
+        SourceNotAllowed: no URL is s3:// or https:, or they are relative and there is no base.
     """
-    url = _join_url(base or item.url or "", item.assets[key].href)
-    if urlsplit(url).scheme.lower() in _SCHEMES:
-        return url
+    asset = item.assets[key]
+    hrefs = [asset.href, *(other.href for other in (asset.alternate or {}).values())]
+    urls = [_join_url(base or item.url or "", href) for href in hrefs if not href.startswith(_GDAL_PREFIX)]
+    allowed = [url for url in urls if urlsplit(url).scheme.lower() in _SCHEMES]
+    if allowed:
+        return list(dict.fromkeys(allowed))
+    hint = " A path of GDAL such as /vsis3/BUCKET/KEY is no URL: write s3://BUCKET/KEY." if not urls else ""
     raise SourceNotAllowed(
-        f"The asset {key[:64]!r} of the Item must have an s3:// or https: URL, or a URL relative to such an Item.",
+        f"The asset {key[:64]!r} of the Item must have an s3:// or https: URL, or a URL relative to such an Item."
+        f"{hint}",
         param="image_url",
     )
 

@@ -44,7 +44,7 @@ class SourceRegistry:
         self._data_urls = data_urls
         self._public = frozenset(public)
 
-    def is_public(self, location: str | bytes) -> bool:
+    def is_public(self, location: object) -> bool:
         """Whether anyone can fetch the image without credentials."""
         return isinstance(location, str) and url_scheme(location) in self._public
 

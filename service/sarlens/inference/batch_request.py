@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sarlens.chat.compose import ImagePayload, build_batch_body
 from sarlens.chat.parse import ChatRequest
@@ -32,9 +32,15 @@ class BatchRequest(WorkerRequest):
         *,
         image_first: bool,
         image_id_secret: bytes,
+        on_sent: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(
-            chat_requests[0], resolved_images, image_service, image_first=image_first, image_id_secret=image_id_secret
+            chat_requests[0],
+            resolved_images,
+            image_service,
+            image_first=image_first,
+            image_id_secret=image_id_secret,
+            on_sent=on_sent,
         )
         self._chat_requests = chat_requests
         self.visits = Visits(idempotent=False)  # which is one visit

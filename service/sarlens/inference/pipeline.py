@@ -97,7 +97,7 @@ class InferencePipeline:
         self._image_first = image_first
         self._priority_scheduling = priority_scheduling
 
-    async def run(self, chat_request: ChatRequest, on_sent: Callable[[], None] | None = None) -> RunningRequest:
+    async def run(self, chat_request: ChatRequest, on_sent: Callable[[], object] | None = None) -> RunningRequest:
         """Run a request until the response of a worker begins: ``with await pipeline.run(...) as response``.
 
         ``on_sent`` is called before each attempt to send the request to a worker.
@@ -132,7 +132,7 @@ class InferencePipeline:
         self,
         admitted: AdmittedRequest,
         unanswered: BatchUnanswered | None = None,
-        on_sent: Callable[[], None] | None = None,
+        on_sent: Callable[[], object] | None = None,
     ) -> RunningRequest:
         """Send a request that has a slot, until the response of a worker begins; a failure frees the slot.
 
@@ -153,8 +153,12 @@ class InferencePipeline:
             raise
         return RunningRequest(dispatched, partial(self.release, admitted))
 
-    async def send_batch(self, admitted: Sequence[AdmittedRequest]) -> list[Completion]:
+    async def send_batch(
+        self, admitted: Sequence[AdmittedRequest], on_sent: Callable[[], object] | None = None
+    ) -> list[Completion]:
         """Return the answers to chats about the same images that differ in their messages only, in their order.
+
+        ``on_sent`` is called before each attempt to send them to a worker.
 
         Raises:
             BatchUnanswered: the chats must be sent one by one.
@@ -163,10 +167,12 @@ class InferencePipeline:
         first = admitted[0]
         if all(worker.batch_route.exists is False for worker in self.pool.workers_for(first.model)):
             raise BatchUnanswered
-        return await before_deadline(first.chat_request.policy.deadline, self._resolve_and_dispatch_batch(admitted))
+        return await before_deadline(
+            first.chat_request.policy.deadline, self._resolve_and_dispatch_batch(admitted, on_sent)
+        )
 
     async def _resolve_and_dispatch(
-        self, admitted: AdmittedRequest, unanswered: BatchUnanswered | None, on_sent: Callable[[], None] | None
+        self, admitted: AdmittedRequest, unanswered: BatchUnanswered | None, on_sent: Callable[[], object] | None
     ) -> DispatchedResponse:
         """Send a request; if no worker accepted it or the last one was lost, use a new one or wait for one, once."""
         chat_request = admitted.chat_request
@@ -190,7 +196,9 @@ class InferencePipeline:
         model = await self.resolve_model(model, chat_request.policy)
         return await self._dispatcher.dispatch(model, worker_request)
 
-    async def _resolve_and_dispatch_batch(self, admitted: Sequence[AdmittedRequest]) -> list[Completion]:
+    async def _resolve_and_dispatch_batch(
+        self, admitted: Sequence[AdmittedRequest], on_sent: Callable[[], object] | None
+    ) -> list[Completion]:
         first = admitted[0]
         batch = BatchRequest(
             [request.chat_request for request in admitted],
@@ -198,6 +206,7 @@ class InferencePipeline:
             self.image_service,
             image_first=self._image_first,
             image_id_secret=self._image_id_secret,
+            on_sent=on_sent,
         )
         return await self._dispatcher.dispatch_batch(first.model, batch)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sarlens.chat.parse import ChatRequest
 from sarlens.errors import SarlensError
@@ -17,6 +19,7 @@ class _Member:
     """A question of a batch."""
 
     admitted: AdmittedRequest
+    on_sent: Callable[[], object] | None
     outcome: asyncio.Future[Completion | SarlensError | BatchUnanswered]
 
 
@@ -32,38 +35,40 @@ class QuestionBatches:
         self._max_questions = max_questions
         self._forming: list[_Member] = []
 
-    async def answer(self, chat_request: ChatRequest) -> Completion:
-        """Return the answer to a chat.
+    async def answer(self, chat_request: ChatRequest, on_sent: Callable[[], object] | None = None) -> Completion:
+        """Return the answer to a chat; ``on_sent`` is called before each attempt to send it to a worker.
 
         Raises:
             SarlensError: the chat failed.
         """
         admitted = await self._inference.admit(chat_request)
         try:
-            outcome = await self._answer_in_batch(admitted)
+            outcome = await self._answer_in_batch(admitted, on_sent)
         except BaseException:
             self._inference.release(admitted)
             raise
         if isinstance(outcome, BatchUnanswered):
-            with await self._inference.send(admitted, outcome) as response:
+            with await self._inference.send(admitted, outcome, on_sent) as response:
                 return parse_completion(response)
         self._inference.release(admitted)
         if isinstance(outcome, SarlensError):
             raise outcome
         return outcome
 
-    async def _answer_in_batch(self, admitted: AdmittedRequest) -> Completion | SarlensError | BatchUnanswered:
-        members = self._join(admitted)
+    async def _answer_in_batch(
+        self, admitted: AdmittedRequest, on_sent: Callable[[], object] | None
+    ) -> Completion | SarlensError | BatchUnanswered:
+        members = self._join(admitted, on_sent)
         member = members[-1]
         if len(members) == 1:
             await self._lead(members)
         return await member.outcome
 
-    def _join(self, admitted: AdmittedRequest) -> list[_Member]:
+    def _join(self, admitted: AdmittedRequest, on_sent: Callable[[], object] | None) -> list[_Member]:
         """Return the forming batch with a new last member; the first member leads the batch."""
         if len(self._forming) == self._max_questions:
             self._forming = []
-        self._forming.append(_Member(admitted, asyncio.get_running_loop().create_future()))
+        self._forming.append(_Member(admitted, on_sent, asyncio.get_running_loop().create_future()))
         return self._forming
 
     async def _lead(self, members: list[_Member]) -> None:
@@ -85,6 +90,12 @@ class QuestionBatches:
         if len(members) == 1:
             return [BatchUnanswered()]
         try:
-            return [*await self._inference.send_batch([member.admitted for member in members])]
+            on_sent = partial(_notify, [member.on_sent for member in members if member.on_sent is not None])
+            return [*await self._inference.send_batch([member.admitted for member in members], on_sent)]
         except (SarlensError, BatchUnanswered) as error:
             return [error] * len(members)
+
+
+def _notify(listeners: Sequence[Callable[[], object]]) -> None:
+    for listener in listeners:
+        listener()

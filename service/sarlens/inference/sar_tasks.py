@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -170,11 +171,13 @@ async def run_tasks(
     policy: CallerPolicy,
     *,
     batched: bool = True,
+    on_sent: Callable[[int, ChatRequest], object] | None = None,
 ) -> AsyncGenerator[TaskOutcome]:
     """Run all tasks concurrently and yield each outcome as soon as it is known.
 
     Tasks of one answer type are sent to the worker together, which costs it less, unless ``batched`` is false: then no
-    outcome waits for another. Identical errors are held back until an outcome differs from them.
+    outcome waits for another. Identical errors are held back until an outcome differs from them. ``on_sent`` is called
+    with the index of a task and its request before each attempt to send it to a worker.
 
     Raises:
         SarlensError: all tasks failed with this same error.
@@ -187,7 +190,8 @@ async def run_tasks(
     async def run_task(index: int, task: Task) -> TaskOutcome:
         # Workers require unique request ids.
         chat_request = _to_chat_request(image, task, sampling, f"{request_id}-{index}", policy)
-        return TaskOutcome(index, await _answer(batches[task.answer_type], chat_request))
+        sent = partial(on_sent, index, chat_request) if on_sent is not None else None
+        return TaskOutcome(index, await _answer(batches[task.answer_type], chat_request, sent))
 
     held: list[TaskOutcome] | None = []
     async with aclosing(_as_completed([run_task(index, task) for index, task in enumerate(tasks)])) as outcomes:
@@ -222,10 +226,12 @@ def _shared_error(outcomes: Sequence[TaskOutcome]) -> SarlensError | None:
     return errors[0] if len(errors) == len(outcomes) and len(distinct) == 1 else None
 
 
-async def _answer(batches: QuestionBatches, chat_request: ChatRequest) -> TaskAnswer | SarlensError:
+async def _answer(
+    batches: QuestionBatches, chat_request: ChatRequest, on_sent: Callable[[], object] | None
+) -> TaskAnswer | SarlensError:
     started_at = perf_counter()
     try:
-        completion = await batches.answer(chat_request)
+        completion = await batches.answer(chat_request, on_sent)
     except SarlensError as error:
         return error
     return TaskAnswer(completion.text, completion.usage, perf_counter() - started_at, completion.probability)

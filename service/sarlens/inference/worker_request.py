@@ -52,7 +52,7 @@ class WorkerRequest:
         *,
         image_first: bool,
         image_id_secret: bytes,
-        on_sent: Callable[[], None] | None = None,
+        on_sent: Callable[[], object] | None = None,
     ) -> None:
         self._chat_request = chat_request
         self._resolved_images = resolved_images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -16,6 +17,7 @@ import pytest
 from sarlens.admission.api_keys import generate_api_key
 from sarlens.settings import AdmissionSettings, KeysSettings, ServerSettings, Settings, WorkerSettings
 from support.gateway import gateway
+from support.pictures import DATA_URL
 from support.raw_http import RawClient
 from support.workers.fake_worker import MODEL, FakeWorker, fake_worker
 
@@ -176,6 +178,22 @@ async def test_head_has_the_headers_of_get(url: str, path: str) -> None:
         headers["content-length"] = head[1]["content-length"]
     assert head == (status, headers, b"")
     assert again == status
+
+
+async def test_head_on_a_picture_renders_nothing(url: str) -> None:
+    """HEAD has the id of the image and its radiometry as GET does, and decodes and renders no pixel."""
+    params = {"url": DATA_URL, "size": "40"}
+    found = []
+    async with aiohttp.ClientSession(url) as http:
+        for method in ("HEAD", "GET"):
+            async with http.request(method, "/v1/sar/picture", params=params) as response:
+                headers = [response.headers[name] for name in ("ETag", "Sarlens-Radiometry", "Cache-Control")]
+                found.append((response.status, headers))
+            async with http.get("/metrics") as response:
+                page = await response.text()
+            decoded = re.search(r'^sarlens_stage_duration_seconds_count\{stage="decode"\} (\S+)', page, re.MULTILINE)
+            assert (decoded is not None and float(decoded[1]) > 0) == (method == "GET")
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -32,6 +33,7 @@ from sarlens.workers.event_stream import EventSplitter
 from sarlens.workers.pool import WorkerPool
 from sarlens.workers.worker import Worker
 from support.gateway import gateway
+from support.pictures import DATA_URL
 from support.workers.fake_worker import MODEL, WORDS, FakeWorker, RawReply
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "How many ships?"}], "stream": True}
@@ -433,6 +435,60 @@ async def test_a_client_that_leaves_before_the_first_token_is_charged_its_prompt
                     await asyncio.sleep(0.01)
             charged.append(await tokens_of(http, url, headers) - sum(charged))
     assert charged == [80, 80]
+
+
+@pytest.mark.parametrize(
+    ("route", "given", "prompts", "streamed"),
+    [
+        ("vqa", {"questions": ["Describe the image."]}, 1, False),
+        ("vqa", {"questions": ["Describe the image."] * 3}, 3, False),
+        ("vqa", {"questions": ["Describe the image."] * 3}, 3, True),
+        ("captions", {}, 1, False),
+    ],
+)
+async def test_tasks_that_a_client_leaves_are_charged_their_prompts(
+    metered: tuple[str, dict[str, str]],
+    worker: FakeWorker,
+    route: str,
+    given: dict[str, Any],
+    prompts: int,
+    *,
+    streamed: bool,
+) -> None:
+    """Each question that a worker has costs its text and its image, in a batch and by itself; 256 pixels are 84."""
+    url, headers = metered
+    worker.hangs = True
+    body = {"image": {"url": DATA_URL, "sar": {"size": 256}}, **given}
+    accept = {"Accept": "application/x-ndjson"} if streamed else {}
+    async with aiohttp.ClientSession() as http:
+        asking = asyncio.create_task(http.post(f"{url}/v1/sar/{route}", json=body, headers=headers | accept))
+        async with asyncio.timeout(30):
+            while worker.running < (prompts if streamed else 1):
+                await asyncio.sleep(0.01)
+            asking.cancel()
+            while worker.running or await tokens_of(http, url, headers) < prompts * 84:
+                await asyncio.sleep(0.01)
+        text_tokens = (await tokens_of(http, url, headers) - prompts * 84) / prompts
+    assert text_tokens == (math.ceil(len("Describe the image.") / 3) if route == "vqa" else text_tokens)
+    assert 7 <= text_tokens < 50
+
+
+async def test_answers_before_a_client_leaves_are_charged_as_the_worker_states(
+    metered: tuple[str, dict[str, str]], worker: FakeWorker
+) -> None:
+    """Of two questions, one is answered and charged its usage, and the one that hangs is charged its prompt."""
+    url, headers = metered
+    worker.hangs_on = "Ships?"
+    body = {"image": {"url": DATA_URL, "sar": {"size": 256}}, "questions": ["Describe the image.", "Ships?"]}
+    accept = {"Accept": "application/x-ndjson"}
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{url}/v1/sar/vqa", json=body, headers=headers | accept) as answer:
+            assert json.loads(await answer.content.readline())["index"] == 0
+        answered = 70 + len(WORDS)
+        async with asyncio.timeout(30):
+            while worker.running or await tokens_of(http, url, headers) <= answered:
+                await asyncio.sleep(0.01)
+        assert answered + 84 < await tokens_of(http, url, headers) < answered + 84 + 50
 
 
 async def test_a_rejected_request_is_charged_nothing(metered: tuple[str, dict[str, str]], worker: FakeWorker) -> None:

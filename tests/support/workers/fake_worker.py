@@ -64,6 +64,8 @@ class FakeWorker:
     """Tokens of every streamed answer."""
     hangs: bool = False
     """Whether the worker accepts requests and never responds."""
+    hangs_on: str | None = None
+    """Text in a request that the worker accepts and never responds to."""
     resets: bool = False
     """Whether the worker closes connections before the first byte."""
     replies: RawReply | None = None
@@ -181,7 +183,7 @@ class FakeWorker:
         assert request.transport is not None
         if self.resets:
             request.transport.abort()
-        while self.hangs:
+        while self.hangs or (self.hangs_on and self.hangs_on in json.dumps(request_body)):
             await asyncio.sleep(0.01)
         chat = request.path.endswith("chat/completions")
         if request.path == BATCH_PATH:

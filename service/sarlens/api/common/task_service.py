@@ -140,9 +140,18 @@ class TaskService:
         tasks = request.tasks
         if request.context:
             tasks = with_acquisition_context(tasks, image.acquisition)
+        sent: dict[int, ChatRequest] = {}
         outcomes = run_tasks(
-            self._inference, image, tasks, request.sampling, caller.request_id, caller.policy, batched=batched
+            self._inference,
+            image,
+            tasks,
+            request.sampling,
+            caller.request_id,
+            caller.policy,
+            batched=batched,
+            on_sent=sent.__setitem__,
         )
+        outcomes = self._recorded(outcomes, sent, image.model, caller.key)
         confidence = request.sampling.confidence
         return self._results(outcomes, tasks, image, caller, started_at, with_confidence=confidence)
 
@@ -200,10 +209,29 @@ class TaskService:
         request_id = caller.request_id
         async with aclosing(outcomes):
             async for outcome in outcomes:
-                await self._record(outcome, image.model, caller.key)
                 total_s = perf_counter() - started_at
                 task = tasks[outcome.index]
                 yield TaskResult(outcome.index, task, image, outcome.result, request_id, total_s, with_confidence)
+
+    async def _recorded(
+        self, outcomes: AsyncGenerator[TaskOutcome], sent: dict[int, ChatRequest], model: str, key: ApiKey | None
+    ) -> AsyncGenerator[TaskOutcome]:
+        """Yield the outcomes, and record their usage. ``sent`` holds the requests that workers got, by index.
+
+        If the caller leaves, those without an outcome are charged their prompts, as a chat is.
+        """
+        try:
+            async with aclosing(outcomes):
+                async for outcome in outcomes:
+                    sent.pop(outcome.index, None)
+                    await self._record(outcome, model, key)
+                    yield outcome
+        except (asyncio.CancelledError, GeneratorExit):
+            for chat_request in sent.values():
+                meter = UsageMeter(0.0)
+                meter.expect_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
+                await self._record_usage(meter, key)
+            raise
 
     async def _record(self, outcome: TaskOutcome, model: str, key: ApiKey | None) -> None:
         if isinstance(outcome.result, SarlensError):

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from sarlens.api.common.auth import Authorizer
-from sarlens.api.common.responses import has_etag
+from sarlens.api.common.responses import HEADERS_ONLY, has_etag
 from sarlens.chat.query import parse_render, parse_render_query
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.types.image_request import ImageRequest
@@ -65,6 +65,8 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         headers["Sarlens-Radiometry"] = radiometry_label(render.calibration)
         if has_etag(request.headers.getlist("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
+        if HEADERS_ONLY in request.scope:  # the media type is that of the rendered image
+            return Response(headers=headers)
         rendered = await inference.image_service.render(resolved)
         return Response(rendered.data, media_type=rendered.media_type, headers=headers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyproj import Transformer
 
-from sarlens.errors import PayloadTooLarge
+from sarlens.errors import PayloadTooLarge, UnsupportedImage
 from sarlens.imagery.core.object_reader import DecodeLimits, InMemoryObject
 from sarlens.imagery.core.radiometry import to_db
 from sarlens.imagery.core.source_image import Measurement, SourceImage
@@ -181,3 +182,24 @@ def test_8_bit_images_are_averaged_once() -> None:
     assert np.abs(tiled.tile(PIXELS, 2, 0, 0)[..., 0] - means).max() <= 0.51
     whole = pixels.reshape(128, 16, 256, 16).mean(axis=(1, 3))
     assert np.abs(tiled.tile(PIXELS, 0, 0, 0)[:128, :, 0] - whole).max() <= 0.51
+
+
+def test_low_zoom_levels_of_a_scene_without_overviews_come_from_one_read() -> None:
+    """Tiles of a reduced scene equal the power that NumPy averages, and read no byte once the scene is known."""
+    rng = np.random.default_rng(4)
+    pixels = (60 * np.sqrt(rng.exponential(1.0, (1800, 3600))) + np.linspace(0, 600, 3600)).astype(np.uint16) + 1
+    tiled = Tiled(geotiff(pixels), RenderParams(preset="plain", stretch=(0.0, 100.0)))
+    assert tiled.appearance.quicklook is not None
+    assert tiled.appearance.quicklook.looks == (4, 4)
+    reader = InMemoryObject("s3://scenes/x.tif", "v", b"")
+    unreadable = SourceImage(reader.name, (Measurement(reader),), reader.name)
+    tiled.source = replace(tiled.source, source_image=unreadable)
+    power = (pixels.astype(float) ** 2).reshape(450, 4, 900, 4).mean(axis=(1, 3))
+    ((black, white),) = tiled.appearance.limits
+    levels = (10 * np.log10(power) - black) * 255 / (white - black)
+    mosaic = np.block([[[tiled.tile(PIXELS, 2, x, y)] for x in range(4)] for y in range(2)])
+    assert np.abs(mosaic[:450, :900, 0] - levels).max() <= 1.51  # Pillow cuts off fractions of an interpolated level
+    assert (mosaic[:450, :900, 1] == 255).all()
+    assert tiled.tile(PIXELS, 0, 0, 0)[..., 1].sum() == 255 * 225 * 113
+    with pytest.raises(UnsupportedImage):
+        tiled.tile(PIXELS, 4, 0, 0)

@@ -18,6 +18,7 @@ from sarlens.imagery.formats.image_header import ImageHeader, Level
 from sarlens.imagery.formats.reader import read_level
 from sarlens.imagery.render.speckle import Speckle, despeckle, estimate_speckle
 from sarlens.imagery.render.stretch import Limits, composite, stretch_limits
+from sarlens.imagery.scenes.quicklook import Quicklook
 from sarlens.imagery.scenes.resolution import Resolution, level_window, resolution_for_side
 from sarlens.imagery.scenes.scene import Scene
 from sarlens.types.render_params import RenderParams, Scale
@@ -27,6 +28,7 @@ _SAMPLE_SIDE = 448
 """Longest side of the picture of the whole scene whose percentiles define the stretch."""
 _WINDOWS_PER_SIDE, _WINDOW_SIDE = 4, 256
 """Windows that are measured instead if all of the scene is too much to read."""
+_ENTRY_BYTES = 2048
 _SPECKLE_SIDE = 256
 """Side of the window in the middle of the scene whose speckle defines the filter, in pixels of a resolution."""
 
@@ -43,6 +45,13 @@ class Appearance:
     """Whether the scene is an 8-bit image, which is shown as it is."""
     limits: tuple[Limits, ...] = ()
     """Black and white of each band of the composite; empty for an 8-bit image."""
+    quicklook: Quicklook | None = None
+    """The whole scene at low resolution, if it has no overviews."""
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory, about."""
+        return _ENTRY_BYTES + (self.quicklook.nbytes if self.quicklook else 0)
 
 
 def measure_appearance(
@@ -76,9 +85,12 @@ def measure_appearance(
         check_calibration(raster, params)
         return Appearance(params, is_brightness=True)
     scaled = rasters if len(rasters) == 1 else _read_all(source_image, params, resolution, windows, limits)
-    powers = (to_power(raster, params, resolution.looks, calibrator) for raster in scaled if raster.valid.any())
+    powers = [to_power(raster, params, resolution.looks, calibrator) for raster in scaled if raster.valid.any()]
     levels = [composite(to_db(despeckle(power, params.speckle_filter))) for power in powers]
-    return Appearance(params, is_brightness=False, limits=stretch_limits(_join(levels or rasters), params.stretch))
+    stretched = stretch_limits(_join(levels or rasters), params.stretch)
+    is_reduced = len(rasters) == 1 and resolution.level.overview is None and resolution.looks != (1, 1)
+    quicklook = Quicklook(powers[0], resolution.looks) if is_reduced else None
+    return Appearance(params, is_brightness=False, limits=stretched, quicklook=quicklook)
 
 
 def _read_all(

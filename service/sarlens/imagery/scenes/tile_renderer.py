@@ -82,15 +82,23 @@ def _render_part(source: TileSource, placement: Placement, zoom: int, mesh: Mesh
     unit = placement.tms.resolution(zoom)
     across, down = (per_unit * unit for per_unit in placement.pixels_per_unit)
     level, looks = choose_resolution(source.header, across, down)
-    cols = mesh.cols * (level.width / source.header.width / looks.across)
-    rows = mesh.rows * (level.height / source.header.height / looks.down)
+    factors = level.width / source.header.width, level.height / source.header.height
+    quicklook = source.appearance.quicklook
+    reduced = quicklook.looks_for(level, looks) if quicklook else None
+    if quicklook and reduced:
+        level, looks, factors = quicklook.level, reduced, (1 / quicklook.looks.across, 1 / quicklook.looks.down)
+    cols, rows = mesh.cols * factors[0] / looks.across, mesh.rows * factors[1] / looks.down
     window = _window(cols, rows, level, looks)
     if window is None:
         return None
-    raster = read_level(source.source_image, source.appearance.params, level, window, looks, source.limits)
-    if not raster.valid.any():
+    if quicklook and reduced:
+        brightness = _show(source, quicklook.read(window, looks), lambda: quicklook.speckle(looks))
+    else:
+        raster = read_level(source.source_image, source.appearance.params, level, window, looks, source.limits)
+        brightness = _to_brightness(source, raster, level, window, looks)
+    if not brightness.valid.any():
         return None
-    image = _to_image(_to_brightness(source, raster, level, window, looks))
+    image = _to_image(brightness)
     origin = window.col / looks.across, window.row / looks.down
     return _warp(image, mesh, cols - origin[0], rows - origin[1])
 
@@ -118,12 +126,17 @@ def _window(cols: np.ndarray, rows: np.ndarray, level: Level, looks: Looks) -> W
 
 def _to_brightness(source: TileSource, raster: Raster, level: Level, window: Window, looks: Looks) -> Raster:
     """Render a raster as the whole scene looks; of the same shape, or averaged over looks."""
-    appearance, params = source.appearance, source.appearance.params
-    if appearance.is_brightness:
+    if source.appearance.is_brightness:
         return composite(to_levels(raster, window, looks))
-    power = to_power(raster, params, looks, source.calibrator)
-    speckle = source.get_speckle(level, looks) if params.speckle_filter != "none" else None
-    return apply_limits(composite(to_db(despeckle(power, params.speckle_filter, speckle))), appearance.limits)
+    power = to_power(raster, source.appearance.params, looks, source.calibrator)
+    return _show(source, power, lambda: source.get_speckle(level, looks))
+
+
+def _show(source: TileSource, power: Raster, get_speckle: Callable[[], tuple[Speckle, ...]]) -> Raster:
+    """Filter, convert and stretch power as for the whole scene."""
+    filter_name = source.appearance.params.speckle_filter
+    speckle = get_speckle() if filter_name != "none" and power.valid.any() else None
+    return apply_limits(composite(to_db(despeckle(power, filter_name, speckle))), source.appearance.limits)
 
 
 def _to_image(brightness: Raster) -> Image.Image:

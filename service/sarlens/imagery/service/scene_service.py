@@ -35,7 +35,9 @@ TILE_REVISION = 1
 """Increase this number with every change of the pixels of tiles, so that no cache returns an outdated tile."""
 _PICTURE_SIDE = 448
 """Side of the picture of the whole scene that defines its stretch."""
-_MAX_SCENES, _MAX_APPEARANCES, _MAX_SPECKLES = 256, 4096, 4096
+_MAX_SCENES, _MAX_SPECKLES = 256, 4096
+_MAX_APPEARANCE_BYTES = 64 * 2**20
+"""Memory for the looks of scenes, with the quick-looks of those that have no overviews."""
 _MAX_TILES, _MAX_TILES_PER_CLIENT = 64, 8
 """Tiles that are rendered at the same time."""
 
@@ -97,7 +99,9 @@ class SceneService:
         self._tiles = cache
         self._limits = limits
         self._scenes: LRUCache[str, Scene] = LRUCache(_MAX_SCENES, getsizeof=lambda _: 1)
-        self._appearances: LRUCache[str, Appearance] = LRUCache(_MAX_APPEARANCES, getsizeof=lambda _: 1)
+        self._appearances: LRUCache[str, Appearance] = LRUCache(
+            _MAX_APPEARANCE_BYTES, getsizeof=lambda appearance: appearance.nbytes
+        )
         self._speckles: LRUCache[tuple[str, int | None, Looks], tuple[Speckle, ...]] = LRUCache(
             _MAX_SPECKLES, getsizeof=lambda _: 1
         )

@@ -12,7 +12,7 @@ from sarlens.errors import SarlensError, Timeout, WorkerFailed, WorkerUnreachabl
 from sarlens.inference.attempt import DispatchedResponse
 from sarlens.inference.worker_response import RejectedResponse
 from sarlens.workers.clients.base import StaleConnection
-from support.workers.scripted_worker import Reply, ScriptedFleet, rejection, request, stream
+from support.workers.scripted_worker import Reply, ScriptedFleet, batch, rejection, request, stream
 
 
 async def dispatch(fleet: ScriptedFleet, **fields: Any) -> DispatchedResponse:
@@ -109,6 +109,21 @@ async def test_a_cancelled_attempt_leaves_no_load() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (first.load.in_flight, first.breaker._failures, fleet.clients[1].calls) == (0, 0, [])
+
+
+async def test_a_batch_in_flight_counts_its_chats() -> None:
+    """While a worker works on a batch of three chats about an image, it has three requests and one image."""
+    fleet = ScriptedFleet([[asyncio.Event()]])
+    (worker,) = await fleet.start()
+    task = asyncio.create_task(fleet.dispatcher.dispatch_batch("scripted", batch(3, "a")))
+    while not fleet.clients[0].calls:
+        await asyncio.sleep(0)
+    load = worker.load
+    assert (load.in_flight, load.unsent, load.pending_pixels, load.sent_pixels) == (3, 0, 16, 16)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (load.in_flight, load.unsent, load.pending_pixels, load.sent_pixels) == (0, 0, 0, 0)
 
 
 async def test_the_failure_of_the_last_worker_reaches_the_caller() -> None:

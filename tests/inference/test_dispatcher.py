@@ -330,6 +330,33 @@ async def test_the_second_worker_gets_a_hedge(store: bool, sent: int) -> None:
     assert fleet.counts("retries") == ({} if store else {"hedge": 1})
 
 
+async def test_the_loser_of_a_hedge_is_closed() -> None:
+    """If both workers of a hedged request answer at once, the response of one is closed, and neither keeps load."""
+    answered, replies = asyncio.Event(), (Reply(), Reply())
+    fleet = ScriptedFleet([[answered, reply] for reply in replies], hedge_after_s=0.01)
+    workers = await fleet.start()
+    asking = asyncio.create_task(fleet.dispatcher.dispatch("scripted", request()))
+    while not fleet.clients[1].calls:
+        await asyncio.sleep(0.001)
+    answered.set()
+    dispatched = await asking
+    assert sorted(reply.closed for reply in replies) == [0, 1]
+    dispatched.close()
+    assert [reply.closed for reply in replies] == [1, 1]
+    assert [worker.load.in_flight for worker in workers] == [0, 0]
+
+
+async def test_the_receipt_names_the_policy_that_ranked() -> None:
+    """With affinity, a request about an image is ranked by it, and one without an image by load."""
+    fleet = ScriptedFleet([[Reply()]], policy="affinity")
+    await fleet.start()
+    for images, policy in ((("a",), "affinity"), ((), "least_load")):
+        asked = request(*images)
+        receipt = asked.receipt = RouteReceipt()
+        (await fleet.dispatcher.dispatch("scripted", asked)).close()
+        assert receipt.policies == {policy}
+
+
 async def test_one_request_leads_for_all_of_its_images() -> None:
     """A second request for the same images waits for the first, and one for other images doesn't."""
     first, other = asyncio.Event(), asyncio.Event()

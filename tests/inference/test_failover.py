@@ -227,6 +227,19 @@ async def test_a_hedge_is_a_visit_while_it_runs() -> None:
     assert tried.next_worker() is None
 
 
+async def test_an_attempt_that_failed_no_longer_runs() -> None:
+    """After a worker that wasn't reached, the next one may have one hedge, as the first worker of a request may."""
+    fleet = ScriptedFleet([[WorkerFailed("closed")]] * 4)
+    a, b, c, _ = await fleet.start()
+    tried = failover(fleet)
+    tried.next_worker()
+    tried.record_failure(a, WorkerUnreachable("refused"))
+    assert tried.next_worker() is b
+    assert tried.may_hedge()
+    assert tried.take_hedge() is c
+    assert not tried.may_hedge()
+
+
 async def test_no_hedge_without_a_worker_or_a_budget() -> None:
     """The last worker has no hedge, which leaves the budget; without a budget, there is none either."""
     fleet = ScriptedFleet([[WorkerFailed("closed")]] * 2, max_retry_budget=1)
@@ -266,7 +279,9 @@ async def test_the_last_visit_decides_what_the_caller_sees() -> None:
     """
     fleet = ScriptedFleet([[WorkerFailed("closed")]] * 2)
     a, b = await fleet.start()
-    with pytest.raises(NoWorkerAvailable, match="No worker that serves this model is left") as missing:
+    with pytest.raises(
+        NoWorkerAvailable, match=r"^No worker that serves this model is left\. Retry in a moment\.$"
+    ) as missing:
         failover(fleet).conclude()
     assert missing.value.retry_after == 2
     slow, refused = Timeout("slow"), WorkerUnreachable("refused")
@@ -282,7 +297,8 @@ async def test_the_last_visit_decides_what_the_caller_sees() -> None:
     tried.record_failure(b, WorkerErrored(errored))
     assert tried.conclude() is errored
     tried.record_failure(b, WorkerDeclined(RejectedResponse(429, {}, 7)))
-    with pytest.raises(WorkersFull, match="at capacity") as full:
+    words = r"^Every worker that serves this model is at capacity\. Retry in a moment\.$"
+    with pytest.raises(WorkersFull, match=words) as full:
         tried.conclude()
     assert full.value.retry_after == 7
 

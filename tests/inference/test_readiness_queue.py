@@ -13,10 +13,17 @@ import aiohttp
 import pytest
 
 from sarlens.devstack.ports import free_port
+from sarlens.errors import DeadlineExceeded, NoWorkerAvailable, Overloaded, QuotaExceeded
+from sarlens.inference.readiness_queue import ReadinessQueue
+from sarlens.observability.metrics import Metrics
 from sarlens.settings import AdmissionSettings, Settings, WorkerSettings
+from sarlens.types.caller import CallerPolicy, Share
+from sarlens.workers.worker import Worker
 from support.gateway import gateway
 from support.tenants import Tenants, infer_by_grpc, tenants
 from support.workers.fake_worker import MODEL, FakeWorker, fake_worker
+from support.workers.scripted_worker import MODEL as SCRIPTED
+from support.workers.scripted_worker import Reply, ScriptedFleet
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Any ships?"}]}
 _ANY_MODEL = {"messages": CHAT["messages"]}
@@ -160,3 +167,90 @@ async def _until_unready(keys: Tenants) -> None:
 
 def _write(path: Path, *workers: FakeWorker) -> None:
     path.write_text(json.dumps([{"url": worker.url} for worker in workers]))
+
+
+def starting(metrics: Metrics, **limits: Any) -> tuple[ReadinessQueue, Worker]:
+    """Return a queue in front of one worker that isn't ready yet; requests wait for at most 50 ms."""
+    fleet = ScriptedFleet([[Reply()]])
+    fleet.pool.set_endpoints({"http://a": 1.0})
+    defaults: dict[str, Any] = {"max_queued": 3, "queue_timeout_s": 0.05}
+    return ReadinessQueue(fleet.pool, metrics=metrics, **(defaults | limits)), fleet.pool.workers[0]
+
+
+def policy(name: str, deadline: float | None = None, **share: Any) -> CallerPolicy:
+    """Return the terms of an API key."""
+    return CallerPolicy(name, deadline=deadline, share=Share(name, **share))
+
+
+def counts(metrics: Metrics) -> tuple[dict[str, float], float]:
+    """Return the rejections by reason, and the number of waits that were timed."""
+    (rejections,), (stages,) = metrics.rejections.collect(), metrics.stages.collect()
+    reasons = {s.labels["reason"]: s.value for s in rejections.samples if s.value and s.name.endswith("_total")}
+    waits = [s.value for s in stages.samples if s.name.endswith("_count") and s.labels["stage"] == "admission"]
+    return reasons, sum(waits)
+
+
+async def test_a_worker_in_time_gives_the_model() -> None:
+    """A request that waits gets its model as soon as the worker is ready, and is timed; a later one doesn't wait."""
+    metrics = Metrics()
+    queue, worker = starting(metrics, queue_timeout_s=30.0)
+    waiting = asyncio.create_task(queue.resolve_model(None, policy("a")))
+    await asyncio.sleep(0)
+    assert [len(scopes) for scopes in queue._waiting.values()] == [1]
+    await worker.probe()
+    assert await waiting == SCRIPTED
+    assert await queue.resolve_model(SCRIPTED, policy("a")) == SCRIPTED
+    assert counts(metrics) == ({}, 1)
+    assert queue._waiting == {"a": []}
+
+
+async def test_the_end_of_a_wait_says_why() -> None:
+    """After 50 ms, no worker is ready; a deadline before that is the caller's. Each counts once."""
+    metrics = Metrics()
+    queue, _ = starting(metrics)
+    with pytest.raises(NoWorkerAvailable, match="1 of 1 haven't passed a health check yet"):
+        await queue.resolve_model(None, policy("a"))
+    assert counts(metrics) == ({"queue_timeout": 1}, 1)
+    with pytest.raises(DeadlineExceeded, match=r"^The deadline passed while the request waited for a worker\.$"):
+        await queue.resolve_model(None, policy("a", time.time() + 0.01))
+    assert counts(metrics) == ({"queue_timeout": 1, "deadline": 1}, 2)
+    assert queue._waiting == {"a": []}
+
+
+async def test_a_full_queue_is_shared_between_keys() -> None:
+    """A key with three of three places loses its newest one to another key, and its next one too; then none may take.
+
+    The rejection states 2 s, and counts once.
+    """
+    metrics = Metrics()
+    queue, worker = starting(metrics, queue_timeout_s=30.0)
+    greedy = [asyncio.create_task(queue.resolve_model(None, policy("greedy"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    words = r"^No worker is ready, and too many requests are queued\.$"
+    with pytest.raises(Overloaded, match=words) as full:
+        await queue.resolve_model(None, policy("greedy"))
+    assert full.value.retry_after == 2
+    small = asyncio.create_task(queue.resolve_model(None, policy("small")))
+    with pytest.raises(Overloaded, match=words):
+        await greedy[2]
+    with pytest.raises(Overloaded, match=words):
+        await queue.resolve_model(None, policy("small"))
+    assert counts(metrics)[0] == {"queue_full": 2, "fair_share": 1}
+    assert {name: len(scopes) for name, scopes in queue._waiting.items()} == {"greedy": 2, "small": 1}
+    await worker.probe()
+    assert [await task for task in (greedy[0], greedy[1], small)] == [SCRIPTED] * 3
+    assert counts(metrics)[0] == {"queue_full": 2, "fair_share": 1}
+
+
+async def test_a_key_has_its_own_bound() -> None:
+    """A key that may queue one request gets 429 for the second one, with its bound and 2 s to wait."""
+    metrics = Metrics()
+    queue, worker = starting(metrics, queue_timeout_s=30.0)
+    first = asyncio.create_task(queue.resolve_model(None, policy("a", max_queued=1)))
+    await asyncio.sleep(0)
+    with pytest.raises(QuotaExceeded, match=r"^This API key allows 1 queued requests\.$") as rejected:
+        await queue.resolve_model(None, policy("a", max_queued=1))
+    assert rejected.value.retry_after == 2
+    assert counts(metrics)[0] == {"key_queue_full": 1}
+    await worker.probe()
+    assert await first == SCRIPTED

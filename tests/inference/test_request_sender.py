@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from sarlens.errors import WorkerFailed
 from sarlens.inference.worker_response import CompleteResponse, RejectedResponse
+from sarlens.observability import tracing
 from sarlens.observability.route_receipt import RouteReceipt
 from support.workers.scripted_worker import PATH, Reply, ScriptedFleet, batch, rejection, request, stream
 
@@ -38,6 +43,7 @@ async def test_the_data_of_an_image_is_sent_once() -> None:
     assert fleet.counts("images_sent") == {"data": 3, "id": 4}
     assert worker.known_images.total_bytes(request("a", "b", "c").image_ids) == 15
     assert fleet.clients[0].calls == [(PATH, "req-7", False)] * 3
+    assert fleet.clients[0].traces == [{}] * 3  # tracing is off
     load = worker.load
     assert (load.in_flight, load.unsent, load.sent_pixels, load.pending_pixels, len(fleet.coalescer)) == (0, 0, 0, 0, 0)
 
@@ -175,3 +181,47 @@ async def test_a_batch_counts_an_image_for_each_chat() -> None:
         assert len(await fleet.dispatcher.dispatch_batch("scripted", batch(3, "a"))) == 3
     assert fleet.counts("images_sent") == {"data": 1, "id": 5}
     assert fleet.counts("batches") == {"answered": 6}
+
+
+@pytest.mark.parametrize(
+    ("url", "reply", "address", "port"),
+    [
+        ("http://gpu-1:8000", Reply(), "gpu-1", 8000),
+        ("http://gpu-2", Reply(first_chunk=b"<html>"), "gpu-2", 80),
+    ],
+)
+async def test_a_request_has_a_span(url: str, reply: Reply, address: str, port: int) -> None:
+    """The span of a request is a client's, with the worker, the status, the images and chats, and its error.
+
+    The worker gets the context of this span, which ends when the response is closed.
+    """
+    recorder, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(recorder))
+    fleet = ScriptedFleet([[reply]], urls=[url])
+    await fleet.start()
+    fails = reply.first_chunk == b"<html>"
+    with tracing.start_trace(provider.get_tracer("test"), "request"):
+        if fails:
+            with pytest.raises(WorkerFailed):
+                await fleet.dispatcher.dispatch("scripted", request("a", "b"))
+        else:
+            dispatched = await fleet.dispatcher.dispatch("scripted", request("a", "b"))
+            assert "worker" not in {span.name for span in recorder.get_finished_spans()}
+            dispatched.close()
+    (span,) = [span for span in recorder.get_finished_spans() if span.name == "worker"]
+    assert span.kind is tracing.SpanKind.CLIENT
+    attributes = {
+        "server.address": address,
+        "server.port": port,
+        "sarlens.request_id": "req-7",
+        "sarlens.pictures": 2,
+        "sarlens.chats": 1,
+        "http.response.status_code": 200,
+    }
+    assert span.attributes is not None
+    assert attributes.items() <= dict(span.attributes).items()
+    assert span.status.status_code is (StatusCode.ERROR if fails else StatusCode.UNSET)
+    context = span.get_span_context()
+    assert context is not None
+    ids = f"00-{context.trace_id:032x}-{context.span_id:016x}-"
+    assert fleet.clients[0].traces[0]["traceparent"].startswith(ids)

@@ -17,6 +17,7 @@ from sarlens.inference.dispatcher import Dispatcher
 from sarlens.inference.worker_ranking import WorkerRanking
 from sarlens.inference.worker_request import WorkerRequest
 from sarlens.observability.metrics import Metrics
+from sarlens.routing.policy import Policy
 from sarlens.routing.router import Router
 from sarlens.types.render_params import RenderParams
 from sarlens.workers.circuit_breaker import CircuitBreaker
@@ -73,11 +74,14 @@ class ScriptedWorker:
     """Body of each request."""
     calls: list[tuple[str, str, bool]] = field(default_factory=list)
     """Path, request id, and whether a stream was requested, of each request."""
+    traces: list[Mapping[str, str]] = field(default_factory=list)
+    """Trace headers of each request."""
 
     async def send(self, path: str, body: bytes, request_id: str, trace: Mapping[str, str], *, stream: bool) -> Any:
         """Give the next outcome."""
         self.bodies.append(json.loads(body))
         self.calls.append((path, request_id, stream))
+        self.traces.append(trace)
         while True:
             outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
             if isinstance(outcome, Exception):
@@ -93,18 +97,20 @@ class ScriptedWorker:
 
 @dataclass
 class ScriptedFleet:
-    """The dispatcher, with workers of these scripts; each has the next name: a, b, c."""
+    """The dispatcher, with workers of these scripts at the first of ``urls``."""
 
     scripts: Sequence[list[Reply | Exception | asyncio.Event]]
     hedge_after_s: float | None = None
     max_retry_budget: int = 100
     budget_ratio: float = 0.0
+    policy: Policy = "least_load"
+    urls: Sequence[str] = ("http://a", "http://b", "http://c", "http://d")
 
     def __post_init__(self) -> None:
         self.clients: list[ScriptedWorker] = []
         self.metrics = Metrics()
         self.image_index = ImageIndex()
-        self.router = Router("least_load", load_bound=2.0, seed=1)
+        self.router = Router(self.policy, load_bound=2.0, seed=1)
         self.pool = WorkerPool(self._make_worker, {}, replacement_timeout_s=1)
         self.budget = RetryBudget(self.budget_ratio, self.max_retry_budget, per_second=0.0)
         self.coalescer = RequestCoalescer(5.0)
@@ -126,7 +132,7 @@ class ScriptedFleet:
 
     async def start(self) -> tuple[Worker, ...]:
         """Make the workers ready; a worker gets its place in the order by a load that others put on it."""
-        self.pool.set_endpoints({f"http://{name}": 1.0 for name in "abcdef"[: len(self.scripts)]})
+        self.pool.set_endpoints(dict.fromkeys(self.urls[: len(self.scripts)], 1.0))
         for index, worker in enumerate(self.pool.workers):
             await worker.probe()
             worker.load.estimate_others(100.0 * index, 0.0)

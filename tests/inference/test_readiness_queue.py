@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from sarlens.devstack.ports import free_port
-from sarlens.errors import DeadlineExceeded, NoWorkerAvailable, Overloaded, QuotaExceeded
+from sarlens.errors import DeadlineExceeded, ModelNotFound, NoWorkerAvailable, Overloaded, QuotaExceeded
 from sarlens.inference.readiness_queue import ReadinessQueue
 from sarlens.observability.metrics import Metrics
 from sarlens.settings import AdmissionSettings, Settings, WorkerSettings
@@ -195,12 +195,15 @@ async def test_a_worker_in_time_gives_the_model() -> None:
     metrics = Metrics()
     queue, worker = starting(metrics, queue_timeout_s=30.0)
     waiting = asyncio.create_task(queue.resolve_model(None, policy("a")))
+    other = asyncio.create_task(queue.resolve_model("other", policy("a")))
     await asyncio.sleep(0)
-    assert [len(scopes) for scopes in queue._waiting.values()] == [1]
+    assert [len(scopes) for scopes in queue._waiting.values()] == [2]
     await worker.probe()
     assert await waiting == SCRIPTED
+    with pytest.raises(ModelNotFound):
+        await other
     assert await queue.resolve_model(SCRIPTED, policy("a")) == SCRIPTED
-    assert counts(metrics) == ({}, 1)
+    assert counts(metrics) == ({}, 2)
     assert queue._waiting == {"a": []}
 
 

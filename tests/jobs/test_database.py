@@ -124,7 +124,7 @@ async def test_a_large_job_is_deleted_in_parts(store: JobStore, monkeypatch: pyt
 
     monkeypatch.setattr(store._database, "write", count)
     await store.delete([job.id])
-    assert deleted == [10, 10, 5, 0, 10, 10, 5, 0, 1, 0, 1]
+    assert [rows for rows in deleted if rows] == [10, 10, 5, 10, 10, 5, 1, 1]
     assert await store.finished_tiles(other.id) == {0}
 
 

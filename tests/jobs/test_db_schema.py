@@ -39,11 +39,14 @@ def test_commits_in_sqlite_are_durable(tmp_path: Path) -> None:
 
 
 def test_the_check_creates_the_tables(tmp_path: Path) -> None:
-    """The check creates the file with four tables."""
+    """The check creates the file with six tables."""
     check_database(f"sqlite:///{tmp_path}/state/jobs.db")
     with closing(sqlite3.connect(tmp_path / "state" / "jobs.db")) as database:
         tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
-    assert {name for (name,) in tables} == {"sarlens_jobs", "sarlens_tiles", "sarlens_answers", "sarlens_layers"}
+    assert {name for (name,) in tables} == {"sarlens_jobs", "sarlens_tiles", "sarlens_answers", "sarlens_layers"} | {
+        "sarlens_candidates",
+        "sarlens_objects",
+    }
 
 
 def test_an_unusable_file_is_rejected(tmp_path: Path) -> None:

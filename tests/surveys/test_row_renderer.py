@@ -11,7 +11,9 @@ from typing import Any, cast
 import pytest
 
 from sarlens.errors import AccessDenied, SarlensError, SourceUnavailable, UnsupportedImage
+from sarlens.imagery.detection.search import TargetSearch
 from sarlens.imagery.geo.georeference import Georeference
+from sarlens.imagery.service.image_service import RenderedRow
 from sarlens.observability.tracing import NoOpTracer
 from sarlens.surveys import retry
 from sarlens.surveys.plan import SurveyPlan
@@ -47,17 +49,17 @@ class FakeImageService:
         yield self
         self.closed += 1
 
-    async def group_windows(self, windows: Sequence[Window]) -> list[list[Window]]:
+    async def group_windows(self, windows: Sequence[Window], margin: int) -> list[list[Window]]:
         """Group all windows but the last."""
         grouped = windows[:-1]
         rows = sorted({window.row for window in grouped})
         return [[window for window in grouped if window.row == row] for row in rows]
 
-    async def render_row(self, _: Any, images: Sequence[Any]) -> set[str]:
-        """Return the first image as blank."""
+    async def render_row(self, _: Any, images: Sequence[Any], search: TargetSearch | None) -> RenderedRow:
+        """Return the first image as blank, and no target in the others."""
         self.rendered += 1
         self._raise_next()
-        return {images[0].id}
+        return RenderedRow(frozenset({images[0].id}), {image.id: [] for image in images} if search else {})
 
     def _raise_next(self) -> None:
         if self.errors:
@@ -104,7 +106,7 @@ async def test_the_image_is_opened_for_two_or_more_tiles(image_service: FakeImag
 async def test_blank_tiles_are_returned(image_service: FakeImageService) -> None:
     """A row is resolved in the version of the plan and rendered once; its tiles without valid pixels are returned."""
     renderer = make_renderer(image_service)
-    assert await renderer.render(cast("Any", image_service), [1, 2]) == {1}
+    assert await renderer.render(cast("Any", image_service), [1, 2]) == ({1}, {})
     assert image_service.resolved == [
         ("s3://scenes/x.tif", (100, 0, 100, 100), 64, "v1"),
         ("s3://scenes/x.tif", (200, 0, 100, 100), 64, "v1"),
@@ -115,8 +117,8 @@ async def test_blank_tiles_are_returned(image_service: FakeImageService) -> None
 async def test_a_row_of_one_tile_is_left_out(image_service: FakeImageService) -> None:
     """One tile, or tiles without a reader, aren't rendered."""
     renderer = make_renderer(image_service)
-    assert await renderer.render(cast("Any", image_service), [1]) == set()
-    assert await renderer.render(None, [1, 2]) == set()
+    assert await renderer.render(cast("Any", image_service), [1]) == (set(), {})
+    assert await renderer.render(None, [1, 2]) == (set(), {})
     assert image_service.rendered == 0
 
 
@@ -127,7 +129,7 @@ async def test_transient_errors_are_retried(image_service: FakeImageService) -> 
     async with renderer.open_reader([1, 2]) as reader:
         assert image_service.opened == 3
         image_service.errors = [SourceUnavailable("down")]
-        assert await renderer.render(reader, [1, 2]) == {1}
+        assert await renderer.render(reader, [1, 2]) == ({1}, {})
         assert image_service.rendered == 2
 
 
@@ -135,7 +137,7 @@ async def test_a_row_that_cannot_be_rendered_is_skipped(image_service: FakeImage
     """A damaged row has no blank tiles, so that each tile reports its error; a permanent error is raised."""
     renderer = make_renderer(image_service)
     image_service.errors = [UnsupportedImage("damaged")]
-    assert await renderer.render(cast("Any", image_service), [1, 2]) == set()
+    assert await renderer.render(cast("Any", image_service), [1, 2]) == (set(), {})
     image_service.errors = [AccessDenied("secret")]
     with pytest.raises(AccessDenied):
         await renderer.render(cast("Any", image_service), [1, 2])

@@ -20,6 +20,7 @@ from sarlens.surveys import runner as runner_module
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.planner import SurveyLimits
 from sarlens.surveys.retry import JobSuspended
+from sarlens.surveys.row_renderer import RenderedTiles
 from sarlens.surveys.runner import SurveyRunner
 from sarlens.surveys.spec import SurveyQuestion, SurveySpec
 from sarlens.types.render_params import RenderParams
@@ -74,9 +75,12 @@ class Harness:
         """Group three tiles a row."""
         return [list(tiles[start : start + 3]) for start in range(0, len(tiles), 3)]
 
-    async def render(self, _: None, row: Sequence[int]) -> set[int]:
+    async def render(self, _: None, row: Sequence[int]) -> RenderedTiles:
         """Return the blank tiles of a row."""
-        return self.blank & set(row)
+        return RenderedTiles(self.blank & set(row))
+
+    async def search(self, _: int) -> None:
+        """Search for nothing."""
 
     async def finished_tiles(self, _: str) -> set[int]:
         """Return the tiles of earlier runs."""

@@ -58,14 +58,19 @@ def scene(
     ships: Annotated[
         int | None, typer.Option(min=0, max=5000, help="Number of ships on open sea. [default: a coast]")
     ] = None,
+    rough: Annotated[bool, typer.Option("--rough", help="Rough sea: bright, spiky clutter around the ships.")] = False,
     seed: Seed = 0,
 ) -> None:
     """Simulate one large scene of a coast or of open sea as a cloud-optimized GeoTIFF."""
     if out.suffix.lower() not in {".tif", ".tiff"}:
         raise RequirementError(f"--out must end in .tif or .tiff, not {out.name}")
+    if rough and ships is None:
+        raise RequirementError("--rough requires --ships: only the open sea can be rough")
     prepare_file(out)
     simulated = (
-        coastal_scene(seed, rows, cols, spacing) if ships is None else open_sea_scene(seed, rows, cols, spacing, ships)
+        coastal_scene(seed, rows, cols, spacing)
+        if ships is None
+        else open_sea_scene(seed, rows, cols, spacing, ships, is_rough=rough)
     )
     with _progress_bar("pixels") as progress:
         task = progress.add_task("rendering", total=rows * cols)

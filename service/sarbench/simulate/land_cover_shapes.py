@@ -27,10 +27,11 @@ def meander_offset(along: Array, terms: Sequence[MeanderTerm]) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """One land cover everywhere."""
+    """One land cover everywhere. ``texture_order`` replaces the order of its texture."""
 
     land_cover: LandCover
     offset_db: float = 0.0
+    texture_order: float | None = None
 
     def draw_extent(self, sensor: Sensor) -> Extent:
         """Return the unbounded extent."""
@@ -40,6 +41,8 @@ class Background:
         """Paint all pixels."""
         if (view := canvas.view(UNBOUNDED, (0.0, 0.0))) is not None:
             canvas.paint_land_cover(view, np.ones(view.land_cover.shape, np.bool_), self.land_cover, self.offset_db)
+            if self.texture_order is not None:
+                view.texture_std[...] = np.float32(self.texture_order**-0.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sarlens.cli.options import (
 
 if TYPE_CHECKING:
     from sarlens.client import AsyncClient, SurveyResult
-    from sarlens.client.surveys import SurveyJob
+    from sarlens.client.surveys import DetectionOptions, SurveyJob
 
 
 @app.command()
@@ -50,6 +50,19 @@ def survey(
     asset: Asset = None,
     bands: Bands = None,
     filter: Filter = None,  # noqa: A002
+    objects: Annotated[
+        Path | None,
+        typer.Option(help="File for one point per object: .geojson, .gpkg or .parquet. With --detach, see its URLs."),
+    ] = None,
+    unconfirmed: Annotated[
+        bool, typer.Option("--unconfirmed", help="Also write the targets of the CFAR detector that the model rejects.")
+    ] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Don't ask about tiles without targets of the CFAR detector.")
+    ] = False,
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Write the number of targets of the CFAR detector to each answer.")
+    ] = False,
     url: GatewayUrl = "http://localhost:8080",
     key: GatewayKey = None,
     model: Model = None,
@@ -65,6 +78,8 @@ def survey(
 
     Example: sarlens survey s3://scenes/port.tif --question "How many ships are in the image?" --out ships.geojson
 
+    Example: sarlens survey s3://scenes/port.tif --question "How many ships are in the image?" --objects ships.geojson
+
     Example: sarlens survey ./scene.tif --question "Is there a ship?" --overlap 64 --out ships.gpkg
     """
     from sarlens.client import AsyncClient
@@ -72,23 +87,38 @@ def survey(
     from sarlens.client.surveys import check_output
     from sarlens.devstack.uploads import LocalStackUploader
 
-    if out is None and not detach:
-        usage_error("name a file with --out, such as ships.geojson, ships.gpkg or ships.parquet, or add --detach")
+    if out is None and objects is None and not detach:
+        usage_error("name a file with --out or --objects, such as ships.geojson or ships.gpkg, or add --detach")
+    if unconfirmed and objects is None:
+        usage_error("--unconfirmed requires --objects")
     polygon_json = None if polygon is None else json.dumps(_read_polygon(polygon))
     render = parse_render_options(bbox=bbox, polygon=polygon_json, asset=asset, bands=bands, filter=filter)
-    if out is not None:
-        check_output(out)
+    for file in (out, objects):
+        if file is not None:
+            check_output(file)
     if not is_url(image):
         check_local_image(Path(image))
     client = AsyncClient(url, key, upload=LocalStackUploader(state, url))
     request = {"image": image, "questions": question, "tile": tile, "overlap": overlap, "model": model, **render}
+    request["detection"] = _detection(objects, unconfirmed=unconfirmed, gate=gate, second_opinion=second_opinion)
     try:
         if detach:
             typer.echo(asyncio.run(_submit(client, url, request)))
         else:
-            typer.echo(asyncio.run(_run(client, request, out)))
+            typer.echo(asyncio.run(_run(client, request, out, objects)))
     except KeyboardInterrupt:
         fail("interrupted; the survey is canceled", exit_code=130)
+
+
+def _detection(objects: Path | None, *, unconfirmed: bool, gate: bool, second_opinion: bool) -> DetectionOptions:
+    options: DetectionOptions = {}
+    if objects is not None:
+        options["objects"] = "all" if unconfirmed else "confirmed"
+    if gate:
+        options["gate"] = "cfar"
+    if second_opinion:
+        options["second_opinion"] = "cfar"
+    return options
 
 
 async def _submit(client: AsyncClient, url: str, request: dict[str, Any]) -> str:
@@ -98,9 +128,11 @@ async def _submit(client: AsyncClient, url: str, request: dict[str, Any]) -> str
     return "\n".join(url.rstrip("/") + path for path in (job.url, job.features_url))
 
 
-async def _run(client: AsyncClient, request: dict[str, Any], out: Path | None) -> str:
+async def _run(client: AsyncClient, request: dict[str, Any], out: Path | None, objects: Path | None) -> str:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from sarlens.client.surveys import write_objects
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with client:
@@ -110,7 +142,9 @@ async def _run(client: AsyncClient, request: dict[str, Any], out: Path | None) -
             bar = progress.add_task("tiles", total=job.tiles)
             result = await job.collect(out, lambda done, total: progress.update(bar, completed=done, total=total))
             progress.update(bar, completed=result.tiles, total=result.tiles)
-    return _summary(result)
+    if objects is not None:
+        await asyncio.to_thread(write_objects, result.objects or [], objects)
+    return _summary(result, [path for path in (out, objects) if path is not None])
 
 
 def _warn(job: SurveyJob) -> None:
@@ -118,9 +152,10 @@ def _warn(job: SurveyJob) -> None:
         typer.echo(f"warning: {job.warning}", err=True)
 
 
-def _summary(result: SurveyResult) -> str:
+def _summary(result: SurveyResult, files: list[Path]) -> str:
     tiles = f"{result.tiles} tiles: {result.answered} answered, {result.blank} without data, {result.failed} failed"
-    return "\n".join([tiles, *map(_format_total, result.totals), f"written to {result.path}"])
+    tiles += f", {result.skipped} skipped by the gate" if result.skipped else ""
+    return "\n".join([tiles, *map(_format_total, result.totals), *(f"written to {file}" for file in files)])
 
 
 def _format_total(total: dict[str, Any]) -> str:
@@ -134,6 +169,9 @@ def _format_total(total: dict[str, Any]) -> str:
             text = ", ".join(f"{value} {tiles}" for value, tiles in total["tiles_by_value"].items())
         case _:
             text = f"{total['answers']} answers"
+    if "objects" in total:
+        low, high = total["interval"]
+        text += f"; {total['objects']} objects ({low} to {high}), {total['unconfirmed']} targets unconfirmed"
     return f"{total['question']} {text}"
 
 

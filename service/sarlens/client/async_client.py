@@ -14,7 +14,14 @@ import orjson
 from sarlens.client.errors import GatewayError
 from sarlens.client.image_input import MAX_QUERY_BYTES, ImageInput, Uploader, to_image_url, to_remote_url
 from sarlens.client.render_options import RenderOptions, check_render_options, to_query
-from sarlens.client.surveys import ProgressCallback, SurveyJob, SurveyResult, check_output, check_writable
+from sarlens.client.surveys import (
+    DetectionOptions,
+    ProgressCallback,
+    SurveyJob,
+    SurveyResult,
+    check_output,
+    check_writable,
+)
 from sarlens.client.transport import Transport
 
 DEFAULT_BASE_URL = "http://localhost:8080"
@@ -134,6 +141,7 @@ class AsyncClient:
         tile: int | None = None,
         overlap: int = 0,
         model: str | None = None,
+        detection: DetectionOptions | None = None,
         **render: Unpack[RenderOptions],
     ) -> SurveyJob:
         """Submit a survey as a job and return at once.
@@ -144,6 +152,7 @@ class AsyncClient:
             tile: side of a tile in pixels; None, what the model sees.
             overlap: pixels that neighboring tiles share.
             model: name of the model; may be omitted if the gateway serves only one.
+            detection: objects, gate and second opinion.
             render: part of the scene and render parameters.
 
         Raises:
@@ -154,6 +163,7 @@ class AsyncClient:
         url = await to_remote_url(image, self._upload)
         body: dict[str, Any] = {"image": {"url": url, "sar": sar} if sar else url, "questions": list(questions)}
         body |= {"overlap": overlap} | ({} if tile is None else {"tile": tile}) | ({"model": model} if model else {})
+        body |= detection or {}
         return await SurveyJob.submit(self._survey_transport, body)
 
     async def survey(
@@ -165,6 +175,7 @@ class AsyncClient:
         tile: int | None = None,
         overlap: int = 0,
         model: str | None = None,
+        detection: DetectionOptions | None = None,
         on_progress: ProgressCallback | None = None,
         **render: Unpack[RenderOptions],
     ) -> SurveyResult:
@@ -179,6 +190,7 @@ class AsyncClient:
             tile: side of a tile in pixels; None, what the model sees.
             overlap: pixels that neighboring tiles share.
             model: name of the model; may be omitted if the gateway serves only one.
+            detection: objects, gate and second opinion; the objects are in the result.
             on_progress: receives the number of finished tiles and of all tiles.
             render: part of the scene and render parameters.
 
@@ -189,7 +201,9 @@ class AsyncClient:
         path = None if out is None else Path(out)
         if path is not None:
             check_output(path)
-        job = await self.submit_survey(image, questions, tile=tile, overlap=overlap, model=model, **render)
+        job = await self.submit_survey(
+            image, questions, tile=tile, overlap=overlap, model=model, detection=detection, **render
+        )
         return await job.collect(path, on_progress)
 
 

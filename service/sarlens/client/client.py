@@ -16,7 +16,7 @@ from sarlens.client.async_client import AsyncClient
 from sarlens.client.errors import GatewayError
 from sarlens.client.image_input import ImageInput, Uploader
 from sarlens.client.render_options import RenderOptions
-from sarlens.client.surveys import ProgressCallback, SurveyResult
+from sarlens.client.surveys import DetectionOptions, ProgressCallback, SurveyResult
 
 T = TypeVar("T")
 
@@ -105,6 +105,7 @@ class Client:
         tile: int | None = None,
         overlap: int = 0,
         model: str | None = None,
+        detection: DetectionOptions | None = None,
         on_progress: ProgressCallback | None = None,
         **render: Unpack[RenderOptions],
     ) -> SurveyResult:
@@ -120,6 +121,7 @@ class Client:
                 tile=tile,
                 overlap=overlap,
                 model=model,
+                detection=detection,
                 on_progress=on_progress,
                 **render,
             )

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import orjson
 
@@ -26,6 +26,16 @@ FORMATS: dict[str, Output] = {".geojson": "geojson", ".json": "geojson", ".gpkg"
 
 ProgressCallback = Callable[[int, int], None]
 """Receives the number of finished tiles and the number of all tiles."""
+
+
+class DetectionOptions(TypedDict, total=False):
+    """Options of a survey about objects, with the names of the REST body."""
+
+    objects: Literal["confirmed", "all"]
+    gate: Literal["cfar"]
+    second_opinion: Literal["cfar"]
+    cfar: dict[str, float]
+
 
 _REQUIRED_PACKAGES = {"geojson": (), "gpkg": ("geopandas", "pyogrio"), "parquet": ("geopandas", "pyarrow")}
 _RETRY_TIMEOUT_S = 120
@@ -44,12 +54,16 @@ class SurveyResult:
     blank: int
     """Number of tiles without data."""
     failed: int
+    skipped: int
+    """Number of tiles that the gate left out."""
     totals: list[dict[str, Any]]
     """Per question, the sum or the estimate of counts, or the number of tiles per answer."""
     path: Path | None
     """File of the features, if one was requested."""
     features: list[dict[str, Any]] | None
     """GeoJSON features, if no file was requested."""
+    objects: list[dict[str, Any]] | None
+    """GeoJSON features of the objects, if they were requested."""
 
 
 def check_output(out: Path) -> None:
@@ -94,6 +108,7 @@ class SurveyJob:
         self.tiles = int(status["tiles"])
         self.url = str(status["url"])
         self.features_url = str(status["features"])
+        self._has_objects = "objects" in status
         self.warning: str | None = status.get("warning")
         """What reduces the quality of the answers, or None."""
 
@@ -142,34 +157,36 @@ class SurveyJob:
         finally:
             if polling:
                 polling.cancel()
-        return self._result(await self.status(), totals, out, features)
-
-    def _result(
-        self, status: dict[str, Any], totals: Totals, out: Path | None, features: list[dict[str, Any]] | None
-    ) -> SurveyResult:
-        if status["status"] != "successful":
-            error = status.get("error") or {}
-            message = error.get("message") or f"The survey is {status['status']}."
-            raise GatewayError(
-                f"{message} The answers up to then are in {out}." if out else message, code=error.get("code")
-            )
+        status = await self.status()
+        _require_success(status, out)
+        objects = await self._objects(totals) if self._has_objects else None
         return SurveyResult(
             id=self.id,
             tiles=status["tiles"],
             answered=status["answered"],
             blank=status["blank"],
             failed=status["failed"],
+            skipped=status.get("skipped", 0),
             totals=totals.as_list(),
             path=out,
             features=features,
+            objects=objects,
         )
+
+    async def _objects(self, totals: Totals) -> list[dict[str, Any]]:
+        """Return the objects, and add them to the totals."""
+        collection = await self._transport.get_json(f"{self._path}/objects")
+        for feature in collection["features"]:
+            totals.add_object(feature)
+        return list(collection["features"])
 
     async def _poll_progress(self, on_progress: ProgressCallback) -> None:
         while True:
             await asyncio.sleep(_POLL_INTERVAL_S)
             with suppress(GatewayUnreachable):
                 status = await self.status()
-                on_progress(status["answered"] + status["blank"] + status["failed"], self.tiles)
+                done = sum(status.get(outcome, 0) for outcome in ("answered", "blank", "failed", "skipped"))
+                on_progress(done, self.tiles)
 
     async def _download(self, file: Path) -> Totals:
         """Write all features as a FeatureCollection; if the connection fails, start again from the first feature."""
@@ -209,13 +226,30 @@ def _read_features(collection: Path) -> list[dict[str, Any]]:
     return list(orjson.loads(collection.read_bytes())["features"])
 
 
-def _write(collection: Path, out: Path) -> None:
+def _require_success(status: dict[str, Any], out: Path | None) -> None:
+    if status["status"] == "successful":
+        return
+    error = status.get("error") or {}
+    message = error.get("message") or f"The survey is {status['status']}."
+    raise GatewayError(f"{message} The answers up to then are in {out}." if out else message, code=error.get("code"))
+
+
+def write_objects(objects: list[dict[str, Any]], out: Path) -> None:
+    """Write objects in the format of the file's suffix; the file appears whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix="sarlens-") as folder:
+        collection = Path(folder, "objects.geojson")
+        collection.write_bytes(orjson.dumps({"type": "FeatureCollection", "features": objects}))
+        _write(collection, out, "objects")
+
+
+def _write(collection: Path, out: Path, layer: Literal["answers", "objects"] = "answers") -> None:
     """Write the features in the format of the file's suffix; the file appears whole or not at all."""
     file_format = FORMATS[out.suffix]
     if file_format != "geojson":
-        from sarlens.surveys.layer_file import write_layer  # noqa: PLC0415  slow to import
+        from sarlens.surveys.layer_file import ANSWERS_LAYER, OBJECTS_LAYER, write_layer  # noqa: PLC0415  slow to import
 
-        collection = write_layer(collection, file_format)
+        layers = {"answers": ANSWERS_LAYER, "objects": OBJECTS_LAYER}
+        collection = write_layer(collection, file_format, layers[layer])
     partial = out.with_name(f".{out.name}.part")
     partial.write_bytes(collection.read_bytes())
     partial.replace(out)

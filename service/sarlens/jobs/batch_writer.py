@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, and_, case, update
 
 from sarlens.jobs.db_clock import database_time
-from sarlens.jobs.db_schema import ANSWERS, JOBS, TILES
+from sarlens.jobs.db_schema import ANSWERS, CANDIDATES, JOBS, TILES
 from sarlens.jobs.extent import Bounds
 from sarlens.jobs.layers import extend_layers
 from sarlens.jobs.models import ACTIVE_STATUSES
@@ -31,6 +31,8 @@ class TileResult(NamedTuple):
     """``answered``, ``blank`` or ``failed``."""
     features: Sequence[tuple[Feature, Bounds | None]]
     """One feature per question, with its bounds."""
+    candidates: Sequence[tuple[int, Sequence[Mapping[str, Any]]]] = ()
+    """Objects that the tile shows, by the index of the question."""
 
 
 class JobNotActive(Exception):
@@ -104,7 +106,12 @@ def _insert_results(db: Connection, batch: Sequence[_PendingTile]) -> set[str]:
     rows: dict[str, list[dict[str, Any]]] = {}
     for job_id, result, _ in batch:
         rows.setdefault(job_id, []).extend(_answer_row(job_id, feature, bounds) for feature, bounds in result.features)
+    candidates = [
+        _candidates_row(job_id, result.tile, *found) for job_id, result, _ in batch for found in result.candidates
+    ]
     sizes = {job_id: sum(len(row["feature"]) for row in answers) for job_id, answers in rows.items()}
+    for row in candidates:
+        sizes[row["job"]] += len(row["candidates"])
     is_active = and_(JOBS.c.id.in_(sorted(rows)), JOBS.c.status.in_(ACTIVE_STATUSES))
     touch = (
         update(JOBS)
@@ -121,6 +128,7 @@ def _insert_results(db: Connection, batch: Sequence[_PendingTile]) -> set[str]:
     insert_missing(db, TILES, tiles)
     insert_missing(db, ANSWERS, [{name: row[name] for name in row if name in ANSWERS.c} for row in answers])
     extend_layers(db, answers)
+    insert_missing(db, CANDIDATES, [row for row in candidates if row["job"] in times])
     return set(times)
 
 
@@ -131,3 +139,7 @@ def _answer_row(job_id: str, feature: Feature, bounds: Bounds | None) -> dict[st
     layer = {"text": properties.get("question", ""), "image": properties.get("image", "")}
     text = orjson.dumps(feature).decode()
     return {"job": job_id, "id": feature["id"], "question": question, "feature": text} | columns | layer
+
+
+def _candidates_row(job_id: str, tile: int, question: int, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"job": job_id, "tile": tile, "question": question, "candidates": orjson.dumps(found).decode()}

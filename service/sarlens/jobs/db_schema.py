@@ -105,6 +105,33 @@ LAYERS = Table(
 )
 """One row per question of a job with answers: its text, the image, and the extent of the answers in space and time."""
 
+CANDIDATES = Table(
+    "sarlens_candidates",
+    METADATA,
+    Column("job", String(64), primary_key=True),
+    Column("tile", Integer, primary_key=True, autoincrement=False),
+    Column("question", Integer, primary_key=True, autoincrement=False),
+    Column("candidates", Text, nullable=False),
+)
+"""Objects that each tile shows, as a JSON array for each question, before those of all tiles are merged."""
+
+OBJECTS = Table(
+    "sarlens_objects",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("job", String(64), nullable=False),
+    Column("id", String(128), nullable=False, unique=True),
+    Column("question", Integer, nullable=False),
+    Column("time", Float(53), nullable=False),
+    Column("west", Float(53)),
+    Column("south", Float(53)),
+    Column("east", Float(53)),
+    Column("north", Float(53)),
+    Column("feature", Text, nullable=False),
+    Index("sarlens_objects_by_question", "job", "question", "number"),
+)
+"""One GeoJSON feature per object of a survey, with the columns of ``ANSWERS`` and the index of the question."""
+
 _CONNECT_TIMEOUT_S = 3
 _URL_FORMS = "the job database must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
 

@@ -34,11 +34,13 @@ class TileCounts:
     answered: int = 0
     blank: int = 0
     failed: int = 0
+    skipped: int = 0
+    """Tiles that the gate left out."""
 
     @property
     def done(self) -> int:
         """Number of finished tiles."""
-        return self.answered + self.blank + self.failed
+        return self.answered + self.blank + self.failed + self.skipped
 
 
 class JobOwner(NamedTuple):

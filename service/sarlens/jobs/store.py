@@ -13,11 +13,12 @@ from sarlens.errors import OutputExists
 from sarlens.jobs.batch_writer import TileBatchWriter, TileResult
 from sarlens.jobs.database import JobDatabase
 from sarlens.jobs.db_clock import database_time
-from sarlens.jobs.db_schema import ANSWERS, JOBS, LAYERS, TILES
+from sarlens.jobs.db_schema import ANSWERS, CANDIDATES, JOBS, LAYERS, OBJECTS, TILES
 from sarlens.jobs.filters import AnswerFilter, JobFilter
 from sarlens.jobs.layers import AnswerLayers
 from sarlens.jobs.leases import JobLeases
 from sarlens.jobs.models import ACTIVE_STATUSES, Job
+from sarlens.jobs.objects import ObjectStore
 from sarlens.jobs.owner_limits import OwnerLimits
 from sarlens.jobs.rows import job_row, select_jobs
 
@@ -39,6 +40,7 @@ class JobStore:
         self._batch_writer = TileBatchWriter(self._database.write)
         self.leases = JobLeases(self._database)
         self.layers = AnswerLayers(self._database)
+        self.objects = ObjectStore(self._database)
 
     @property
     def exists(self) -> bool:
@@ -103,7 +105,13 @@ class JobStore:
 
     async def delete(self, job_ids: Collection[str]) -> None:
         """Delete jobs with their tiles and answers, in transactions of bounded size."""
-        for table, column in ((ANSWERS, ANSWERS.c.number), (TILES, TILES.c.tile), (LAYERS, LAYERS.c.question)):
+        for table, column in (
+            (ANSWERS, ANSWERS.c.number),
+            (OBJECTS, OBJECTS.c.number),
+            (CANDIDATES, CANDIDATES.c.tile),
+            (TILES, TILES.c.tile),
+            (LAYERS, LAYERS.c.question),
+        ):
             some = select(table.c.job, column).where(table.c.job.in_(job_ids)).limit(_DELETED_AT_ONCE)
             remove = delete(table).where(tuple_(table.c.job, column).in_(some))
             while await self._database.write(lambda db, remove=remove: db.execute(remove).rowcount):  # type: ignore[misc]

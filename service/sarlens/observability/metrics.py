@@ -21,7 +21,7 @@ from sarlens.observability.instruments import ExemplarHistogram, KeyedCounter, L
 MULTIPROC_DIR_ENV = "PROMETHEUS_MULTIPROC_DIR"
 """Variable that prometheus_client reads at import: the directory in which processes share their metrics."""
 
-Stage = Literal["fetch", "decode", "render", "queue", "admission", "worker"]
+Stage = Literal["fetch", "decode", "detect", "render", "queue", "admission", "worker"]
 Outcome = Literal["answered", "refused", "failed", "gone"]
 Rejection = Literal[
     "queue_full",

@@ -49,6 +49,9 @@ _ANSWER = (
     Column("text", "string", "Text, if the answer has no other type."),
     Column("position_on_map", "string", "Position with north up, if the image is georeferenced."),
     Column("confidence", "number", "Probability of the tokens of the answer, from 0 to 1."),
+    Column("cfar_targets", "integer", "Targets of the CFAR detector in the tile, if the request uses it."),
+    Column("cfar_agrees", "boolean", "Whether the answer agrees with the number of targets."),
+    Column("objects", "integer", "Objects that the survey locates in the tile, if the request has objects."),
     Column("error", "string", "Error code, if the tile failed."),
     Column("error_message", "string", "Error message, if the tile failed."),
     Column("question_id", "string", "Identifier of the question, if the request has one."),
@@ -66,6 +69,28 @@ _IMAGE = (
 )
 _OF_NUMBERS = {"relative_orbit": "integer", "pixel_spacing_range": "number", "pixel_spacing_azimuth": "number"}
 
+_OBJECT = (
+    Column("class", "string", "Class of the object, such as ship."),
+    Column("score", "number", "Probability of the object by the model, from 0 to 1."),
+    Column(
+        "source",
+        "string",
+        "both: the model confirms a target of the detector; model: a box of the model; cfar: "
+        "a target that the model doesn't confirm.",
+    ),
+    Column("contrast_db", "number", "Peak over clutter in dB, if the detector found the object."),
+    Column("col", "number", "Column of the center, in pixels of the full resolution."),
+    Column("row", "number", "Row of the center, in pixels of the full resolution."),
+    Column("width", "number", "Width of the box, in pixels of the full resolution."),
+    Column("height", "number", "Height of the box, in pixels of the full resolution."),
+    Column("length_m", "number", "Longer side of the box in meters."),
+    Column("tile", "integer", "Index of the tile whose picture shows the object."),
+    Column("image_id", "string", "Id of this picture."),
+    Column("question", "string", "Question."),
+    Column("question_id", "string", "Identifier of the question, if the request has one."),
+    Column("model", "string", "Name of the model."),
+)
+
 
 def _acquisition_column(name: str) -> Column:
     words = name.replace("_", " ")
@@ -80,6 +105,11 @@ ACQUISITION_COLUMNS = tuple(_acquisition_column(name) for name in Acquisition.mo
 def answer_columns(*, acquisition: bool = True) -> tuple[Column, ...]:
     """Return the columns of answers in order, with or without those of the acquisition."""
     return (*_ANSWER, _BOXES, *_MODEL, *(ACQUISITION_COLUMNS if acquisition else ()), *_IMAGE)
+
+
+def object_columns(*, acquisition: bool = True) -> tuple[Column, ...]:
+    """Return the columns of objects in order, with or without those of the acquisition."""
+    return (*_OBJECT, *(ACQUISITION_COLUMNS if acquisition else ()), *_IMAGE)
 
 
 def value_columns(answer_type: str, value: Value) -> dict[str, Value]:

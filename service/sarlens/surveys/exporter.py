@@ -19,7 +19,7 @@ from sarlens.jobs.filters import AnswerFilter
 from sarlens.jobs.models import Job, JobStatus
 from sarlens.jobs.store import JobStore
 from sarlens.surveys.features import Totals
-from sarlens.surveys.layer_file import write_layer
+from sarlens.surveys.layer_file import ANSWERS_LAYER, OBJECTS_LAYER, Layer, write_layer
 from sarlens.surveys.retry import retry_transient
 from sarlens.surveys.spec import Output, SurveySpec
 
@@ -29,6 +29,7 @@ MEDIA_TYPES: dict[Output, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 _PAGE_SIZE = 1000
+_COLLECTION = b'{"type":"FeatureCollection","features":['
 
 
 class ResultWriter(Protocol):
@@ -114,21 +115,33 @@ class ResultExporter:
                 self._retry_timeout_s,
             )
 
-    async def file(self, job: Job, file_format: Output, folder: Path) -> Path:
-        """Write the answers so far to a file in ``folder``, and return its path.
+    async def file(self, job: Job, file_format: Output, folder: Path, layer: Layer = ANSWERS_LAYER) -> Path:
+        """Write the answers so far, or the objects, to a file in ``folder``, and return its path.
+
+        A GeoPackage of answers has the objects as a layer of its own.
 
         Raises:
             BadRequest: the format requires the ``gis`` extra.
             JobFailed: the conversion fails.
         """
         check_format(file_format)
-        geojson = folder / "answers.geojson"
-        with geojson.open("wb") as out:
-            async for chunk in self.iter_geojson(job):
-                await asyncio.to_thread(out.write, chunk)
+        geojson = await self._write(self._chunks(job, layer), folder / f"{layer.name}.geojson")
         if file_format == "geojson":
             return geojson
-        return await asyncio.to_thread(write_layer, geojson, file_format)
+        converted = await asyncio.to_thread(write_layer, geojson, file_format, layer)
+        if file_format == "gpkg" and layer is ANSWERS_LAYER and has_objects(job):
+            objects = await self._write(self.iter_objects(job), folder / "objects.geojson")
+            await asyncio.to_thread(write_layer, objects, file_format, OBJECTS_LAYER, extends=converted)
+        return converted
+
+    def _chunks(self, job: Job, layer: Layer) -> AsyncIterator[bytes]:
+        return self.iter_objects(job) if layer is OBJECTS_LAYER else self.iter_geojson(job)
+
+    async def _write(self, chunks: AsyncIterator[bytes], file: Path) -> Path:
+        with file.open("wb") as out:
+            async for chunk in chunks:
+                await asyncio.to_thread(out.write, chunk)
+        return file
 
     async def page(self, job: Job, limit: int, offset: int) -> bytes:
         """Return a FeatureCollection with up to ``limit`` answers after the first ``offset``, without totals."""
@@ -144,16 +157,35 @@ class ResultExporter:
         return await asyncio.to_thread(orjson.dumps, document)
 
     async def iter_geojson(self, job: Job) -> AsyncIterator[bytes]:
-        """Yield a FeatureCollection (RFC 7946) with a ``survey`` member in chunks of 1000 features."""
-        yield b'{"type":"FeatureCollection","features":['
+        """Yield a FeatureCollection (RFC 7946) with the members ``survey`` and, if requested, ``objects`` in chunks."""
         totals, after, separator = Totals(), 0, b""
+        yield _COLLECTION
         while page := await self._store.list_answers(AnswerFilter(job=job.id, after=after, limit=_PAGE_SIZE)):
             after = page[-1][0]
             for _, feature in page:
                 totals.add(orjson.loads(feature))
             yield separator + b",".join(feature.encode() for _, feature in page)
             separator = b","
-        yield b'],"survey":' + orjson.dumps(survey_summary(job) | {"totals": totals.as_list()}) + b"}"
+        end = b"]"
+        if has_objects(job):
+            yield b'],"objects":'
+            async for chunk in self.iter_objects(job, totals):
+                yield chunk
+            end = b""
+        yield end + b',"survey":' + orjson.dumps(survey_summary(job) | {"totals": totals.as_list()}) + b"}"
+
+    async def iter_objects(self, job: Job, totals: Totals | None = None) -> AsyncIterator[bytes]:
+        """Yield the objects of a complete survey as a FeatureCollection, and add them to ``totals``."""
+        after, separator = 0, b""
+        yield _COLLECTION
+        while page := await self._store.objects.list(job.id, after=after, limit=_PAGE_SIZE):
+            after = page[-1][0]
+            if totals is not None:
+                for _, feature in page:
+                    totals.add_object(orjson.loads(feature))
+            yield separator + b",".join(feature.encode() for _, feature in page)
+            separator = b","
+        yield b"]}"
 
 
 def _canonical_output(url: str) -> str:
@@ -171,11 +203,18 @@ def _is_below_any(url: str, prefixes: Collection[str]) -> bool:
     return any(url.startswith(folder) and len(url) > len(folder) for folder in folders)
 
 
+def has_objects(job: Job) -> bool:
+    """Whether a survey was submitted with ``objects``."""
+    return bool(orjson.loads(job.request).get("objects"))
+
+
 def survey_summary(job: Job) -> dict[str, Any]:
     """Return the status and the tile counts of a job as JSON."""
     counts = job.counts
     summary: dict[str, Any] = {"id": job.id, "status": job.status, "progress": job.progress, "tiles": job.tiles}
     summary |= {"answered": counts.answered, "blank": counts.blank, "failed": counts.failed}
+    if orjson.loads(job.request).get("gate"):
+        summary["skipped"] = counts.skipped
     summary |= {"model": job.model, "image_version": job.version} | tile_summary(job)
     if job.code:
         summary["error"] = {"code": job.code, "message": job.message}

@@ -17,14 +17,24 @@ from sarlens.jobs.extent import Bounds
 from sarlens.prompts.answer_types import Value
 from sarlens.prompts.normalize import move_cell
 from sarlens.surveys.columns import value_columns, value_of
+from sarlens.surveys.objects.evidence import TileEvidence
+from sarlens.surveys.objects.totals import ObjectTotal, located_beyond
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.regions import to_geometries
 from sarlens.types.render_params import radiometry_label
 from sarlens.types.window import Window
 
+NO_EVIDENCE = TileEvidence()
+
 
 def tile_feature(
-    plan: SurveyPlan, job_id: str, tile: int, question_index: int, task: Task, result: TaskAnswer | SarlensError
+    plan: SurveyPlan,
+    job_id: str,
+    tile: int,
+    question_index: int,
+    task: Task,
+    result: TaskAnswer | SarlensError,
+    evidence: TileEvidence = NO_EVIDENCE,
 ) -> tuple[Feature, Bounds | None]:
     """Return the GeoJSON feature (RFC 7946) of one answer about one tile, and its bounds in degrees.
 
@@ -42,6 +52,7 @@ def tile_feature(
     if isinstance(result, TaskAnswer) and window is not None:
         boxes = to_geometries(result.text, window, plan.scale_factor(tile), plan.georeference, plan.turn)
         properties |= {"boxes": boxes} if boxes else {}
+    properties |= evidence.columns
     properties |= {"model": plan.model, "answered_at": datetime.now(UTC).isoformat(timespec="milliseconds")}
     if plan.spec.acquisition is not None:
         properties |= plan.spec.acquisition.as_flat_columns
@@ -105,6 +116,7 @@ class Totals:
         self._failed: Counter[str] = Counter()
         self._estimates: Counter[str] = Counter()
         self._has_overlap = False
+        self._objects: dict[str, ObjectTotal] = {}
 
     def add(self, feature: Feature) -> None:
         """Count one feature."""
@@ -120,6 +132,16 @@ class Totals:
         values[_counted(properties)] += 1
         if properties["type"] == "integer" and isinstance(value, int):
             self._estimates[question] += share * value
+        if "objects" in properties:
+            total = self._objects.setdefault(question, ObjectTotal())
+            total.unlocated += located_beyond(value, properties["objects"])
+            total.unconfirmed += max(0, properties.get("cfar_targets", 0) - properties["objects"])
+
+    def add_object(self, feature: Feature) -> None:
+        """Count one object, if the model confirms it."""
+        properties = feature["properties"]
+        if properties["source"] != "cfar":
+            self._objects.setdefault(str(properties["question"]), ObjectTotal()).add(properties["score"])
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return one object per question.
@@ -147,4 +169,6 @@ class Totals:
                 total |= {"yes": tiles_by_value.get(True, 0), "no": tiles_by_value.get(False, 0)}
             case "class" | "position":
                 total["tiles_by_value"] = dict(sorted(tiles_by_value.items()))
+        if question in self._objects:
+            total |= self._objects[question].as_dict()
         return total

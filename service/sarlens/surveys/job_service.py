@@ -103,6 +103,15 @@ class JobService:
                 return
             await self._progress.wait(event)
 
+    async def stream_objects(self, job_id: str) -> AsyncGenerator[list[str]]:
+        """Yield pages of the objects of a complete job as GeoJSON features."""
+        after = 0
+        while page := await _retried(
+            lambda after=after: self.store.objects.list(job_id, after=after, limit=_PAGE_SIZE)  # type: ignore[misc]
+        ):
+            after = page[-1][0]
+            yield [feature for _, feature in page]
+
     async def wait_until_done(self, job_id: str) -> Job:
         """Wait until a job is complete, and return it.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sarlens.errors import BadRequest
 from sarlens.imagery.core.turn import NO_TURN, Turn
+from sarlens.imagery.detection.search import TargetSearch
 from sarlens.inference.sar_tasks import Task
 from sarlens.stac import Item
 from sarlens.surveys.regions import ScaleFactor, first_box, to_tile_coordinates
@@ -46,6 +47,14 @@ class SurveyPlan:
     def url(self) -> str | Item:
         """URL of the image, or the STAC Item whose assets are its bands."""
         return self.spec.url
+
+    @property
+    def search(self) -> TargetSearch | None:
+        """Search for targets in each tile, or None if the survey needs no targets."""
+        spec, place = self.spec, self.georeference
+        if place is None or not spec.uses_detector:
+            return None
+        return TargetSearch(spec.cfar, place.width, place.height, skip_empty=spec.gate is not None)
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:

@@ -120,6 +120,7 @@ class SurveyPlanner:
             spec=spec,
         )
         plan.check()
+        spec.check_detector()
         return plan
 
 

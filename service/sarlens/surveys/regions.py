@@ -63,15 +63,19 @@ def to_geometries(
     """
     if georeference is None:
         return []
-    width, height = tile.width * scale.cols, tile.height * scale.rows
-    if turn.transposed:
-        width, height = height, width
-    boxes = [turn.inverse.box(box, width, height) for box in parse_boxes(answer)]
-    windows = [_image_window(box, tile, scale) for box in boxes]
+    windows = [_image_window(box, tile, scale) for box in boxes_before_turn(answer, tile, scale, turn)]
     try:
         return [georeference.footprint(window) for window in windows if window is not None]
     except NotGeoreferenced:
         return []
+
+
+def boxes_before_turn(answer: str, tile: Window, scale: ScaleFactor, turn: Turn) -> list[Box]:
+    """Return the regions of an answer in pixels of the rendered tile as it is before its turn."""
+    width, height = tile.width * scale.cols, tile.height * scale.rows
+    if turn.transposed:
+        width, height = height, width
+    return [turn.inverse.box(box, width, height) for box in parse_boxes(answer)]
 
 
 def _image_window(box: Box, tile: Window, scale: ScaleFactor) -> Window | None:

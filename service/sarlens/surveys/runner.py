@@ -14,13 +14,16 @@ from sarlens.jobs.store import JobStore
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.tracing import Tracer, start_trace
 from sarlens.runtime.task_group import TaskGroup
-from sarlens.surveys.features import tile_feature
+from sarlens.surveys.features import NO_EVIDENCE, tile_feature
+from sarlens.surveys.objects.candidates import TileView
+from sarlens.surveys.objects.evidence import TileEvidence
+from sarlens.surveys.objects.merged import write_objects
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.planner import SurveyLimits
 from sarlens.surveys.quota_account import QuotaAccount
-from sarlens.surveys.retry import JobSuspended, retry_transient
-from sarlens.surveys.row_renderer import RowRenderer
-from sarlens.surveys.tile_runner import Result, TileRunner
+from sarlens.surveys.retry import PERMANENT_ERRORS, JobSuspended, retry_transient
+from sarlens.surveys.row_renderer import RenderedTiles, RowRenderer, SearchedTile
+from sarlens.surveys.tile_runner import IndexedTask, Result, TileRunner
 
 _GIVE_UP_AFTER = 16
 """Number of failed tiles after which a survey without an answered tile fails."""
@@ -75,6 +78,8 @@ class SurveyRunner:
             raise next(expected, group) from None
         if stopping.is_set():
             raise JobSuspended
+        if plan.spec.objects:
+            await retry_transient(lambda: write_objects(self._store, job.id, plan), timeout_s)
 
 
 class SurveyRun:
@@ -112,37 +117,73 @@ class SurveyRun:
         async with self._row_renderer.open_reader(tiles) as reader, TaskGroup() as tasks:
             for row in await self._row_renderer.group_into_rows(reader, tiles):
                 try:
-                    blank = await self._row_renderer.render(reader, row)
+                    rendered = await self._row_renderer.render(reader, row)
                 except JobSuspended:
                     return  # the tiles in progress finish
                 for tile in row:
                     await self._slots.acquire()
                     if stopping.is_set():
                         return
-                    work = self._commit(TileResult(tile, "blank", ())) if tile in blank else self._run_tile(tile)
+                    is_blank = tile in rendered.blank
+                    work = self._commit(TileResult(tile, "blank", ())) if is_blank else self._run_tile(tile, rendered)
                     tasks.create_task(work).add_done_callback(lambda _: self._slots.release())
 
-    async def _run_tile(self, tile: int) -> None:
+    async def _run_tile(self, tile: int, rendered: RenderedTiles) -> None:
         with start_trace(self._tracer, "survey tile") as span:
             span.set_attributes(
                 {"sarlens.job": self._job.id, "sarlens.tile": tile, "gen_ai.request.model": self._plan.model}
             )
             if self._job.owner:
                 span.set_attribute("sarlens.key", self._job.owner)
-            tasks = self._plan.tasks(tile)
             try:
-                results = await self._tile_runner.run(tile, tasks)
+                searched = rendered.searched.get(tile) or await self._search(tile)
+                await self._ask_about(tile, searched)
             except NoValidPixels:
                 await self._commit(TileResult(tile, "blank", ()))
-                return
             except JobSuspended:
                 return  # the other tiles in progress finish
-            is_answered = not tasks or any(isinstance(result, TaskAnswer) for result in results.values())
-            features = [
-                tile_feature(self._plan, self._job.id, tile, index, task, results[index]) for index, task in tasks
-            ]
-            await self._commit(TileResult(tile, "answered" if is_answered else "failed", features))
-            self._count(results, is_answered=is_answered)
+
+    async def _search(self, tile: int) -> SearchedTile | None:
+        """Search a tile for targets. A tile that can't be read reports its error when the model is asked about it."""
+        try:
+            return await self._row_renderer.search(tile)
+        except SarlensError as error:
+            if isinstance(error, (*PERMANENT_ERRORS, NoValidPixels)):
+                raise
+            return None
+
+    async def _ask_about(self, tile: int, searched: SearchedTile | None) -> None:
+        """Ask the questions about a tile, find its objects and commit the result."""
+        if self._plan.spec.gate and searched and searched.targets == []:
+            await self._commit(TileResult(tile, "skipped", ()))
+            return
+        tasks = self._plan.tasks(tile)
+        results = await self._tile_runner.run(tile, tasks)
+        found = self._evidence(tile, searched, tasks, results)
+        is_answered = not tasks or any(isinstance(result, TaskAnswer) for result in results.values())
+        features = [
+            tile_feature(self._plan, self._job.id, tile, index, task, results[index], found.get(index, NO_EVIDENCE))
+            for index, task in tasks
+        ]
+        candidates = [
+            (index, [candidate.model_dump(mode="json") for candidate in evidence.candidates])
+            for index, evidence in found.items()
+            if evidence.candidates
+        ]
+        await self._commit(TileResult(tile, "answered" if is_answered else "failed", features, candidates))
+        self._count(results, is_answered=is_answered)
+
+    def _evidence(
+        self, tile: int, searched: SearchedTile | None, tasks: Sequence[IndexedTask], results: Mapping[int, Result]
+    ) -> dict[int, TileEvidence]:
+        """Return the evidence for each answer by the index of its question."""
+        window = self._plan.tiles[tile]
+        if searched is None or window is None:
+            return {}
+        scale, turn = self._plan.scale_factor(tile), self._plan.turn
+        view = TileView(tile, window, scale, turn, searched.targets, searched.image_id)
+        answers = {index: result for index, result in results.items() if isinstance(result, TaskAnswer)}
+        return {index: TileEvidence.of(self._plan.spec, view, task, answers.get(index)) for index, task in tasks}
 
     def _count(self, results: Mapping[int, Result], *, is_answered: bool) -> None:
         """Count a tile; raise an error after ``_GIVE_UP_AFTER`` failed tiles without an answered one.

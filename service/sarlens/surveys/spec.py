@@ -10,13 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from sarlens.errors import BadRequest
 from sarlens.inference.sar_tasks import Sampling, Task, caption_task, vqa_task, with_acquisition_context
 from sarlens.prompts.applications import Application
+from sarlens.prompts.object_class import COMPACT_CLASSES, object_class
 from sarlens.prompts.templates import Style
 from sarlens.stac import Acquisition, Item
 from sarlens.surveys.tile_grid import TileGrid
+from sarlens.types.cfar_params import CfarParams
 from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import RenderParams
 
 Output = Literal["geojson", "gpkg", "parquet"]
+ObjectSelection = Literal["confirmed", "all"]
+"""Objects that the model confirms, or also the targets that it doesn't confirm."""
+Detector = Literal["cfar"]
 
 
 class SurveyQuestion(BaseModel):
@@ -80,6 +85,14 @@ class SurveySpec(BaseModel):
     """Whether the result replaces an object at ``output``."""
     wrap_as_document: bool = False
     """Whether the result is a document of OGC API Processes instead of the raw value."""
+    objects: ObjectSelection | None = None
+    """Which objects the result has, or None for tiles only."""
+    gate: Detector | None = None
+    """Detector without whose targets a tile isn't asked about, or None to ask about all."""
+    second_opinion: Detector | None = None
+    """Detector whose targets are counted beside each answer, or None."""
+    cfar: CfarParams = CfarParams()
+    """Parameters of the detector."""
     context: bool = False
     """Whether the prompts have a sentence about the acquisition."""
     acquisition: Acquisition | None = None
@@ -89,6 +102,31 @@ class SurveySpec(BaseModel):
     def grid(self) -> TileGrid | None:
         """Grid of the tiles after planning, or None for one window."""
         return TileGrid(self.tile, self.overlap) if isinstance(self.tile, int) else None
+
+    @property
+    def uses_detector(self) -> bool:
+        """Whether tiles are searched for targets."""
+        return any((self.objects, self.gate, self.second_opinion))
+
+    def check_detector(self) -> None:
+        """Check that the questions suit ``objects`` and ``gate``.
+
+        Raises:
+            BadRequest: no question is about objects, or the gate would skip tiles that a question needs.
+        """
+        classes = [object_class(task.question, task.application) for task in self.tasks]
+        if self.objects and not any(classes):
+            raise BadRequest(
+                "objects requires a question that counts, looks for or locates one class of objects, such as "
+                '"How many ships are in the image?".',
+                param="objects",
+            )
+        if self.gate and not set(classes) <= COMPACT_CLASSES:
+            raise BadRequest(
+                "gate requires that every question counts, looks for or locates objects of one of the classes "
+                f"{', '.join(sorted(COMPACT_CLASSES))}: tiles without bright targets aren't asked about.",
+                param="gate",
+            )
 
     @property
     def image_request(self) -> ImageRequest:

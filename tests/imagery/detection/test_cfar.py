@@ -140,7 +140,7 @@ def test_brightness_has_no_targets() -> None:
 
 
 def test_the_number_of_targets_is_bounded() -> None:
-    """Of 400 targets, the 256 with the highest contrast are returned."""
+    """Of 400 targets, the 128 with the highest contrast are returned."""
     power = clutter((1000, 1000))
     for index in range(400):
         row, col = 25 + 48 * (index // 20), 25 + 48 * (index % 20)

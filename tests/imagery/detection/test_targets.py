@@ -51,6 +51,15 @@ def test_the_center_is_that_of_the_hull(angle_deg: float) -> None:
     assert target.contrast_db == pytest.approx(10 * np.log10(2000))
 
 
+def test_a_strong_pixel_of_a_wake_does_not_move_the_center() -> None:
+    """A pixel as bright as the hull, which weaker pixels of the wake connect with it, is left out."""
+    power = ship(0)
+    power[50, 20:34] = 8
+    power[50, 22] = 500
+    (target,) = group_targets(power > 5, power, np.ones_like(power), 3, 9)
+    assert np.hypot(target.row - 50, target.col - 50) < 1
+
+
 def test_the_box_has_the_edges_of_the_pixels() -> None:
     """A target of 3 x 4 pixels has a box of 3 x 4 pixels, and its center is the center of the box."""
     power = np.ones((20, 20), np.float32)

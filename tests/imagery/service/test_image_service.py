@@ -298,8 +298,8 @@ async def test_a_row_of_tiles_renders_as_each_alone(
     async with image_service.open_row_reader(tiles[0]) as reader:
         (row,) = await reader.group_windows([Window(*tile.render.window or ()) for tile in tiles])
         assert len(row) == 4
-        assert await image_service.render_row(reader, tiles) == {tiles[1].id}
-        assert await image_service.render_row(reader, tiles[:1]) == set()
+        assert await image_service.render_row(reader, tiles) == (frozenset({tiles[1].id}), {})
+        assert await image_service.render_row(reader, tiles[:1]) == (frozenset(), {})
     fetched = sum(opened.bytes_fetched for opened in store.readers)
     in_row = [await image_service.render(tile) for tile in tiles if tile is not tiles[1]]
     assert sum(opened.bytes_fetched for opened in store.readers) == fetched

@@ -23,14 +23,21 @@ ANCHORAGE_RADIUS = 52
 """Radius of an anchorage, in units."""
 MIN_GAP = 7
 """Minimum gap between ships, in units."""
+ROUGH_DB = 8.0
+"""Power of a rough sea over the table's water, in dB."""
+ROUGH_TEXTURE_ORDER = 4.0
+"""Order of the texture of a rough sea; 40 in the table's water."""
 ATTEMPTS_PER_SHIP = 20
 """Maximum number of candidate positions per ship."""
 
 
-def open_sea_scene(seed: int, rows: int, cols: int, pixel_spacing_m: float, ships: int) -> Scene:
+def open_sea_scene(
+    seed: int, rows: int, cols: int, pixel_spacing_m: float, ships: int, *, is_rough: bool = False
+) -> Scene:
     """Return a scene of ``rows`` by ``cols`` pixels with up to ``ships`` ships, and calmer water on one side.
 
-    Ships have the same size as in sea chips of 256 pixels. There are fewer than ``ships`` if they don't fit.
+    Ships have the same size as in sea chips of 256 pixels. There are fewer than ``ships`` if they don't fit. A rough
+    sea is ``ROUGH_DB`` brighter, with K-distributed clutter of the order ``ROUGH_TEXTURE_ORDER``.
     """
     rng = np.random.default_rng(seed)
     width, height = cols * pixel_spacing_m, rows * pixel_spacing_m
@@ -51,7 +58,9 @@ def open_sea_scene(seed: int, rows: int, cols: int, pixel_spacing_m: float, ship
             occupied.append(outline)
         if len(placed) == ships:
             break
-    return Scene(seed, rows, cols, sensor, (Background(LandCover.WATER), calm_water), placed)
+    rough = (Background(LandCover.WATER, ROUGH_DB, ROUGH_TEXTURE_ORDER),)
+    ground = rough if is_rough else (Background(LandCover.WATER), calm_water)
+    return Scene(seed, rows, cols, sensor, ground, placed)
 
 
 def _candidate_points(site: Site, width: float, height: float) -> Iterator[Point]:

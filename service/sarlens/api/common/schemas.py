@@ -23,7 +23,8 @@ from sarlens.json_input import Document, load_json
 from sarlens.prompts.applications import Application
 from sarlens.prompts.templates import Style
 from sarlens.stac import Item
-from sarlens.surveys.spec import Output, SurveyQuestion, SurveySpec
+from sarlens.surveys.spec import Detector, ObjectSelection, Output, SurveyQuestion, SurveySpec
+from sarlens.types.cfar_params import CfarParams
 from sarlens.types.image_request import ImageLocation, url_scheme
 from sarlens.types.render_params import RenderParams
 from sarlens.validation import BoundedModel, InvalidField, at_most
@@ -132,6 +133,27 @@ Context = Annotated[
     Field(description="Add a sentence about the acquisition, from the STAC Item. The models were trained without it."),
 ]
 
+Objects = Annotated[
+    ObjectSelection | None,
+    Field(
+        description="Also return one feature per object, for questions about one class of objects. `confirmed`: the "
+        "objects that the model confirms. `all`: also the targets of the CFAR detector that it doesn't confirm. "
+        "Default: tiles only."
+    ),
+]
+Gate = Annotated[
+    Detector | None,
+    Field(
+        description="`cfar`: don't ask about tiles in which the CFAR detector finds no target. Every question must be "
+        "about ships, aircraft, cars or tanks. Default: ask about every tile."
+    ),
+]
+SecondOpinion = Annotated[
+    Detector | None,
+    Field(description="`cfar`: return the number of targets of the CFAR detector beside each answer. Default: none."),
+]
+Cfar = Annotated[CfarParams, Field(description="Parameters of the CFAR detector.")]
+
 
 class VqaBody(_Body):
     """Questions about one image."""
@@ -189,6 +211,10 @@ class SurveyBody(_Body):
     max_tokens: MaxTokens = 128
     temperature: Temperature = 0.0
     seed: Seed = None
+    objects: Objects = None
+    gate: Gate = None
+    second_opinion: SecondOpinion = None
+    cfar: Cfar = CfarParams()
     context: Context = False
     output: Annotated[
         Annotated[str, Field(pattern=r"^s3://[^/]+/.+$", max_length=2000)] | None,
@@ -219,6 +245,10 @@ class SurveyBody(_Body):
             output=self.output,
             format=self.format,
             overwrite=self.overwrite,
+            objects=self.objects,
+            gate=self.gate,
+            second_opinion=self.second_opinion,
+            cfar=self.cfar,
             context=self.context,
         )
 

@@ -44,7 +44,12 @@ def survey_to_rest_body(request: pb.SurveyRequest) -> dict[str, Any]:
     Raises:
         BadRequest: a field is invalid.
     """
-    return vqa_to_rest_body(request) | _set_fields(request, "tile", "overlap")
+    body = vqa_to_rest_body(request) | _set_fields(request, "tile", "overlap")
+    for name in ("objects", "gate", "second_opinion"):
+        body |= _enum_value(request, name)
+    if request.HasField("cfar"):
+        body["cfar"] = _set_fields(request.cfar, "pfa", "guard", "training", "min_pixels")
+    return body
 
 
 def _common(request: pb.VqaRequest | pb.CaptionRequest | pb.SurveyRequest) -> dict[str, Any]:
@@ -144,7 +149,8 @@ def to_answer(result: TaskResult) -> pb.Answer:
 def to_tile_answer(feature: dict[str, Any]) -> pb.TileAnswer:
     """Convert a survey's feature."""
     properties = feature["properties"]
-    tile = pb.TileAnswer(tile=properties["tile"], confidence=properties["confidence"])
+    counts = {name: properties.get(name) for name in ("cfar_targets", "cfar_agrees", "objects")}
+    tile = pb.TileAnswer(tile=properties["tile"], confidence=properties["confidence"], **counts)
     if properties["col"] is not None:
         tile.window.MergeFrom(pb.Window(**{name: properties[name] for name in ("col", "row", "width", "height")}))
     if feature["geometry"] is not None:
@@ -163,6 +169,21 @@ def to_tile_answer(feature: dict[str, Any]) -> pb.TileAnswer:
         if properties.get("position_on_map") is not None:
             answer.finding.value.position_on_map = properties["position_on_map"]
     return tile
+
+
+def to_survey_object(feature: dict[str, Any]) -> pb.SurveyObject:
+    """Convert an object of a survey."""
+    properties = feature["properties"]
+    longitude, latitude = feature["geometry"]["coordinates"]
+    names = ("score", "source", "col", "row", "width", "height", "length_m", "contrast_db", "tile", "image_id")
+    return pb.SurveyObject(
+        id=feature["id"],
+        class_name=properties["class"],
+        longitude=longitude,
+        latitude=latitude,
+        question=properties["question"],
+        **{name: properties[name] for name in names},
+    )
 
 
 def _application(name: str) -> pb.Application:

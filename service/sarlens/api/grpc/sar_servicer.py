@@ -27,6 +27,7 @@ from sarlens.api.grpc.sar_convert import (
     caption_to_rest_body,
     survey_to_rest_body,
     to_answer,
+    to_survey_object,
     to_tile_answer,
     vqa_to_rest_body,
     with_bytes,
@@ -103,6 +104,10 @@ class SarServicer(sar_pb2_grpc.SarServicer):
                             for feature in page:
                                 yield pb.SurveyResponse(answer=to_tile_answer(orjson.loads(feature)))
                     require_success(await self._job_service.find(job.id, None))
+                    async with aclosing(self._job_service.stream_objects(job.id)) as pages:
+                        async for page in pages:
+                            for feature in page:
+                                yield pb.SurveyResponse(object=to_survey_object(orjson.loads(feature)))
                 except (asyncio.CancelledError, GeneratorExit):
                     await asyncio.shield(self._job_service.dismiss(job))
                     raise

@@ -20,8 +20,9 @@ from sarlens.api.common.request_context import RequestContext
 from sarlens.api.common.responses import HEADERS_ONLY
 from sarlens.errors import JobFailed, ResultNotReady, error_of_caller
 from sarlens.jobs.models import Job, JobOwner, JobStatus
-from sarlens.surveys.exporter import MEDIA_TYPES, ResultExporter, survey_summary
+from sarlens.surveys.exporter import MEDIA_TYPES, ResultExporter, has_objects, survey_summary
 from sarlens.surveys.job_service import JobService
+from sarlens.surveys.layer_file import ANSWERS_LAYER, Layer
 from sarlens.surveys.spec import Output
 
 SURVEYS_PATH = "/v1/sar/surveys"
@@ -51,7 +52,8 @@ def survey_status(job: Job) -> dict[str, Any]:
     """Return the status of a survey as ``/v1/sar/surveys`` has it."""
     times = {name: rfc3339(getattr(job, name)) for name in ("created", "started", "updated", "finished")}
     url = f"{SURVEYS_PATH}/{job.id}"
-    return survey_summary(job) | times | {"object": "survey", "url": url, "features": f"{url}/features"}
+    links = {"object": "survey", "url": url, "features": f"{url}/features"}
+    return survey_summary(job) | times | links | ({"objects": f"{url}/objects"} if has_objects(job) else {})
 
 
 def rfc3339(seconds: float | None) -> str | None:
@@ -93,9 +95,12 @@ def require_success(job: Job) -> Job:
     raise ResultNotReady(f"The job is {job.status} ({job.progress} %). Try again later.", retry_after=2)
 
 
-async def as_file(exporter: ResultExporter, job: Job, file_format: Output, scope: Scope) -> Response:
-    """Return the answers so far as a download; without the file if the request is for the headers only."""
-    filename = f"{job.process}-{job.id}.{file_format}"
+async def as_file(
+    exporter: ResultExporter, job: Job, file_format: Output, scope: Scope, layer: Layer = ANSWERS_LAYER
+) -> Response:
+    """Return the answers so far, or the objects, as a download; only its headers if the request is for these."""
+    suffix = "" if layer is ANSWERS_LAYER else f"-{layer.name}"
+    filename = f"{job.process}-{job.id}{suffix}.{file_format}"
     if HEADERS_ONLY in scope:
         disposition = {"content-disposition": f'attachment; filename="{filename}"'}
         response = Response(media_type=MEDIA_TYPES[file_format], headers=disposition)
@@ -103,7 +108,7 @@ async def as_file(exporter: ResultExporter, job: Job, file_format: Output, scope
         return response
     folder = tempfile.TemporaryDirectory(prefix="sarlens-result-")
     try:
-        path = await exporter.file(job, file_format, Path(folder.name))
+        path = await exporter.file(job, file_format, Path(folder.name), layer)
     except BaseException:
         folder.cleanup()
         raise

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
 
-from sarlens.api.common.schemas import QuestionText, require_remote_image
+from sarlens.api.common.schemas import Cfar, Gate, Objects, QuestionText, SecondOpinion, require_remote_image
 from sarlens.prompts.templates import Style
 from sarlens.stac import AssetKey, Item
 from sarlens.surveys.spec import SurveyQuestion, SurveySpec
 from sarlens.types.area import AnyArea
+from sarlens.types.cfar_params import CfarParams
 from sarlens.types.render_params import MAX_BANDS, Band, Bound, Calibration, Coordinate, Filter, RenderParams
 from sarlens.validation import BoundedModel, at_most
 
@@ -151,6 +152,11 @@ class SurveyInputs(VqaInputs):
         int, Field(ge=0, le=2048, description="Pixels that neighboring tiles share; at most half of tile.")
     ] = 0
 
+    objects: Objects = None
+    gate: Gate = None
+    second_opinion: SecondOpinion = None
+    cfar: Cfar = CfarParams()
+
     @model_validator(mode="after")
     def _check_overlap(self) -> SurveyInputs:
         if self.tile is not None and 2 * self.overlap > self.tile:
@@ -158,7 +164,14 @@ class SurveyInputs(VqaInputs):
         return self
 
     def _task_fields(self) -> dict[str, Any]:
-        return super()._task_fields() | {"tile": "model" if self.tile is None else self.tile, "overlap": self.overlap}
+        return super()._task_fields() | {
+            "tile": "model" if self.tile is None else self.tile,
+            "overlap": self.overlap,
+            "objects": self.objects,
+            "gate": self.gate,
+            "second_opinion": self.second_opinion,
+            "cfar": self.cfar,
+        }
 
 
 class EchoInputs(BoundedModel):

@@ -28,12 +28,13 @@ from sarlens.api.jobs.responses import (
     wait_for_job,
 )
 from sarlens.api.jobs.submission import SurveySubmission
-from sarlens.errors import BadRequest
+from sarlens.errors import BadRequest, NotFound
 from sarlens.jobs.filters import JobFilter
 from sarlens.jobs.models import Job
 from sarlens.json_input import run_off_loop
-from sarlens.surveys.exporter import ResultExporter
+from sarlens.surveys.exporter import ResultExporter, has_objects
 from sarlens.surveys.job_service import JobService
+from sarlens.surveys.layer_file import OBJECTS_LAYER
 from sarlens.surveys.spec import Output
 
 _MAX_PAGE = 10_000
@@ -68,6 +69,7 @@ class Surveys:
         router.add_api_route(SURVEYS_PATH + "/{job_id}", self.status, methods=["GET"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}", self.dismiss, methods=["DELETE"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}/features", self.features, methods=["GET"])
+        router.add_api_route(SURVEYS_PATH + "/{job_id}/objects", self.objects, methods=["GET"])
         return router
 
     async def survey(self, request: Request) -> Response:
@@ -135,6 +137,24 @@ class Surveys:
         if is_sequence:
             return GeoJSONSeqResponse(self._job_service, job, dismiss_on_disconnect=False)
         return GeoJSONStreamResponse(self._exporter.iter_geojson(job))
+
+    async def objects(
+        self,
+        request: Request,
+        job_id: str,
+        format: Annotated[Output, Query(description="Format of the objects")] = "geojson",  # noqa: A002
+    ) -> Response:
+        """Get the objects of a complete survey with `objects`: one point for each.
+
+        The response is a FeatureCollection, or a GeoPackage or GeoParquet file.
+        """
+        job = await self._find(request, job_id)
+        if not has_objects(job):
+            raise NotFound("The survey has no objects, because its request has no objects.")
+        require_success(job)
+        if format != "geojson":
+            return await as_file(self._exporter, job, format, request.scope, OBJECTS_LAYER)
+        return GeoJSONStreamResponse(self._exporter.iter_objects(job))
 
     async def _find(self, request: Request, job_id: str) -> Job:
         return await self._job_service.find(job_id, owner_filter(request))

@@ -15,7 +15,7 @@ from sarlens.imagery.detection.threshold import equivalent_looks, threshold_fact
 from sarlens.types.cfar_params import CfarParams
 from sarlens.types.window import Looks
 
-MAX_TARGETS = 256
+MAX_TARGETS = 128
 """Largest number of targets of one raster."""
 _MAX_PASSES = 8
 _SMALL_SIDE = 8

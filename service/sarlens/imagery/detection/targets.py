@@ -33,6 +33,8 @@ class Target(NamedTuple):
     bottom: float
     contrast_db: float
     """Power of the brightest pixel over the mean of the clutter around it, in dB."""
+    is_cut: bool = False
+    """Whether the target touches an edge inside the image, beyond which it can continue."""
 
     def shifted(self, cols: float, rows: float, scale_cols: float = 1.0, scale_rows: float = 1.0) -> Target:
         """Return the target in other pixels: scaled, then shifted."""
@@ -44,6 +46,7 @@ class Target(NamedTuple):
             cols + scale_cols * self.right,
             rows + scale_rows * self.bottom,
             self.contrast_db,
+            self.is_cut,
         )
 
 
@@ -105,13 +108,13 @@ def connected_groups(rows: NDArray[np.intp], cols: NDArray[np.intp], shape: tupl
 def _measure(rows: NDArray[np.intp], cols: NDArray[np.intp], power: Plane, clutter: Plane) -> Target:
     """Measure one group from its pixels above the geometric mean of its peak and its clutter.
 
-    Weaker pixels can belong to sidelobes and wakes. The center is that of the smallest rectangle along the principal
-    axes of the pixels, so that a bright bridge at the stern doesn't move it.
+    Weaker pixels, and strong ones apart from the largest part, can belong to sidelobes and wakes. The center is that of
+    the smallest rectangle along the principal axes of the pixels, so that a bright bridge at the stern doesn't move it.
     """
     values = power[rows, cols]
     peak = int(np.argmax(values))
     mean = max(float(clutter[rows[peak], cols[peak]]), 1e-30)
-    solid = values >= (float(values[peak]) * mean) ** 0.5
+    solid = _largest_part(rows, cols, values >= (float(values[peak]) * mean) ** 0.5)
     points = np.stack([cols[solid] + 0.5, rows[solid] + 0.5])
     middle = points.mean(axis=1)
     axes = np.linalg.eigh(np.cov(points, ddof=0))[1] if points.shape[1] > 1 else np.eye(2)
@@ -120,3 +123,12 @@ def _measure(rows: NDArray[np.intp], cols: NDArray[np.intp], power: Plane, clutt
     (left, top), (right, bottom) = points.min(axis=1) - 0.5, points.max(axis=1) + 0.5
     contrast_db = 10 * log10(max(float(values[peak]) / mean, 1e-30))
     return Target(float(col), float(row), float(left), float(top), float(right), float(bottom), contrast_db)
+
+
+def _largest_part(rows: NDArray[np.intp], cols: NDArray[np.intp], chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the indexes of the largest connected part of the chosen pixels."""
+    indexes = np.flatnonzero(chosen)
+    near_rows, near_cols = rows[indexes] - rows.min(), cols[indexes] - cols.min()
+    shape = (int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
+    parts = connected_groups(near_rows, near_cols, shape)
+    return np.asarray(indexes[parts == np.bincount(parts).argmax()])

@@ -95,15 +95,15 @@ class RowReader:
         self._files: list[_OpenFile] = []
         self._labels: tuple[str, ...] = ()
 
-    async def group_windows(self, windows: Sequence[Window]) -> list[list[Window]]:
-        """Group adjacent windows of one row that are read together, up to 64 MiB.
+    async def group_windows(self, windows: Sequence[Window], margin: int = 0) -> list[list[Window]]:
+        """Group adjacent windows of one row that are read together, with ``margin`` pixels around, up to 64 MiB.
 
         Large windows are left out, because they are read faster from overviews or averaged over looks. If the image
         isn't a TIFF, all windows are left out.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._group_windows, windows)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._group_windows, windows, margin)
 
-    def _group_windows(self, windows: Sequence[Window]) -> list[list[Window]]:
+    def _group_windows(self, windows: Sequence[Window], margin: int) -> list[list[Window]]:
         groups: list[list[Window]] = []
         for window in windows:
             if (
@@ -115,15 +115,21 @@ class RowReader:
             if (
                 groups
                 and groups[-1][0].row == window.row
-                and self._block_bytes([*groups[-1], window]) <= _MAX_BLOCK_BYTES
+                and self._block_bytes([*groups[-1], window], margin) <= _MAX_BLOCK_BYTES
             ):
                 groups[-1].append(window)
             else:
                 groups.append([window])
         return groups
 
-    def _block_bytes(self, windows: Sequence[Window]) -> int:
-        return bounding_window(windows).pixels * len(self._labels) * self._first_dataset.dtype.itemsize
+    def _block_bytes(self, windows: Sequence[Window], margin: int) -> int:
+        block = bounding_window(windows)
+        return (
+            (block.width + 2 * margin)
+            * (block.height + 2 * margin)
+            * len(self._labels)
+            * self._first_dataset.dtype.itemsize
+        )
 
     async def read(self, windows: Sequence[Window]) -> RowBlock:
         """Read the bounding window of a group.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sarlens.errors import SourceChanged, Timeout
 from sarlens.imagery.calibration.models import Calibrator
@@ -17,6 +17,8 @@ from sarlens.imagery.core.raster import RenderedImage
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.core.turn import NO_TURN, Turn
+from sarlens.imagery.detection.search import TargetSearch
+from sarlens.imagery.detection.targets import Target
 from sarlens.imagery.formats.reader import locate_window, read_extent, read_turn_to_north
 from sarlens.imagery.products.image_resolver import ImageResolver
 from sarlens.imagery.service.image_id import image_id
@@ -31,7 +33,7 @@ from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Window
 
 if TYPE_CHECKING:
-    from sarlens.imagery.formats.row_reader import RowReader
+    from sarlens.imagery.formats.row_reader import RowBlock, RowReader
     from sarlens.imagery.geo.georeference import ImageExtent
 
 T = TypeVar("T")
@@ -240,28 +242,61 @@ class ImageService:
             with self._source_metrics.count_bytes(image.objects):
                 yield reader
 
-    async def render_row(self, reader: RowReader, resolved_images: Sequence[ResolvedImage]) -> set[str]:
-        """Read the windows of one row of tiles together, render each and cache it.
-
-        Returns:
-            Ids of the windows without a valid pixel.
+    async def render_row(
+        self, reader: RowReader, resolved_images: Sequence[ResolvedImage], search: TargetSearch | None = None
+    ) -> RenderedRow:
+        """Read the windows of one row of tiles together, render each and cache it, and search each for targets.
 
         Raises:
             SarlensError: the image can't be read or rendered.
         """
         missing = [resolved for resolved in resolved_images if self._cache.get(resolved.id) is None]
-        if not missing:
-            return set()
-        with self._source_metrics.count_errors(missing[0].source_image.name):
+        needed = resolved_images if search else missing
+        if not needed:
+            return RenderedRow(frozenset(), {})
+        windows = [Window(*resolved.render.window or ()) for resolved in needed]
+        with self._source_metrics.count_errors(needed[0].source_image.name):
             with self._metrics.stage("decode"):
                 async with self._time_limit(self._timeout_s):
-                    block = await reader.read([Window(*resolved.render.window or ()) for resolved in missing])
-            calibrator = await self._renderer.calibrator(missing[0])
+                    block = await reader.read([search.window(window) for window in windows] if search else windows)
+            calibrator = await self._renderer.calibrator(needed[0])
+        targets = await self._find_targets(block, needed, search) if search else {}
+        if search and search.skip_empty:
+            missing = [resolved for resolved in missing if targets[resolved.id] != []]
         tiles = await asyncio.gather(*(self._renderer.render_tile(block, resolved, calibrator) for resolved in missing))
         for resolved, rendered in zip(missing, tiles, strict=True):
             if rendered is not None:
                 self._cache.put(resolved.id, rendered)
-        return {resolved.id for resolved, rendered in zip(missing, tiles, strict=True) if rendered is None}
+        blank = (resolved.id for resolved, rendered in zip(missing, tiles, strict=True) if rendered is None)
+        return RenderedRow(frozenset(blank), targets)
+
+    async def _find_targets(
+        self, block: RowBlock, resolved_images: Sequence[ResolvedImage], search: TargetSearch
+    ) -> dict[str, list[Target] | None]:
+        found = await asyncio.gather(
+            *(self._renderer.find_targets_in(block, resolved, search) for resolved in resolved_images)
+        )
+        return {resolved.id: targets for resolved, targets in zip(resolved_images, found, strict=True)}
+
+    async def find_targets(self, resolved: ResolvedImage, search: TargetSearch) -> list[Target] | None:
+        """Return the targets that touch the window of an image; None if its pixels have no power or none is valid.
+
+        Raises:
+            SarlensError: the image can't be read.
+        """
+        with self._source_metrics.count_bytes(resolved.source_image.objects):
+            async with self._time_limit(self._timeout_s):
+                with self._source_metrics.count_errors(resolved.source_image.name):
+                    return await self._renderer.find_targets(resolved, search)
+
+
+class RenderedRow(NamedTuple):
+    """Result of a row of tiles, by image id."""
+
+    blank: frozenset[str]
+    """Windows without a valid pixel."""
+    targets: Mapping[str, list[Target] | None]
+    """Targets of each window, as ``find_targets`` returns them, if they were searched."""
 
 
 def _load_row_reader() -> type[RowReader]:

@@ -13,6 +13,8 @@ from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import DecodeLimits
 from sarlens.imagery.core.raster import Raster, RenderedImage
 from sarlens.imagery.core.resolved_image import ResolvedImage
+from sarlens.imagery.detection.search import TargetSearch
+from sarlens.imagery.detection.targets import Target
 from sarlens.imagery.formats.reader import read_source_image
 from sarlens.imagery.render.pipeline import render
 from sarlens.observability import tracing
@@ -56,6 +58,33 @@ class Renderer:
     ) -> RenderedImage | None:
         """Render one window of a block; None if the window has no valid pixel."""
         return await self._threads.run_in_memory(self._render_tile, block, resolved, calibrator)
+
+    async def find_targets(self, resolved: ResolvedImage, search: TargetSearch) -> list[Target] | None:
+        """Read one window with the margin of the detector, and return its targets, as ``TargetSearch.targets`` does.
+
+        Raises:
+            SarlensError: the image can't be read.
+        """
+        reader = resolved.source_image.georeferencing_file
+        return await self._threads.run(reader, self._read_and_search, resolved, search)
+
+    async def find_targets_in(
+        self, block: RowBlock, resolved: ResolvedImage, search: TargetSearch
+    ) -> list[Target] | None:
+        """Return the targets of one window of a block that includes the margin of the detector."""
+        return await self._threads.run_in_memory(self._search_tile, block, resolved, search)
+
+    def _read_and_search(self, resolved: ResolvedImage, search: TargetSearch) -> list[Target] | None:
+        tile = Window(*resolved.render.window or (0, 0, search.width, search.height))
+        render = resolved.render.with_window(search.window(tile))
+        raster = read_source_image(resolved.source_image, render, resolved.model_size, self._limits)
+        with self._metrics.stage("detect"):
+            return None if isinstance(raster, RenderedImage) else search.targets(raster, tile)
+
+    def _search_tile(self, block: RowBlock, resolved: ResolvedImage, search: TargetSearch) -> list[Target] | None:
+        tile = Window(*resolved.render.window or ())
+        with self._metrics.stage("detect"):
+            return search.targets(block.raster(search.window(tile)), tile)
 
     def _render_tile(
         self, block: RowBlock, resolved: ResolvedImage, calibrator: Calibrator | None

@@ -56,6 +56,17 @@ class Style(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STYLE_UNSPECIFIED: _ClassVar[Style]
     STYLE_CONCISE: _ClassVar[Style]
     STYLE_COMPLEX: _ClassVar[Style]
+
+class Objects(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OBJECTS_UNSPECIFIED: _ClassVar[Objects]
+    OBJECTS_CONFIRMED: _ClassVar[Objects]
+    OBJECTS_ALL: _ClassVar[Objects]
+
+class Detector(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DETECTOR_UNSPECIFIED: _ClassVar[Detector]
+    DETECTOR_CFAR: _ClassVar[Detector]
 ORIENT_UNSPECIFIED: Orient
 ORIENT_NORTH: Orient
 CALIBRATION_UNSPECIFIED: Calibration
@@ -85,6 +96,11 @@ APPLICATION_OTHERS: Application
 STYLE_UNSPECIFIED: Style
 STYLE_CONCISE: Style
 STYLE_COMPLEX: Style
+OBJECTS_UNSPECIFIED: Objects
+OBJECTS_CONFIRMED: Objects
+OBJECTS_ALL: Objects
+DETECTOR_UNSPECIFIED: Detector
+DETECTOR_CFAR: Detector
 
 class Image(_message.Message):
     __slots__ = ("url", "data", "render")
@@ -333,7 +349,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class SurveyRequest(_message.Message):
-    __slots__ = ("model", "image", "questions", "tile", "overlap", "max_tokens", "temperature", "seed", "context")
+    __slots__ = ("model", "image", "questions", "tile", "overlap", "max_tokens", "temperature", "seed", "context", "objects", "gate", "second_opinion", "cfar")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -343,6 +359,10 @@ class SurveyRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    SECOND_OPINION_FIELD_NUMBER: _ClassVar[int]
+    CFAR_FIELD_NUMBER: _ClassVar[int]
     model: str
     image: Image
     questions: _containers.RepeatedCompositeFieldContainer[Question]
@@ -352,15 +372,67 @@ class SurveyRequest(_message.Message):
     temperature: float
     seed: int
     context: bool
-    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., tile: _Optional[int] = ..., overlap: _Optional[int] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., context: _Optional[bool] = ...) -> None: ...
+    objects: Objects
+    gate: Detector
+    second_opinion: Detector
+    cfar: Cfar
+    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., tile: _Optional[int] = ..., overlap: _Optional[int] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., context: _Optional[bool] = ..., objects: _Optional[_Union[Objects, str]] = ..., gate: _Optional[_Union[Detector, str]] = ..., second_opinion: _Optional[_Union[Detector, str]] = ..., cfar: _Optional[_Union[Cfar, _Mapping]] = ...) -> None: ...
+
+class Cfar(_message.Message):
+    __slots__ = ("pfa", "guard", "training", "min_pixels")
+    PFA_FIELD_NUMBER: _ClassVar[int]
+    GUARD_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_FIELD_NUMBER: _ClassVar[int]
+    MIN_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    pfa: float
+    guard: int
+    training: int
+    min_pixels: int
+    def __init__(self, pfa: _Optional[float] = ..., guard: _Optional[int] = ..., training: _Optional[int] = ..., min_pixels: _Optional[int] = ...) -> None: ...
 
 class SurveyResponse(_message.Message):
-    __slots__ = ("begun", "answer")
+    __slots__ = ("begun", "answer", "object")
     BEGUN_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
     begun: SurveyBegun
     answer: TileAnswer
-    def __init__(self, begun: _Optional[_Union[SurveyBegun, _Mapping]] = ..., answer: _Optional[_Union[TileAnswer, _Mapping]] = ...) -> None: ...
+    object: SurveyObject
+    def __init__(self, begun: _Optional[_Union[SurveyBegun, _Mapping]] = ..., answer: _Optional[_Union[TileAnswer, _Mapping]] = ..., object: _Optional[_Union[SurveyObject, _Mapping]] = ...) -> None: ...
+
+class SurveyObject(_message.Message):
+    __slots__ = ("id", "class_name", "score", "source", "longitude", "latitude", "col", "row", "width", "height", "length_m", "contrast_db", "tile", "image_id", "question")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    LONGITUDE_FIELD_NUMBER: _ClassVar[int]
+    LATITUDE_FIELD_NUMBER: _ClassVar[int]
+    COL_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_M_FIELD_NUMBER: _ClassVar[int]
+    CONTRAST_DB_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    class_name: str
+    score: float
+    source: str
+    longitude: float
+    latitude: float
+    col: float
+    row: float
+    width: float
+    height: float
+    length_m: float
+    contrast_db: float
+    tile: int
+    image_id: str
+    question: str
+    def __init__(self, id: _Optional[str] = ..., class_name: _Optional[str] = ..., score: _Optional[float] = ..., source: _Optional[str] = ..., longitude: _Optional[float] = ..., latitude: _Optional[float] = ..., col: _Optional[float] = ..., row: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ..., length_m: _Optional[float] = ..., contrast_db: _Optional[float] = ..., tile: _Optional[int] = ..., image_id: _Optional[str] = ..., question: _Optional[str] = ...) -> None: ...
 
 class SurveyBegun(_message.Message):
     __slots__ = ("survey", "tiles", "tile", "reduction")
@@ -375,15 +447,21 @@ class SurveyBegun(_message.Message):
     def __init__(self, survey: _Optional[str] = ..., tiles: _Optional[int] = ..., tile: _Optional[int] = ..., reduction: _Optional[float] = ...) -> None: ...
 
 class TileAnswer(_message.Message):
-    __slots__ = ("tile", "window", "footprint", "answer", "confidence")
+    __slots__ = ("tile", "window", "footprint", "answer", "confidence", "cfar_targets", "cfar_agrees", "objects")
     TILE_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     FOOTPRINT_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CFAR_TARGETS_FIELD_NUMBER: _ClassVar[int]
+    CFAR_AGREES_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
     tile: int
     window: Window
     footprint: str
     answer: Answer
     confidence: float
-    def __init__(self, tile: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., footprint: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
+    cfar_targets: int
+    cfar_agrees: bool
+    objects: int
+    def __init__(self, tile: _Optional[int] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., footprint: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., confidence: _Optional[float] = ..., cfar_targets: _Optional[int] = ..., cfar_agrees: _Optional[bool] = ..., objects: _Optional[int] = ...) -> None: ...

@@ -33,8 +33,8 @@ class Fleet(NamedTuple):
     """Mean duration of a request, with an exponential distribution."""
     utilization: float
     """Fraction of the slots that are busy."""
-    report_interval_s: float = 2.0
-    """Interval between two reports of a worker's load to a gateway."""
+    probe_interval_s: float = 2.0
+    """Longest interval between two reports of a worker's load to a gateway; the gateways shorten it."""
 
 
 class _Gateway:
@@ -74,6 +74,7 @@ class _Simulation:
         self._fleet = fleet
         self._random = random.Random(seed)
         self._clock = Clock()
+        self.reports = 0
         self._gateways = [_Gateway(fleet, self._clock, seed + i, reads_load=reads_load) for i in range(gateways)]
         self._running = [0] * fleet.workers
         self._queues: list[deque[tuple[float, int, float]]] = [deque() for _ in range(fleet.workers)]
@@ -81,7 +82,7 @@ class _Simulation:
         self._order = count()
         for gateway in range(gateways if reads_load else 0):
             for worker in range(fleet.workers):
-                self._push(self._random.random() * fleet.report_interval_s, "report", gateway, worker)
+                self._push(self._random.random() * fleet.probe_interval_s, "report", gateway, worker)
         self._push(0.0, "arrive", 0, 0)
 
     def _push(self, when: float, event: str, gateway: int, worker: int, started_at: float = 0.0) -> None:
@@ -99,8 +100,11 @@ class _Simulation:
                 wait = self._end(now, gateway, worker, sent_at)
             else:
                 wait = None
-                self._gateways[gateway].loads[worker].record_report(self._running[worker] + len(self._queues[worker]))
-                self._push(now + self._fleet.report_interval_s, "report", gateway, worker)
+                load = self._gateways[gateway].loads[worker]
+                load.record_report(self._running[worker] + len(self._queues[worker]))
+                self.reports += 1
+                interval_s = min(load.report_interval_s, self._fleet.probe_interval_s)
+                self._push(now + interval_s, "report", gateway, worker)
             if wait is not None:
                 started += 1
                 yield wait

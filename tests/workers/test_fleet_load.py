@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from queue_model import percentile
@@ -66,6 +68,35 @@ def test_without_reports_the_load_is_the_own() -> None:
     loads[1].record_report(None)
     estimate_others(loads, 0.0)
     assert [load.total for load in loads] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("requests_of_others", "duration_s", "workers", "expected"),
+    [
+        (8.0, 10.0, 2, 5.0),
+        (8.0, 0.1, 2, 0.18),
+        (1000.0, 0.1, 2, 2.02),
+        (1.0, 0.1, 40, 0.2),
+        (0.2, 0.1, 2, math.inf),
+    ],
+)
+def test_reports_are_renewed_within_half_a_request(
+    requests_of_others: float, duration_s: float, workers: int, expected: float
+) -> None:
+    """Loads are read twice per request, 50 times a second by all gateways and 200 times by one, and not if alone."""
+    clock = Clock()
+    loads = two_loads(clock, *[requests_of_others / workers] * workers)
+    for load in loads:
+        load.mean_duration_s = duration_s
+    estimate_others(loads, 0.0)
+    assert [load.report_interval_s for load in loads] == pytest.approx([expected] * workers)
+
+
+def test_short_requests_behind_sixteen_gateways_wait_at_most_twice_as_long() -> None:
+    """The 99th percentile behind 16 gateways is within 2 x of one gateway if requests are shorter than probes."""
+    fleet = Fleet(workers=8, slots=4, duration_s=0.3, utilization=0.85)
+    one, many = (waits(fleet, gateways, 12_000, reads_load=gateways > 1) for gateways in (1, 16))
+    assert percentile(many, 0.99) < 2 * percentile(one, 0.99)
 
 
 def test_the_wait_behind_sixteen_gateways_is_at_most_twice_that_behind_one() -> None:

@@ -77,6 +77,17 @@ async def test_a_hung_worker_delays_no_other() -> None:
             assert hung.probes == 1
 
 
+async def test_the_load_of_a_shared_worker_is_read_between_health_checks() -> None:
+    """A worker with requests of other gateways reports its load between its checks, an own one never."""
+    async with fake_worker(reported_load=(5.0, 0.0)) as shared, fake_worker(model="b", reported_load=(0.0, 0.0)) as own:
+        settings = WorkerSettings(urls=(shared.url, own.url), probe_interval_s=2)
+        async with gateway(Settings(worker=settings)) as url, aiohttp.ClientSession() as http:
+            async with http.post(f"{url}/v1/chat/completions", json={**CHAT, "model": shared.model}) as response:
+                assert response.status == 200
+            await until(lambda: len(shared.metrics_names) >= shared.probes + 5)
+            assert len(own.metrics_names) <= own.probes + 1
+
+
 @pytest.mark.parametrize("fault", ["status", "slow"])
 async def test_two_failed_checks_change_nothing(fault: str) -> None:
     """After two failed checks, a worker is still ready, and its image is not sent again."""

@@ -89,7 +89,7 @@ class WorkerSettings(SettingsGroup):
         bool,
         Field(
             description="Read the load of each worker, and the start time of its process, from its /metrics at each "
-            "health check."
+            "health check; the load also in between if the worker has requests of other gateways."
         ),
     ] = True
     replacement_timeout_s: Annotated[

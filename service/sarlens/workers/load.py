@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
@@ -46,6 +47,7 @@ class WorkerLoad:
         "pending_pixels",
         "prefill_cost",
         "report",
+        "report_interval_s",
         "sent_pixels",
         "total",
         "unsent",
@@ -66,6 +68,8 @@ class WorkerLoad:
         self.total = 0.0
         """``own`` and the estimated requests of other gateways."""
         self.report: LoadReport | None = None
+        self.report_interval_s = math.inf
+        """Age at which a report needs to be renewed, in seconds; infinite if health checks are enough."""
         self.mean_duration_s = 0.0
         self._others = self._others_per_request = 0.0
         self.write_to(WorkerColumns(1), 0)

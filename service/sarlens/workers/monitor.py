@@ -78,15 +78,26 @@ class WorkerMonitor:
             except Exception:
                 # The next check may succeed; without health checks the gateway would route blindly.
                 log.exception("health check failed", worker=worker.client.url)
-            await self._sleep(started_at)
+            await self._sleep(started_at, worker)
 
     async def _estimate_load_forever(self) -> None:
         """Update the estimates several times between two reports of a worker."""
         while True:
-            estimate_fleet_load(self._pool.workers, monotonic())
-            await asyncio.sleep(self._interval_s / _ESTIMATES_PER_REPORT)
+            workers = self._pool.workers
+            estimate_fleet_load(workers, monotonic())
+            interval_s = min((worker.load.report_interval_s for worker in workers), default=self._interval_s)
+            await asyncio.sleep(min(interval_s, self._interval_s) / _ESTIMATES_PER_REPORT)
 
-    async def _sleep(self, started_at: float) -> None:
-        """Sleep until an interval has passed since a time."""
-        interval_s = self._interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  not for security
-        await asyncio.sleep(max(0.0, started_at + interval_s - asyncio.get_running_loop().time()))
+    async def _sleep(self, started_at: float, worker: Worker | None = None) -> None:
+        """Sleep until an interval has passed since a time; meanwhile, renew reports of a worker's load that are old."""
+        time = asyncio.get_running_loop().time
+        ends_at = started_at + _vary(self._interval_s)
+        while worker is not None and (renewed_at := time() + _vary(worker.load.report_interval_s)) < ends_at:
+            await asyncio.sleep(renewed_at - time())
+            await worker.refresh_load()
+        await asyncio.sleep(max(0.0, ends_at - time()))
+
+
+def _vary(interval_s: float) -> float:
+    """Return an interval that is at random a little longer or shorter."""
+    return interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  not used for security

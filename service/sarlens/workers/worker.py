@@ -168,6 +168,15 @@ class Worker:
             models_changed = self._on_status(status)
         self._set_ready(reason=reason, models_changed=models_changed)
 
+    async def refresh_load(self) -> None:
+        """Read the worker's load between health checks; if that fails, the last report remains."""
+        try:
+            load = await self.client.read_load()
+        except (WorkerFailed, Timeout):
+            return
+        if load is not None:
+            self.load.record_report(load)
+
     @property
     def needs_probes(self) -> bool:
         """Whether the worker may get requests, or has some in flight that would move if it is lost."""

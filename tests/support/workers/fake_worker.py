@@ -98,6 +98,10 @@ class FakeWorker:
     """Running and waiting requests on the metrics page; without them, there is no page."""
     process_start_time: float = 1.7e9
     """Start time of the process on the metrics page."""
+    filters_metrics: bool = True
+    """Whether a metrics page with names in its query has these metrics; otherwise it is empty."""
+    metrics_names: list[list[str]] = field(default_factory=list)
+    """Names in the query of each request of the metrics page."""
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -109,7 +113,10 @@ class FakeWorker:
         await asyncio.sleep(self.health_pause_s)
         return web.Response(status=self.health_status)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
+        self.metrics_names.append(request.query.getall("name[]", []))
+        if self.metrics_names[-1] and not self.filters_metrics:
+            return web.Response(text="")
         if self.reported_load is None:
             return web.Response(status=404)
         running, waiting = self.reported_load

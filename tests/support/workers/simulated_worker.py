@@ -57,6 +57,10 @@ class SimulatedWorker:
         """Return the model."""
         return WorkerStatus({MODEL: {"id": MODEL}})
 
+    async def read_load(self) -> float | None:
+        """Return None: the worker reports no load."""
+        return None
+
     async def _step_until_idle(self) -> None:
         running: list[_Sequence] = []
         while running or self._waiting:

@@ -38,6 +38,17 @@ async def test_the_status_has_models_load_and_start_time() -> None:
         assert worker.probes == 5
 
 
+async def test_only_the_metrics_of_the_load_are_read() -> None:
+    """The gateway names the three metrics that it reads; from a worker that can't filter, it reads the whole page."""
+    names = ["vllm:num_requests_running", "vllm:num_requests_waiting", "process_start_time_seconds"]
+    async with fake_worker(reported_load=(3.0, 4.0)) as worker:
+        assert (await probe(worker.url, HealthCheck(), 2)).load == 7.0
+        assert worker.metrics_names == [names, names]
+    async with fake_worker(reported_load=(3.0, 4.0), filters_metrics=False) as worker:
+        assert (await probe(worker.url, HealthCheck(), 2)).load == 7.0
+        assert worker.metrics_names == [names, [], []]
+
+
 @pytest.mark.parametrize(
     ("behavior", "path", "error", "message"),
     [

@@ -120,3 +120,6 @@ class WorkerClient(Protocol):
             Timeout: the worker didn't answer in time.
             WorkerFailed: the worker is unhealthy.
         """
+
+    async def read_load(self) -> float | None:
+        """Return the requests of all its clients that run or wait, or None if the worker doesn't say."""

@@ -77,6 +77,10 @@ class OpenAIHttpClient:
         """Check the worker's health, and return its models and its load."""
         return await self._probe.run()
 
+    async def read_load(self) -> float | None:
+        """Return the requests of all clients that run or wait, or None if the worker doesn't say."""
+        return await self._probe.read_load()
+
 
 async def _first_event(response: Response) -> bytes:
     """Read a stream until an event with data is complete; comments and blank lines may precede it.

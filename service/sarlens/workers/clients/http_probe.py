@@ -17,6 +17,12 @@ _MAX_MODELS_BYTES = 4 * 2**20
 _MAX_METRICS_BYTES = 4 * 2**20
 _PROBES_WITHOUT_METRICS = 100
 """Health checks after which the gateway requests the metrics of a worker without metrics again."""
+_ALL_METRICS = "/metrics"
+_LOAD_METRICS = (
+    f"{_ALL_METRICS}?name[]=vllm:num_requests_running&name[]=vllm:num_requests_waiting"
+    "&name[]=process_start_time_seconds"
+)
+"""A page with these metrics only. Clients of Prometheus in Python filter by name, which costs 0.02 ms instead of 5."""
 
 _NUMBER = rb"(?:\{[^\n]*\})? ([0-9.e+]+)\r?$"
 _LOAD = re.compile(rb"^vllm:num_requests_(?:running|waiting)" + _NUMBER, re.MULTILINE)
@@ -41,6 +47,11 @@ class HttpProbe:
         self._pool = pool
         self._check = check
         self._probes_to_skip = 0
+        self._metrics_path = _LOAD_METRICS
+
+    async def read_load(self) -> float | None:
+        """Return the requests that run or wait at the worker, or None if it doesn't say."""
+        return (await self._read_metrics()).load
 
     async def run(self) -> WorkerStatus:
         """Check the worker; raises as ``WorkerClient.probe`` does. Metrics that can't be read don't matter."""
@@ -91,13 +102,20 @@ class HttpProbe:
             self._probes_to_skip -= 1
             return _Page()
         try:
-            page = await self._get("/metrics", "metrics page", _MAX_METRICS_BYTES)
+            page = await self._get_metrics()
+            if page.load is None and self._metrics_path != _ALL_METRICS:
+                # A worker with several processes has no filter, and then the filtered page is empty.
+                self._metrics_path = _ALL_METRICS
+                page = await self._get_metrics()
         except _PageRejected:
             self._probes_to_skip = _PROBES_WITHOUT_METRICS
             return _Page()
         except (WorkerFailed, Timeout):
             return _Page()
-        return parse_metrics(page)
+        return page
+
+    async def _get_metrics(self) -> _Page:
+        return parse_metrics(await self._get(self._metrics_path, "metrics page", _MAX_METRICS_BYTES))
 
 
 def parse_metrics(page: bytes) -> _Page:

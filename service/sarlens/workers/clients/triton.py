@@ -99,6 +99,10 @@ class TritonClient:
         ready = {model.name for model in index.models if model.state == "READY"}
         return WorkerStatus({name: _card(name) for name in sorted(ready & self._templates.keys())})
 
+    async def read_load(self) -> float | None:
+        """Return None: the port of Triton's metrics is unknown."""
+        return None
+
     async def close(self) -> None:
         """Close the connection."""
         await self._server.close()

@@ -137,7 +137,9 @@ class Metrics:
             "scheme",
             "result",
         )
-        self.cache = counter("sarlens_picture_cache_requests", "Lookups in the cache of rendered images.", "result")
+        self.cache = counter(
+            "sarlens_picture_cache_requests", "Lookups in the cache of rendered images and map tiles.", "result"
+        )
         self.images_sent = counter(
             "sarlens_pictures_sent",
             "Images sent to workers: as data, as an id, or as an id that the worker didn't know.",

@@ -90,6 +90,27 @@ def test_only_the_first_bytes_identify_a_format(name: str, tmp_path: Path) -> No
     assert error.message == "s3://scenes/port.tif isn't a PNG, JPEG, WebP, TIFF or SICD."
 
 
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (
+            b"PK\x03\x04\x14\0",
+            "is a ZIP archive, which isn't supported: unpack it, and use the URL of the .SAFE",
+        ),
+        (b"\x89HDF\r\n\x1a\n", "is HDF5 or NetCDF 4, which isn't supported: convert it to GeoTIFF"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "is JPEG 2000, which isn't supported"),
+        (b'PRODUCT="SAR_IMP_1P', "is an ENVISAT or ERS product, which isn't supported"),
+        (b"\0\0\0\x01\x0b\xc0\x12\x12", "is a CEOS file, such as ALOS PALSAR or ERS, which isn't supported"),
+        (b"\x1f\x8b\x08", "is a gzip file, which isn't supported"),
+    ],
+)
+def test_a_known_format_is_named_in_the_refusal(head: bytes, reason: str) -> None:
+    """The error names the format and the way out."""
+    error, _ = error_of(head + bytes(600))
+    assert isinstance(error, UnsupportedImage)
+    assert error.message.startswith(f"s3://scenes/port.tif {reason}")
+
+
 def test_drivers_that_open_references_are_never_registered() -> None:
     """In a process that reads an image as the gateway does, GDAL has no driver that opens files named in a file."""
     script = (

@@ -14,6 +14,8 @@ from sarlens.imagery.geo.crs import WGS84, parse_crs, transform_coords
     [
         ("CRS84", 4326),
         ("OGC:CRS84", 4326),
+        ("ogc:crs84", 4326),
+        ("epsg:32631", 32631),
         ("http://www.opengis.net/def/crs/OGC/1.3/CRS84", 4326),
         ("urn:ogc:def:crs:OGC:1.3:CRS84", 4326),
         ("EPSG:32631", 32631),
@@ -27,7 +29,7 @@ def test_a_crs_is_named_by_uri_urn_or_epsg_code(name: str, epsg: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "EPSG:999999", "EPSG:5773", "epsg:4326", "/etc/passwd", "+proj=longlat", "EPSG:4326+5773", "EPSG:12"]
+    "name", ["", "EPSG:999999", "EPSG:5773", "epsg:", "/etc/passwd", "+proj=longlat", "EPSG:4326+5773", "EPSG:12"]
 )
 def test_other_names_are_rejected(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Unknown, vertical and compound systems, files and PROJ strings are rejected; nothing goes to standard error."""

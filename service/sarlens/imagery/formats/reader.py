@@ -17,6 +17,7 @@ from sarlens.imagery.core.raster import Raster, RenderedImage
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.core.turn import Turn
 from sarlens.imagery.formats.bitmap import decode_bitmap, load_bitmap
+from sarlens.imagery.formats.foreign_formats import describe_foreign
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Looks, Window
 
@@ -40,6 +41,7 @@ __all__ = [
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF or BigTIFF."""
 _NITF_MAGIC = (b"NITF", b"NSIF")
+_UNKNOWN = "isn't a PNG, JPEG, WebP, TIFF or SICD."
 _PNG_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
@@ -73,16 +75,16 @@ def read_image(reader: ObjectReader, params: RenderParams, size: int, limits: De
         from sarlens.imagery.formats.sicd import decode_sicd
 
         return decode_sicd(reader, params, side, limits)
+    _check_bitmap(reader, head)
     if params.calibration != "none":
         raise CalibrationMissing(f"{reader.name} isn't a TIFF or SICD, so it can't be calibrated.")
-    _check_bitmap(reader, head)
     return decode_bitmap(reader, head, params, side, limits)
 
 
 def _check_bitmap(reader: ObjectReader, head: bytes) -> None:
     is_webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
     if not (is_webp or head.startswith((_PNG_MAGIC, _JPEG_MAGIC))):
-        raise UnsupportedImage(f"{reader.name} isn't a PNG, JPEG, WebP, TIFF or SICD.")
+        raise UnsupportedImage(f"{reader.name} {describe_foreign(head) or _UNKNOWN}")
 
 
 def read_source_image(

@@ -174,7 +174,10 @@ def open_sicd(reader: ObjectReader, limits: DecodeLimits) -> Iterator[SicdDatase
     except SarlensError:
         raise
     except Exception as error:  # A parser of hostile bytes can raise any exception.
-        raise UnsupportedImage(f"{reader.name} is a damaged SICD, or another kind of NITF.") from error
+        raise UnsupportedImage(
+            f"{reader.name} is a damaged SICD, or another kind of NITF. Of NITF, only SICD 1.x is "
+            "supported: convert a SIDD or another NITF to GeoTIFF, for example with gdal_translate."
+        ) from error
 
 
 def _check_metadata(nitf: Any, file: Any, name: str) -> None:

@@ -17,8 +17,12 @@ from rasterio.warp import transform as warp
 from sarlens.errors import BadRequest
 
 WGS84 = CRS.from_epsg(4326)
-_CRS84 = re.compile(r"(?:OGC:|https?://www\.opengis\.net/def/crs/OGC/[\d.]+/|urn:ogc:def:crs:OGC:[\d.]*:)?CRS84")
-_EPSG = re.compile(r"(?:EPSG:|https?://www\.opengis\.net/def/crs/EPSG/[\d.]+/|urn:ogc:def:crs:EPSG:[\d.]*:)(\d{4,6})")
+_CRS84 = re.compile(
+    r"(?:OGC:|https?://www\.opengis\.net/def/crs/OGC/[\d.]+/|urn:ogc:def:crs:OGC:[\d.]*:)?CRS84", re.IGNORECASE
+)
+_EPSG = re.compile(
+    r"(?:EPSG:|https?://www\.opengis\.net/def/crs/EPSG/[\d.]+/|urn:ogc:def:crs:EPSG:[\d.]*:)(\d{4,6})", re.IGNORECASE
+)
 
 
 def parse_crs(name: str) -> CRS:

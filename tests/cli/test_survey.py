@@ -21,7 +21,7 @@ def test_an_output_is_required() -> None:
 def test_the_output_is_checked_first(tmp_path: Path) -> None:
     """An unknown suffix, a missing directory and a directory in place of the file are errors before a request."""
     assert error_line(*ASK, "--out", "ships.doc") == (
-        "ships.doc: the suffix of the file must be one of .geojson, .json, .gpkg, .parquet"
+        "ships.doc: the suffix of the file must be one of .geojson, .json, .gpkg, .parquet, .fgb, .csv"
     )
     assert error_line(*ASK, "--out", str(tmp_path / "no" / "a.geojson")) == f"the directory {tmp_path}/no doesn't exist"
     (tmp_path / "a.geojson").mkdir()

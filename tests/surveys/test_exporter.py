@@ -172,7 +172,8 @@ async def test_a_format_requires_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
     exporter = make_exporter(FakeWriter())
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     await exporter.check(make_spec(), None)
-    for file_format in ("gpkg", "parquet"):
+    await exporter.check(make_spec(format="csv"), None)
+    for file_format in ("gpkg", "parquet", "fgb"):
         with pytest.raises(BadRequest, match=f"The format {file_format} requires the extra gis"):
             await exporter.check(make_spec(format=file_format), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ MIXED: list[tuple[str, Any]] = [
     ("position", "top"),
     ("class", "ship"),
 ]
-FORMATS: list[Any] = ["gpkg", "parquet"]
+FORMATS: list[Any] = ["gpkg", "parquet", "fgb"]
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -83,6 +84,33 @@ def test_a_survey_without_answers_has_all_columns(tmp_path: Path, file_format: A
     frame = read(write_layer(write_features(tmp_path), file_format))
     assert len(frame) == 0
     assert [column.name for column in answer_columns(acquisition=False)] == [*frame.columns][:-1]
+
+
+def test_csv_has_the_footprint_as_wkt(tmp_path: Path) -> None:
+    """CSV has the columns of the other formats after the WKT; null is empty, and lists are JSON texts."""
+    rows = (answer("boolean", True, question='A "quoted", one?'), answer("integer", 5, boxes=[POINT]))
+    file = write_layer(write_features(tmp_path, *rows), "csv")
+    first, second = csv.DictReader(file.read_text().splitlines())
+    assert [*first] == ["WKT", *(column.name for column in answer_columns(acquisition=False))]
+    assert (first["WKT"], first["yes"], first["count"], first["question"]) == (
+        "POINT (3 45)",
+        "true",
+        "",
+        'A "quoted", one?',
+    )
+    assert (second["yes"], second["count"], json.loads(second["boxes"])) == ("", "5", [POINT])
+
+
+def test_features_without_a_geometry_are_kept(tmp_path: Path) -> None:
+    """A tile without a position is a row in every format."""
+    file = write_features(tmp_path, answer("integer", 1), answer("integer", 2))
+    document = json.loads(file.read_text())
+    document["features"][1]["geometry"] = None
+    for file_format in FORMATS:
+        file.write_text(json.dumps(document))
+        frame = read(write_layer(file, file_format))
+        assert frame["count"].tolist() == [1, 2]
+        assert frame.geometry.isna().tolist() == [False, True]
 
 
 def test_a_failed_conversion_is_reported_without_its_path(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ async def test_errors_are_one_line(environment: dict[str, str], tmp_path: Path) 
     (tmp_path / "bad.json").write_text("[]")
     base = ["survey", SURVIVAL_URL, "--question", HOW_MANY]
     for options, message in (
-        (["--out", "ships.doc"], ".geojson, .json, .gpkg, .parquet"),
+        (["--out", "ships.doc"], ".geojson, .json, .gpkg, .parquet, .fgb, .csv"),
         (["--out", "x.geojson", "--polygon", str(tmp_path / "bad.json")], "isn't a GeoJSON file"),
         (["--out", "x.geojson", "--url", f"http://127.0.0.1:{free_port()}"], "no gateway answers"),
     ):

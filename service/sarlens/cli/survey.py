@@ -39,7 +39,7 @@ def survey(
     question: Annotated[list[str], typer.Option("--question", help="Question about every tile; repeatable.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the features: .geojson, .gpkg or .parquet. Required without --detach."),
+        typer.Option(help="File for the features: .geojson, .csv, .gpkg, .fgb or .parquet. Required without --detach."),
     ] = None,
     tile: Annotated[
         int | None, typer.Option(min=64, max=4096, help="Side of a tile in pixels. Default: what the model sees.")

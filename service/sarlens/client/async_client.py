@@ -186,7 +186,8 @@ class AsyncClient:
         Args:
             image: URL of a georeferenced scene; a local file requires an uploader.
             questions: questions about every tile.
-            out: file for the features: ``.geojson``, ``.gpkg`` or ``.parquet``; None, the result holds them.
+            out: file for the features: ``.geojson``, ``.csv``, ``.gpkg``, ``.fgb`` or ``.parquet``; None, the result
+                holds them.
             tile: side of a tile in pixels; None, what the model sees.
             overlap: pixels that neighboring tiles share.
             model: name of the model; may be omitted if the gateway serves only one.

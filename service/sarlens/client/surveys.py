@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from sarlens.surveys.features import Totals
     from sarlens.surveys.spec import Output
 
-FORMATS: dict[str, Output] = {".geojson": "geojson", ".json": "geojson", ".gpkg": "gpkg", ".parquet": "parquet"}
+FORMATS: dict[str, Output] = {
+    ".geojson": "geojson",
+    ".json": "geojson",
+    ".gpkg": "gpkg",
+    ".parquet": "parquet",
+    ".fgb": "fgb",
+    ".csv": "csv",
+}
 """Format of a result by the suffix of its file."""
 
 ProgressCallback = Callable[[int, int], None]
@@ -37,7 +44,13 @@ class DetectionOptions(TypedDict, total=False):
     cfar: dict[str, float]
 
 
-_REQUIRED_PACKAGES = {"geojson": (), "gpkg": ("geopandas", "pyogrio"), "parquet": ("geopandas", "pyarrow")}
+_REQUIRED_PACKAGES: dict[Output, tuple[str, ...]] = {
+    "geojson": (),
+    "csv": (),
+    "gpkg": ("geopandas", "pyogrio"),
+    "fgb": ("geopandas", "pyogrio"),
+    "parquet": ("geopandas", "pyarrow"),
+}
 _RETRY_TIMEOUT_S = 120
 _POLL_INTERVAL_S = 0.5
 

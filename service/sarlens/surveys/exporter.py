@@ -1,4 +1,4 @@
-"""Result exporter: answers as GeoJSON, GeoPackage or GeoParquet, streamed, as a file, or written to S3."""
+"""Result exporter: answers as GeoJSON or another format of GIS, streamed, as a file, or written to S3."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ MEDIA_TYPES: dict[Output, str] = {
     "geojson": "application/geo+json",
     "gpkg": "application/geopackage+sqlite3",
     "parquet": "application/vnd.apache.parquet",
+    "fgb": "application/flatgeobuf",
+    "csv": "text/csv",
 }
+_WITHOUT_EXTRA = ("geojson", "csv")
 _PAGE_SIZE = 1000
 _COLLECTION = b'{"type":"FeatureCollection","features":['
 
@@ -237,7 +240,8 @@ def tile_summary(job: Job) -> dict[str, Any]:
 
 def check_format(file_format: Output) -> None:
     """Raise BadRequest if a format requires an extra that isn't installed."""
-    if file_format != "geojson" and importlib.util.find_spec("geopandas") is None:
+    if file_format not in _WITHOUT_EXTRA and importlib.util.find_spec("geopandas") is None:
         raise BadRequest(
-            f"The format {file_format} requires the extra gis, which isn't installed. Use geojson.", param="format"
+            f"The format {file_format} requires the extra gis, which isn't installed. Use geojson or csv.",
+            param="format",
         )

@@ -1,12 +1,15 @@
-"""Layer files: answers and objects as GeoPackage or GeoParquet, with the same typed columns as GeoJSON."""
+"""Layer files: answers and objects in formats of GIS, with the same typed columns as GeoJSON."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+import shapely
+from shapely.geometry import shape
 
 from sarlens.errors import JobFailed
 from sarlens.surveys.columns import ACQUISITION_COLUMNS, Column, answer_columns, object_columns
@@ -33,34 +36,66 @@ _DTYPES = {"integer": "Int64", "number": "Float64", "boolean": "boolean", "strin
 def write_layer(
     geojson: Path, file_format: Output, layer: Layer = ANSWERS_LAYER, *, extends: Path | None = None
 ) -> Path:
-    """Convert a GeoJSON file to a GeoPackage (OGC 12-128) or GeoParquet 1.1 file next to it, in CRS84.
+    """Convert a GeoJSON file to another format next to it, in CRS84.
 
+    The formats are CSV, GeoPackage (OGC 12-128), FlatGeobuf and GeoParquet 1.1.
     With ``extends``, the layer is added to this GeoPackage instead.
 
     Raises:
         JobFailed: the file can't be written.
     """
-    frame = _typed_frame(orjson.loads(geojson.read_bytes())["features"], layer)
+    features = orjson.loads(geojson.read_bytes())["features"]
     converted = extends or geojson.with_suffix(f".{file_format}")
     try:
-        if file_format == "gpkg":
-            frame.to_file(converted, layer=layer.name, driver="GPKG", mode="a" if extends else "w")
+        if file_format == "csv":
+            _write_csv(features, converted, layer)
         else:
-            frame.to_parquet(converted)
+            _write_frame(_typed_frame(features, layer), converted, file_format, layer.name, "a" if extends else "w")
     except (OSError, RuntimeError, ValueError) as error:
         raise JobFailed(f"The {file_format} file can't be written: {type(error).__name__}.") from error
     return converted
+
+
+def _write_frame(frame: GeoDataFrame, file: Path, file_format: Output, name: str, mode: str) -> None:
+    match file_format:
+        case "gpkg":
+            frame.to_file(file, layer=name, driver="GPKG", mode=mode)
+        case "fgb":
+            # A spatial index requires that each feature has a geometry.
+            frame.to_file(file, layer=name, driver="FlatGeobuf", SPATIAL_INDEX="NO")
+        case _:
+            frame.to_parquet(file)
+
+
+def _write_csv(features: list[dict[str, Any]], file: Path, layer: Layer) -> None:
+    """Write CSV (RFC 4180) in UTF-8 with the geometry as WKT in the first column; null is an empty field."""
+    columns = _columns_of(features, layer)
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["WKT", *(column.name for column in columns)])
+        for feature in features:
+            values = [feature["properties"].get(column.name) for column in columns]
+            geometry = feature["geometry"]
+            wkt = "" if geometry is None else shapely.to_wkt(shape(geometry), rounding_precision=9)
+            writer.writerow([wkt, *map(_csv_text, values)])
+
+
+def _csv_text(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, list | bool) else value
+
+
+def _columns_of(features: list[dict[str, Any]], layer: Layer) -> tuple[Column, ...]:
+    rows = [feature["properties"] for feature in features[:1]]
+    return layer.columns(acquisition=any(column.name in row for row in rows for column in ACQUISITION_COLUMNS))
 
 
 def _typed_frame(features: list[dict[str, Any]], layer: Layer) -> GeoDataFrame:
     """Return features with a type per column, whatever values they have; lists are JSON texts."""
     import geopandas  # noqa: PLC0415  an extra
     import pandas as pd  # noqa: PLC0415
-    from shapely.geometry import shape  # noqa: PLC0415
 
     rows = [feature["properties"] for feature in features]
-    has_acquisition = any(column.name in row for row in rows[:1] for column in ACQUISITION_COLUMNS)
-    columns = layer.columns(acquisition=has_acquisition)
+    columns = _columns_of(features, layer)
 
     def series(column: Column) -> Any:
         values = [row.get(column.name) for row in rows]

@@ -18,7 +18,7 @@ from sarlens.types.cfar_params import CfarParams
 from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import RenderParams
 
-Output = Literal["geojson", "gpkg", "parquet"]
+Output = Literal["geojson", "gpkg", "parquet", "fgb", "csv"]
 ObjectSelection = Literal["confirmed", "all"]
 """Objects that the model confirms, or also the targets that it doesn't confirm."""
 Detector = Literal["cfar"]

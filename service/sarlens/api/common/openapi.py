@@ -64,6 +64,8 @@ _MEDIA_TYPES: dict[str, tuple[str, ...]] = {
         _SEQUENCE,
         "application/geopackage+sqlite3",
         "application/vnd.apache.parquet",
+        "application/flatgeobuf",
+        "text/csv",
     ),
     "post /processes/{}/execution": (_GEOJSON, "application/json"),
     "get /jobs/{}/results": (_GEOJSON, "application/json"),

@@ -122,7 +122,7 @@ class Surveys:
     ) -> Response:
         """Get the answers so far.
 
-        The response is a FeatureCollection, or a GeoPackage or GeoParquet file. With `Accept: application/geo+json-seq`
+        The response is a FeatureCollection, or a file in another format. With `Accept: application/geo+json-seq`
         it is a text sequence that continues until the survey is complete.
         """
         job = await self._find(request, job_id)

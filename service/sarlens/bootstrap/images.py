@@ -97,6 +97,7 @@ def make_store_factory(settings: Settings) -> S3StoreFactory:
         region=s3.region,
         profile=s3.profile,
         anonymous=s3.anonymous,
+        requester_pays=s3.requester_pays,
         timeout_s=s3.request_timeout_s,
     )
 

@@ -65,6 +65,9 @@ class S3Settings(SettingsGroup):
     anonymous: Annotated[
         bool, Field(description="Send requests without a signature, as public SAR archives require.")
     ] = False
+    requester_pays: Annotated[
+        bool, Field(description="Pay for requests to buckets whose requesters pay, such as sentinel-s1-l1c.")
+    ] = False
     buckets: Annotated[
         tuple[str, ...],
         Field(description="Buckets that requests may read; empty, all.", examples=["scenes,archive"]),

@@ -239,3 +239,19 @@ async def test_a_bucket_is_in_the_path_or_in_the_host(
     stores = S3StoreFactory(endpoint="https://store.example.com", virtual_hosted=virtual_hosted)
     store = await stores.store("radar.scenes")
     assert obstore.sign(store, "GET", "port.tif", timedelta(minutes=1)).startswith(url)
+
+
+@pytest.mark.parametrize("requester_pays", [False, True])
+@pytest.mark.usefixtures("configure")
+async def test_the_requester_pays_if_the_setting_says_so(monkeypatch: pytest.MonkeyPatch, requester_pays: bool) -> None:
+    """Requests for an object have the header x-amz-request-payer only with the setting."""
+    set_keys(OWNER, monkeypatch)
+    dated = ('ETag: "a"', "Last-Modified: Mon, 30 Nov 2026 00:00:00 GMT")
+    async with canned(http(200, b"ok", dated)) as server:
+        factory = S3StoreFactory(
+            endpoint=f"http://127.0.0.1:{server.port}", region="eu-central-1", requester_pays=requester_pays
+        )
+        response = await obstore.get_async(await factory.store("scenes"), "port.tif")
+        assert bytes(await response.bytes_async()) == b"ok"
+    (head,) = server.asked
+    assert ("x-amz-request-payer: requester" in head.lower()) is requester_pays

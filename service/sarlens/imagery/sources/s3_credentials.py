@@ -36,6 +36,7 @@ class S3StoreFactory:
         region: AWS region.
         profile: profile of the AWS configuration files.
         anonymous: send unsigned requests.
+        requester_pays: accept the costs of reads from buckets whose requesters pay.
         virtual_hosted: put the bucket into the host name in place of the path.
         timeout_s: maximum time of one response in seconds; retries end after the same time.
     """
@@ -47,6 +48,7 @@ class S3StoreFactory:
         region: str | None = None,
         profile: str | None = None,
         anonymous: bool = False,
+        requester_pays: bool = False,
         virtual_hosted: bool = False,
         timeout_s: float = 20.0,
     ) -> None:
@@ -54,6 +56,7 @@ class S3StoreFactory:
         self._region = region
         self._profile = profile
         self._anonymous = anonymous
+        self._requester_pays = requester_pays
         self._virtual_hosted = virtual_hosted
         self._timeout = timedelta(seconds=timeout_s)
         self._chain: AwsCredentialChain | None = None
@@ -130,6 +133,7 @@ class S3StoreFactory:
             "region": chain.region,
             "virtual_hosted_style_request": self._virtual_hosted,
             "skip_signature": self._anonymous,
+            "request_payer": self._requester_pays,
         }
         client: ClientConfig = {
             "allow_http": scheme == "http",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select, tuple_
 
 from sarlens.jobs.db_clock import database_time
-from sarlens.jobs.db_schema import ANSWERS, JOBS, LAYERS
+from sarlens.jobs.db_schema import ANSWERS, JOBS, LAYERS, OBJECTS
 from sarlens.jobs.extent import Bounds
 
 
@@ -47,7 +48,7 @@ class JobFilter(NamedTuple):
 
 
 class AnswerFilter(NamedTuple):
-    """Selects answers. None matches all."""
+    """Selects answers, or the objects of surveys. None matches all."""
 
     owner: str | None = None
     job: str | None = None
@@ -67,18 +68,26 @@ class AnswerFilter(NamedTuple):
     """Number of the last answer to leave out."""
     offset: int = 0
     limit: int = 1000
+    objects: bool = False
+    """Whether objects are selected in place of answers."""
+
+    @property
+    def table(self) -> Table:
+        """Table of the answers, or of the objects, which have the same columns."""
+        return OBJECTS if self.objects else ANSWERS
 
     def condition(self) -> ColumnElement[bool]:
-        """Return the SQL condition on the answers table, without offset and limit."""
+        """Return the SQL condition on ``table``, without offset and limit."""
+        columns = self.table.c
         conditions: list[tuple[Any, Callable[[Any], ColumnElement[bool]]]] = [
-            (self.after or None, ANSWERS.c.number.__gt__),
-            (self.job, ANSWERS.c.job.__eq__),
-            (self.owner, lambda owner: ANSWERS.c.job.in_(_jobs_of(owner))),
-            (self.question, ANSWERS.c.question.__eq__),
-            (self._layers(), tuple_(ANSWERS.c.job, ANSWERS.c.question).in_),
-            (self.since, ANSWERS.c.time.__ge__),
-            (self.until, ANSWERS.c.time.__le__),
-            (self.bbox, _intersects),
+            (self.after or None, columns.number.__gt__),
+            (self.job, columns.job.__eq__),
+            (self.owner, lambda owner: columns.job.in_(_jobs_of(owner))),
+            (self.question, columns.question.__eq__),
+            (self._layers(), tuple_(columns.job, columns.question).in_),
+            (self.since, columns.time.__ge__),
+            (self.until, columns.time.__le__),
+            (self.bbox, partial(_intersects, columns)),
         ]
         return and_(True, *(condition(value) for value, condition in conditions if value is not None))
 
@@ -97,8 +106,8 @@ def _jobs_of(owner: str) -> Select[Any]:
     return select(JOBS.c.id).where(JOBS.c.owner == owner)
 
 
-def _intersects(bbox: Bounds) -> ColumnElement[bool]:
+def _intersects(columns: Any, bbox: Bounds) -> ColumnElement[bool]:
     west, south, east, north = bbox
     east += 360 if west > east else 0
-    turns = [and_(ANSWERS.c.west <= east + turn, ANSWERS.c.east >= west + turn) for turn in (-360, 0, 360)]
-    return and_(or_(*turns), ANSWERS.c.south <= north, ANSWERS.c.north >= south)
+    turns = [and_(columns.west <= east + turn, columns.east >= west + turn) for turn in (-360, 0, 360)]
+    return and_(or_(*turns), columns.south <= north, columns.north >= south)

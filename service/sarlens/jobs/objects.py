@@ -48,16 +48,6 @@ class ObjectStore:
             part = rows[start : start + _WRITTEN_AT_ONCE]
             await self._database.write(lambda db, part=part: _add(db, job_id, part))  # type: ignore[misc]
 
-    async def list(self, job_id: str, *, after: int, limit: int) -> list[tuple[int, str]]:
-        """Return the numbers and GeoJSON features of the objects of a job, question by question."""
-        query = (
-            select(OBJECTS.c.number, OBJECTS.c.feature)
-            .where(OBJECTS.c.job == job_id, OBJECTS.c.number > after)
-            .order_by(OBJECTS.c.number)
-            .limit(limit)
-        )
-        return await self._database.read(lambda db: [(row.number, row.feature) for row in db.execute(query)])
-
 
 def _clear(db: Connection, job_id: str) -> None:
     size = select(func.coalesce(func.sum(func.length(OBJECTS.c.feature)), 0)).where(OBJECTS.c.job == job_id)

@@ -139,10 +139,11 @@ class JobStore:
 
     async def list_answers(self, answer_filter: AnswerFilter) -> list[tuple[int, str]]:
         """Return the numbers and GeoJSON features of the matching answers, in the order of their commits."""
+        columns = answer_filter.table.c
         query = (
-            select(ANSWERS.c.number, ANSWERS.c.feature)
+            select(columns.number, columns.feature)
             .where(answer_filter.condition())
-            .order_by(ANSWERS.c.number)
+            .order_by(columns.number)
             .limit(answer_filter.limit)
             .offset(answer_filter.offset)
         )
@@ -150,12 +151,13 @@ class JobStore:
 
     async def count_answers(self, answer_filter: AnswerFilter) -> int:
         """Return the number of matching answers. Offset and limit are ignored."""
-        query = select(func.count()).select_from(ANSWERS).where(answer_filter.condition())
+        query = select(func.count()).select_from(answer_filter.table).where(answer_filter.condition())
         return await self._database.read(lambda db: int(db.execute(query).scalar_one()))
 
     async def find_answer(self, feature_id: str, answer_filter: AnswerFilter) -> str | None:
         """Return the GeoJSON of one feature, or None if the filter selects no feature with this id."""
-        query = select(ANSWERS.c.feature).where(ANSWERS.c.id == feature_id, answer_filter.condition())
+        columns = answer_filter.table.c
+        query = select(columns.feature).where(columns.id == feature_id, answer_filter.condition())
         return await self._database.read(lambda db: db.execute(query).scalar_one_or_none())
 
     async def close(self) -> None:

@@ -181,7 +181,9 @@ class ResultExporter:
         """Yield the objects of a complete survey as a FeatureCollection, and add them to ``totals``."""
         after, separator = 0, b""
         yield _COLLECTION
-        while page := await self._store.objects.list(job.id, after=after, limit=_PAGE_SIZE):
+        while page := await self._store.list_answers(
+            AnswerFilter(job=job.id, after=after, limit=_PAGE_SIZE, objects=True)
+        ):
             after = page[-1][0]
             if totals is not None:
                 for _, feature in page:

@@ -107,7 +107,9 @@ class JobService:
         """Yield pages of the objects of a complete job as GeoJSON features."""
         after = 0
         while page := await _retried(
-            lambda after=after: self.store.objects.list(job_id, after=after, limit=_PAGE_SIZE)  # type: ignore[misc]
+            lambda after=after: self.store.list_answers(  # type: ignore[misc]
+                AnswerFilter(job=job_id, after=after, limit=_PAGE_SIZE, objects=True)
+            )
         ):
             after = page[-1][0]
             yield [feature for _, feature in page]

@@ -1,4 +1,4 @@
-"""Collections of OGC API - Features: all answers, those of a survey, and those of one of its questions."""
+"""Collections of OGC API - Features: all answers, those of a survey or one of its questions, and its objects."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from sarlens.api.jobs.responses import GEOJSON, rfc3339
 from sarlens.api.ogc.negotiation import SCHEMA, Document, link
 from sarlens.errors import NotFound
 from sarlens.jobs.layers import Extent, Survey
+from sarlens.surveys.layer_file import ANSWERS_LAYER, OBJECTS_LAYER, Layer
 
 ANSWERS = "answers"
 """Id of the collection of all answers."""
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 _SCHEMA_REL = "http://www.opengis.net/def/rel/ogc/1.0/schema"
-_ID = re.compile(r"([0-9a-f]{32})(?:-([0-9]{1,4}))?")
+_ID = re.compile(r"([0-9a-f]{32})(?:-([0-9]{1,4}))?(-objects)?")
 _MAX_LISTED_QUESTIONS = 16
 """Questions of a survey with collections of their own in the list."""
 _MAX_TITLE_CHARS = 200
 
 
 class CollectionId(NamedTuple):
-    """Id of a collection: ``answers``, the id of a job, or that with a hyphen and the index of a question."""
+    """Id of a collection: ``answers``, the id of a job, or that with a hyphen and the index of a question.
+
+    ``-objects`` follows the id of a collection of objects.
+    """
 
     job: str | None = None
     """None for the answers of all jobs."""
     question: int | None = None
     """None for the answers to all questions."""
+    objects: bool = False
+    """Whether the collection has objects in place of answers."""
 
     @classmethod
     def parse(cls, text: str) -> CollectionId:
@@ -43,11 +49,12 @@ class CollectionId(NamedTuple):
         parts = _ID.fullmatch(text)
         if parts is None:
             raise no_such_collection(text)
-        return cls(parts[1], None if parts[2] is None else int(parts[2]))
+        return cls(parts[1], None if parts[2] is None else int(parts[2]), parts[3] is not None)
 
     def __str__(self) -> str:
         """Return the text of the id."""
-        return (self.job or ANSWERS) + ("" if self.question is None else f"-{self.question}")
+        suffix = "-objects" if self.objects else ""
+        return (self.job or ANSWERS) + ("" if self.question is None else f"-{self.question}") + suffix
 
 
 def no_such_collection(text: str) -> NotFound:
@@ -56,14 +63,19 @@ def no_such_collection(text: str) -> NotFound:
 
 
 class Collection(NamedTuple):
-    """A collection of answers."""
+    """A collection of answers or objects."""
 
     id: CollectionId
     title: str
     description: str
     extent: Extent
     acquisition: bool = True
-    """Whether the answers can have columns of the acquisition."""
+    """Whether the features can have columns of the acquisition."""
+
+    @property
+    def layer(self) -> Layer:
+        """Columns and geometry of the features."""
+        return OBJECTS_LAYER if self.id.objects else ANSWERS_LAYER
 
     def document(self, base: str) -> Document:
         """Return the collection as OGC 17-069r4 describes it. An unknown extent is left out."""
@@ -106,29 +118,31 @@ def all_answers(extent: Extent) -> Collection:
 
 
 def survey_collections(survey: Survey) -> list[Collection]:
-    """Return the collection of a survey, and one per question if it has several."""
+    """Return the collection of a survey, one per question if it has several, and that of its objects if it has any."""
     questions = _questions(survey)
     indexes = range(len(questions)) if 1 < len(questions) <= _MAX_LISTED_QUESTIONS else ()
-    return [survey_collection(survey), *(survey_collection(survey, index) for index in indexes)]
+    ids = [CollectionId(survey.id), *(CollectionId(survey.id, index) for index in indexes)]
+    ids += [CollectionId(survey.id, objects=True)] if orjson.loads(survey.request).get("objects") else []
+    return [survey_collection(survey, collection_id) for collection_id in ids]
 
 
-def survey_collection(survey: Survey, question: int | None = None) -> Collection:
-    """Return the collection of a survey, or of one of its questions.
+def survey_collection(survey: Survey, collection_id: CollectionId) -> Collection:
+    """Return a collection of a survey.
 
     Raises:
-        NotFound: the survey has no such question.
+        NotFound: the survey has no such question, or no objects.
     """
-    collection_id, questions = CollectionId(survey.id, question), _questions(survey)
-    spec = orjson.loads(survey.request)
+    spec, questions, question = orjson.loads(survey.request), _questions(survey), collection_id.question
+    if (question is not None and question >= len(questions)) or (collection_id.objects and not spec.get("objects")):
+        raise no_such_collection(str(collection_id))
     image = spec["url"] if isinstance(spec["url"], str) else spec["url"]["id"]
     acquisition = spec.get("acquisition") is not None
+    title = f"Objects of {image}" if collection_id.objects else f"Survey of {image}"
     if question is None:
         extent = Extent.around(survey.extents.values())
-        return Collection(collection_id, _title(f"Survey of {image}"), _title(*questions), extent, acquisition)
-    if question >= len(questions):
-        raise no_such_collection(str(collection_id))
+        return Collection(collection_id, _title(title), _title(*questions), extent, acquisition)
     extent = survey.extents.get(question, Extent())
-    return Collection(collection_id, _title(questions[question]), _title(f"Survey of {image}"), extent, acquisition)
+    return Collection(collection_id, _title(questions[question]), _title(title), extent, acquisition)
 
 
 def _questions(survey: Survey) -> list[str]:

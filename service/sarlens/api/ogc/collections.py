@@ -27,7 +27,9 @@ from sarlens.jobs.layers import AnswerLayers, Extent
 _MAX_SURVEYS = 100
 _SURVEY = ("survey",)
 
-CollectionPath = Annotated[str, Path(description="`answers`, the id of a survey, or `SURVEY-INDEX` for a question")]
+CollectionPath = Annotated[
+    str, Path(description="`answers`, the id of a survey, `SURVEY-INDEX` for a question, or `SURVEY-objects`")
+]
 
 
 class Collections:
@@ -59,7 +61,8 @@ class Collections:
     ) -> Response:
         """List the collections: `answers`, then each survey of this API key, newest first.
 
-        A survey with 2 to 16 questions has a collection for each of them, too.
+        A survey with 2 to 16 questions has a collection for each of them, too, and a survey with objects has one of
+        these.
         """
         reject_unknown_params(request, "limit", "offset")
         owner, base = owner_filter(request), base_url(request, self._public_url)
@@ -104,7 +107,7 @@ class Collections:
         surveys = await self._layers.surveys(JobFilter(owner, _SURVEY, ids=(collection_id.job,)), limit=1)
         if not surveys:
             raise no_such_collection(text)
-        return survey_collection(surveys[0], collection_id.question)
+        return survey_collection(surveys[0], collection_id)
 
     async def _schema_response(
         self, request: Request, text: str, name: str, make_schema: Callable[..., Document]
@@ -112,5 +115,5 @@ class Collections:
         reject_unknown_params(request)
         collection = await self.find(request, text)
         url = f"{base_url(request, self._public_url)}/collections/{collection.id}/{name}"
-        schema = make_schema(url, collection.title, acquisition=collection.acquisition)
+        schema = make_schema(url, collection.title, collection.layer, acquisition=collection.acquisition)
         return negotiate_response(request, schema, "Schema", media_type=SCHEMA)

@@ -94,7 +94,9 @@ class Features:
         collection_id = CollectionId.parse(text)
         if collection_id.job is not None:
             await self._collections.find(request, text)
-        return AnswerFilter(owner_filter(request), collection_id.job, collection_id.question)
+        return AnswerFilter(
+            owner_filter(request), collection_id.job, collection_id.question, objects=collection_id.objects
+        )
 
     def _page_links(
         self, request: Request, collection_id: str, offset: int, limit: int, matched: int

@@ -19,7 +19,7 @@ CONSOLE := service/sarlens/api/console/web
 WORKERS ?= 2
 PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
 
-.PHONY: help serve test test-fast check format docs docs-serve mutants proto console load load-smoke bench bench-baseline cost peers pins clean
+.PHONY: help serve test test-fast check format docs docs-serve mutants proto console screenshots load load-smoke bench bench-baseline cost peers pins clean
 
 help:            ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -75,6 +75,9 @@ peers:           ## Install the routers that the load tests compare with Sarlens
 
 console:         ## Build the files of the map console from their sources (needs Node.js 20 or later).
 	@cd $(CONSOLE) && npm ci --no-audit --no-fund --ignore-scripts && npm run --silent build
+
+screenshots: $(VENV)/.dev  ## Take the screenshots of the console's guide (needs Debian's Chromium).
+	@SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/console/test_real_model.py
 
 pins:            ## Upgrade the pinned requirement files (needs uv).
 	@$(PINS)/pin.sh

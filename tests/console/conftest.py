@@ -47,7 +47,8 @@ class Console:
         return f"{self.base}/console#" + "&".join(f"{name}={quote(value)}" for name, value in state.items())
 
     async def open(self, scene: str = HARBOR, **state: str) -> None:
-        """Open a scene by its link, and wait for its picture."""
+        """Open a scene by its link in a fresh page, and wait for its picture."""
+        await self.page.goto("about:blank")
         await self.page.goto(self.link(scene=scene, **state))
         await self.page.wait_for_selector("#picture:not(.stale) img:not([hidden])")
 

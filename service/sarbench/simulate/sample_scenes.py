@@ -23,7 +23,8 @@ TRUTH_FILE = "scenes.json"
 class SampleScene:
     """One sample scene: area type, layout variant, side in pixels, and encoding.
 
-    Without an encoding, the file is the 8-bit PNG that the gateway renders.
+    Without an encoding, the file is the 8-bit PNG that the gateway renders. ``question`` comes first in the file of
+    questions: sarlens-nano answers it correctly.
     """
 
     file: str
@@ -31,6 +32,7 @@ class SampleScene:
     layout: int
     size: int
     encoding: Encoding | None
+    question: str
     polarizations: tuple[Polarization, ...] = ("VV",)
     margin: int = 0
 
@@ -48,12 +50,16 @@ class SampleScene:
 
 
 SAMPLE_SCENES = (
-    SampleScene("port.tif", "Port", 16, 1024, Encoding.DN),
-    SampleScene("sea.tif", "Sea", 8, 768, Encoding.LINEAR),
-    SampleScene("airfield.tif", "Airport", 6, 768, Encoding.DB, margin=8),
-    SampleScene("city_vv_vh.tif", "Urban", 13, 768, Encoding.DN, ("VV", "VH")),
-    SampleScene("slc.tif", "Sea", 14, 512, Encoding.SLC),
-    SampleScene("coast.png", "Port", 10, 512, None),
+    SampleScene("port.tif", "Port", 16, 1024, Encoding.DN, "How many harbors are located in the image?"),
+    SampleScene("sea.tif", "Sea", 8, 768, Encoding.LINEAR, "What are the ships most likely doing?"),
+    SampleScene(
+        "airfield.tif", "Airport", 6, 768, Encoding.DB, "How many aircraft are located in the image?", margin=8
+    ),
+    SampleScene(
+        "city_vv_vh.tif", "Urban", 13, 768, Encoding.DN, "What is this area most likely used for?", ("VV", "VH")
+    ),
+    SampleScene("slc.tif", "Sea", 14, 512, Encoding.SLC, "What are the ships most likely doing?"),
+    SampleScene("coast.png", "Port", 10, 512, None, "How many ships are in the image?"),
 )
 
 
@@ -66,5 +72,6 @@ def write_sample_scenes(out: Path) -> None:
         sample.write(chip, out / sample.file)
         questions = generate_questions(chip.truth, np.random.default_rng(sample.layout))
         ship_count = {"How many ships are in the image?": str(chip.truth.counts["ship"])}
-        truth[sample.file] = ship_count | {qa.question: qa.answer for qa in questions}
+        answers = ship_count | {qa.question: qa.answer for qa in questions}
+        truth[sample.file] = {sample.question: answers[sample.question]} | answers
     (out / TRUTH_FILE).write_text(json.dumps(truth, indent=2) + "\n")

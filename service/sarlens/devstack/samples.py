@@ -29,6 +29,6 @@ def sample_questions(folder: Path | None) -> dict[str, str]:
 def _read_questions(file: Path) -> dict[str, str]:
     try:
         document = json.loads(file.read_bytes())
-        return {name: next(iter(questions), "") for name, questions in document.items()}
+        return {name: str(next(iter(questions), "")) for name, questions in document.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}  # a folder of your own

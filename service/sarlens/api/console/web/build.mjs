@@ -26,7 +26,9 @@ for (const [from, to] of Object.entries(COPIES)) {
   await mkdir(dirname(join(out, to)), { recursive: true });
   // Without the maps that only debuggers would request.
   if (/\.(js|css)$/.test(to)) {
-    const text = await readFile(join(web, from), "utf8");
+    let text = await readFile(join(web, from), "utf8");
+    // ReDoc loads its logo from another host.
+    text = text.replaceAll("https://cdn.redoc.ly/redoc/logo-mini.svg", "console/icon.svg");
     await writeFile(join(out, to), text.replace(/\n(\/\/|\/\*)# sourceMappingURL=[^\n]*\s*$/, "\n"));
   } else {
     await copyFile(join(web, from), join(out, to));

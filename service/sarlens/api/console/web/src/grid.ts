@@ -55,9 +55,20 @@ function spans(length: number, start: number, extent: number, tile: number, over
   const from = Math.min(Math.floor(start / stride), last);
   const to = Math.min(Math.floor((start + extent - 1) / stride), last);
   return Array.from({ length: to - from + 1 }, (_, i) => {
-    const low = (from + i) * stride;
+    const low = Math.min((from + i) * stride, Math.max(0, length - tile));
     return [low, Math.min(low + tile, length)] as Point;
   });
+}
+
+/** Whether tiles of a grid share pixels, so that a sum counts objects twice. */
+export function overlap(tiles: Window[]): boolean {
+  const meet = (sides: Point[]): boolean => {
+    const ends = new Map(sides);
+    const starts = [...ends.keys()].sort((a, b) => a - b);
+    return starts.some((start, i) => i > 0 && start < (ends.get(starts[i - 1] as number) as number));
+  };
+  const across = tiles.map(([col, , width]) => [col, col + width] as Point);
+  return meet(across) || meet(tiles.map(([, row, , height]) => [row, row + height] as Point));
 }
 
 /** Whether a rectangle and a polygon have a point in common. */

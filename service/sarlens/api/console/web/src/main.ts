@@ -105,7 +105,7 @@ onChange((next, before) => {
 });
 
 async function start(): Promise<void> {
-  startTheme(() => view.setLayers(state().bands));
+  startTheme(() => view.drawEarth());
   startKeyboard({ view, selection, plan, tile });
   byId("open").addEventListener("submit", (event) => {
     event.preventDefault();

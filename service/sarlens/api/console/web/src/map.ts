@@ -4,6 +4,7 @@ import View from "ol/View";
 import { defaults as defaultControls } from "ol/control/defaults";
 import ScaleLine from "ol/control/ScaleLine";
 import type ImageTile from "ol/ImageTile";
+import type BaseLayer from "ol/layer/Base";
 import TileLayer from "ol/layer/Tile";
 import TileImage from "ol/source/TileImage";
 import TileGrid from "ol/tilegrid/TileGrid";
@@ -23,6 +24,8 @@ export class SceneMap {
   scene: Scene | undefined;
   placement: Placement | undefined;
   private basemap: Basemap | null = null;
+  private earth: BaseLayer[] = [];
+  private tiles: TileLayer | undefined;
 
   constructor(private readonly onView: (view: [number, number, number]) => void) {
     this.map = new Map({
@@ -47,30 +50,31 @@ export class SceneMap {
     this.placement = new Placement(scene, matrixSet);
     this.basemap = basemap;
     this.map.setView(this.makeView(matrixSet));
-    this.setLayers(bands);
+    this.removeEarth();
+    if (this.tiles) this.map.removeLayer(this.tiles);
+    this.tiles = tileLayer(scene, matrixSet, bands);
+    this.map.getLayers().insertAt(0, this.tiles);
+    this.drawEarth();
     this.setScale();
     if (view) this.setView(view);
     else this.showWhole();
   }
 
-  /** Draw the layers below the answers again, for another theme or other bands. */
-  setLayers(bands: string): void {
-    if (!this.scene || !this.placement) return;
-    this.removeBelow();
-    const { projection } = this.placement.matrixSet;
-    const earth = this.placement.isPlaced ? earthLayers(projection, this.basemap) : [];
-    const below = [...earth, tileLayer(this.scene, this.placement.matrixSet, bands)];
-    below.forEach((layer, i) => {
-      layer.set("below", true);
-      this.map.getLayers().insertAt(i, layer);
-    });
-    byId("attribution").textContent = earth.length && this.basemap ? this.basemap.attribution : "";
+  /** Draw what is below the scene, again after a change of the theme. */
+  drawEarth(): void {
+    this.removeEarth();
+    if (!this.placement) return;
+    this.earth = this.placement.isPlaced ? earthLayers(this.placement.matrixSet.projection, this.basemap) : [];
+    this.earth.forEach((layer, i) => this.map.getLayers().insertAt(i, layer));
+    byId("attribution").textContent = this.earth.length && this.basemap ? this.basemap.attribution : "";
     byId("north").hidden = !this.placement.isPlaced;
   }
 
   clear(): void {
     this.scene = this.placement = undefined;
-    this.removeBelow();
+    this.removeEarth();
+    if (this.tiles) this.map.removeLayer(this.tiles);
+    this.tiles = undefined;
   }
 
   showWhole(): void {
@@ -88,10 +92,9 @@ export class SceneMap {
     this.map.getView().setResolution(resolution);
   }
 
-  private removeBelow(): void {
-    for (const layer of this.map.getLayers().getArray().slice()) {
-      if (layer.get("below")) this.map.removeLayer(layer);
-    }
+  private removeEarth(): void {
+    for (const layer of this.earth) this.map.removeLayer(layer);
+    this.earth = [];
   }
 
   private makeView(matrixSet: TileMatrixSet): View {

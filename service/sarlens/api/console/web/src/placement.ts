@@ -19,9 +19,10 @@ const POLAR_CELL = 128443.4324;
 proj4.defs("EPSG:5041", "+proj=stere +lat_0=90 +k=0.994 +x_0=2000000 +y_0=2000000 +datum=WGS84 +units=m");
 proj4.defs("EPSG:5042", "+proj=stere +lat_0=-90 +k=0.994 +x_0=2000000 +y_0=2000000 +datum=WGS84 +units=m");
 register(proj4);
-for (const code of ["EPSG:5041", "EPSG:5042"]) {
+for (const [code, south, north] of [["EPSG:5041", 60, 90], ["EPSG:5042", -90, -60]] as const) {
   const side = POLAR_CELL * 256;
   get(code)?.setExtent([-POLAR_EDGE, POLAR_ORIGIN[1] - side, -POLAR_EDGE + side, POLAR_ORIGIN[1]]);
+  get(code)?.setWorldExtent([-180, south, 180, north]);
 }
 
 function projection(code: string): Projection {

@@ -11,7 +11,7 @@ import type { SurveyLayer } from "./survey_layer";
 const MAX_DRAWN = 20_000;
 
 interface Usage {
-  limits?: { requests_per_minute?: number | null; requests_remaining?: number | null };
+  rate_limits?: { requests_per_minute: { limit: number; remaining: number } | null };
 }
 
 export class Plan {
@@ -54,8 +54,8 @@ export class Plan {
     try {
       this.perTile = await secondsPerTile(state().model);
       const usage = apiKey() ? await getJson<Usage>("v1/usage") : {};
-      const left = usage.limits?.requests_remaining;
-      this.quota = left === null || left === undefined ? "" : `, ${left} requests left this minute`;
+      const quota = usage.rate_limits?.requests_per_minute;
+      this.quota = quota ? `, ${quota.remaining} of ${quota.limit} requests left this minute` : "";
     } finally {
       this.show();
     }

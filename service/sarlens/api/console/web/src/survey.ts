@@ -1,8 +1,9 @@
 // A survey: start, watch, filter, cancel, export. A reload continues where the gateway is.
-import { apiUrl, isAbort, postJson, send } from "./api";
+import { ApiError, apiUrl, isAbort, postJson, send } from "./api";
 import { renderOf } from "./ask";
 import { byId, copyText, debounce, download, onChoice } from "./dom";
 import { hideError, showError } from "./errors";
+import { overlap } from "./grid";
 import { answersOf, dismissJob, fetchJob, isActive, type Job, type TileAnswer } from "./job";
 import { change, state } from "./link";
 import { markProperties } from "./marks";
@@ -10,6 +11,8 @@ import type { SceneMap } from "./map";
 import type { Plan } from "./plan";
 import { curlOfSurvey, pythonOfSurvey, qgisOfSurvey } from "./programs";
 import type { SurveyLayer } from "./survey_layer";
+
+const RETRY_MS = 1000;
 
 export class Survey {
   private job: Job | undefined;
@@ -92,17 +95,29 @@ export class Survey {
   private async watch(id: string, signal: AbortSignal): Promise<void> {
     this.job = await fetchJob(id);
     this.refresh();
+    do {
+      try {
+        await this.receive(id, signal);
+        this.job = await fetchJob(id);
+      } catch (error) {
+        if (signal.aborted || (error instanceof ApiError && error.status)) throw error;
+        // The gateway restarts: the survey goes on by itself.
+        await new Promise((resolve) => window.setTimeout(resolve, RETRY_MS));
+      }
+    } while (!signal.aborted && isActive(this.job));
+    if (signal.aborted) return;
+    this.refresh();
+    if (this.job.error) showError(new Error(this.job.error.message));
+    void this.plan.load();
+  }
+
+  private async receive(id: string, signal: AbortSignal): Promise<void> {
     for await (const answer of answersOf(id, signal)) {
       const answers = this.answers.get(answer.tile) ?? new Map<string, TileAnswer>();
       this.answers.set(answer.tile, answers.set(answer.question, answer));
       this.layer.add(answer);
       this.later();
     }
-    if (signal.aborted) return;
-    this.job = await fetchJob(id);
-    this.refresh();
-    if (this.job.error) showError(new Error(this.job.error.message));
-    void this.plan.load();
   }
 
   private async cancel(): Promise<void> {
@@ -193,7 +208,11 @@ async function marked(response: Response): Promise<Blob> {
 
 function sum(answers: TileAnswer[]): string {
   const numbers = answers.map(({ value }) => value).filter((value) => typeof value === "number");
-  if (numbers.length) return ` · ${numbers.reduce((a, b) => a + b, 0)} in ${numbers.filter((value) => value > 0).length} tiles`;
+  if (numbers.length) {
+    // Where tiles overlap, an object can be in two of them: the gateway's totals have an estimate.
+    const total = overlap(answers.map(({ window }) => window)) ? "counts" : numbers.reduce((a, b) => a + b, 0);
+    return ` · ${total} in ${numbers.filter((value) => value > 0).length} tiles`;
+  }
   const booleans = answers.filter(({ value }) => typeof value === "boolean");
   return booleans.length ? ` · yes in ${booleans.filter(({ value }) => value === true).length} tiles` : "";
 }

@@ -76,20 +76,47 @@ def parse_chat_request(
     document = load_json(body)
     if not isinstance(document, dict):
         raise BadRequest("The body must be a JSON object.")
+    return chat_request_of(
+        path,
+        document,
+        request_id,
+        body=body,
+        size=len(body),
+        max_images=max_images,
+        policy=policy,
+        allowed_fields=allowed_fields,
+    )
+
+
+def chat_request_of(
+    path: str,
+    document: dict[str, Any],
+    request_id: str,
+    *,
+    size: int,
+    max_images: int,
+    body: Document | None = None,
+    policy: CallerPolicy = ANONYMOUS,
+    allowed_fields: Collection[str] = (),
+) -> ChatRequest:
+    """Check a parsed body of ``size`` bytes as ``parse_chat_request`` does, and raise the same errors.
+
+    ``body`` has the bytes of the document, if the caller sent it in this form.
+    """
     model = document.get("model")
     if model is not None and not isinstance(model, str):
         raise BadRequest("model must be a string.", param="model")
     messages, images = clean_messages(document.get("messages"), max_images=max_images)
     ignored = restricted_fields(document, allowed_fields)
     kept: Mapping[str, Any] = document
-    unchanged: Document | None = None if images else body
+    unchanged = None if images else body
     if ignored or messages is not document.get("messages"):
         removed = frozenset(ignored)
         kept = {name: messages if name == "messages" else document[name] for name in document if name not in removed}
         unchanged = None
     stream = read_boolean(document.get("stream")) is True
-    size = len(body) - sum([len(ref.location) for ref in images if isinstance(ref.location, str)])
-    return ChatRequest(path, unchanged, size, kept, model, stream, images, request_id, policy, ignored)
+    text_size = size - sum([len(ref.location) for ref in images if isinstance(ref.location, str)])
+    return ChatRequest(path, unchanged, text_size, kept, model, stream, images, request_id, policy, ignored)
 
 
 def clean_messages(messages: Any, *, max_images: int) -> tuple[Any, tuple[ImageRef, ...]]:

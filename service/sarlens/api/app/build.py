@@ -26,9 +26,12 @@ from sarlens.api.common.openapi import ERROR_RESPONSES, document_api
 from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.common.schemas import CaptionBody, SurveyBody, VqaBody
 from sarlens.api.common.task_service import TaskService
+from sarlens.api.common.translated_chat import ChatTranslator
 from sarlens.api.console.documentation import documentation_router
 from sarlens.api.console.pages import ConsoleConfig, console_router
 from sarlens.api.jobs.submission import SurveySubmission
+from sarlens.api.messages.routes import messages_router
+from sarlens.api.messages.schemas import MessageBody
 from sarlens.api.ogc.collections import Collections
 from sarlens.api.ogc.features import Features
 from sarlens.api.ogc.inputs import Execution
@@ -40,6 +43,8 @@ from sarlens.api.oip.rest import InferRequest, open_inference_router
 from sarlens.api.openai.completions import Completions
 from sarlens.api.openai.models import models_router
 from sarlens.api.openai.usage import usage_router
+from sarlens.api.responses.routes import responses_router
+from sarlens.api.responses.schemas import ResponseBody
 from sarlens.api.sar.preview import preview_router
 from sarlens.api.sar.surveys import Surveys
 from sarlens.api.sar.vqa import tasks_router
@@ -117,10 +122,15 @@ def build_api(
     survey_parts = (submission, job_service, exporter, memory)
     collections = Collections(job_service.store.layers, public_url=public_url)
     processes = Processes(*survey_parts, max_body_bytes=max_body_bytes, public_url=public_url)
+    translator = ChatTranslator(
+        inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
+    )
     fastapi = _fastapi()
     for router in (
         models_router(inference.pool),
         usage_router(authorizer.rate_limiter),
+        responses_router(translator),
+        messages_router(translator),
         preview_router(inference, authorizer),
         scene_router(scenes, inference, authorizer),
         Tiles(scenes, authorizer, public_url=public_url).router(),
@@ -142,7 +152,7 @@ def build_api(
         *(() if management_port else (metrics_router(metrics),)),
     ):
         fastapi.include_router(router)
-    document_api(fastapi, VqaBody, CaptionBody, SurveyBody, Execution, InferRequest)
+    document_api(fastapi, ResponseBody, MessageBody, VqaBody, CaptionBody, SurveyBody, Execution, InferRequest)
     completions = Completions(
         inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,6 +16,12 @@ _OGC = frozenset({"/", "/conformance", "/processes", "/jobs", "/collections"})
 _OGC_PREFIXES = ("/processes/", "/jobs/", "/collections/")
 _OGC_EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 
+MESSAGES_PATH = "/v1/messages"
+"""Path of the Messages API."""
+_ANTHROPIC_TYPES = frozenset(
+    {"invalid_request_error", "authentication_error", "permission_error", "not_found_error", "rate_limit_error"}
+)
+
 
 class ErrorResponse(NamedTuple):
     """A complete HTTP response."""
@@ -27,8 +34,8 @@ class ErrorResponse(NamedTuple):
 def render_error(error: SarlensError, path: str, request_id: str) -> ErrorResponse:
     """The response to an error of a request to ``path``, in the format of the path's protocol.
 
-    Below ``/v2`` it is an error of the Open Inference Protocol, in the OGC APIs a problem of RFC 9457, and elsewhere
-    an OpenAI error object.
+    Below ``/v2`` it is an error of the Open Inference Protocol, in the OGC APIs a problem of RFC 9457, in the Messages
+    API an Anthropic error object, and elsewhere an OpenAI error object.
     """
     headers = {"content-type": "application/json"}
     if path.startswith("/v2"):
@@ -36,7 +43,7 @@ def render_error(error: SarlensError, path: str, request_id: str) -> ErrorRespon
     elif path in _OGC or path.startswith(_OGC_PREFIXES):
         document, headers["content-type"] = _problem(error, request_id), "application/problem+json"
     else:
-        document = openai_error(error, request_id)
+        document = error_body(openai_error(error, request_id)["error"], path)
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
@@ -65,6 +72,24 @@ def openai_error(error: SarlensError, request_id: str) -> dict[str, Any]:
             "code": error.code,
             "request_id": request_id,
         }
+    }
+
+
+def error_body(error: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The body of an error that has OpenAI's fields, in the format of the Messages API below its path."""
+    if path != MESSAGES_PATH and not path.startswith(f"{MESSAGES_PATH}/"):
+        return {"error": error}
+    return {"type": "error", "error": anthropic_error(error), "request_id": error["request_id"]}
+
+
+def anthropic_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Anthropic's error object from the fields of OpenAI's, whose types differ for failures of the server only."""
+    error_type = error.get("type")
+    return {
+        "type": error_type if error_type in _ANTHROPIC_TYPES else "api_error",
+        "message": error["message"],
+        "param": error.get("param"),
+        "code": error.get("code"),
     }
 
 

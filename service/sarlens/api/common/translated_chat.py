@@ -1,0 +1,211 @@
+"""Chat completions in the words of another protocol, such as the Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sarlens.admission.body_memory import BodyMemoryBudget
+from sarlens.admission.deadline import before_deadline
+from sarlens.api.common.auth import Authorizer
+from sarlens.api.common.disconnect import CancelOnDisconnect, ClientDisconnected
+from sarlens.api.common.error_responses import error_body, openai_error
+from sarlens.api.common.request_context import RequestContext
+from sarlens.api.common.responses import NOSNIFF, body_writer, read_body, send_json
+from sarlens.api.common.usage import UsageMeter
+from sarlens.chat.parse import ChatRequest, chat_request_of
+from sarlens.errors import SarlensError, WorkerFailed
+from sarlens.inference.pipeline import InferencePipeline
+from sarlens.inference.worker_error import WorkerReportedError
+from sarlens.inference.worker_response import CompleteResponse, JudgedResponse, RejectedResponse
+from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse
+from sarlens.json_input import Document, run_off_loop, text_bytes
+from sarlens.observability.logging import record_error
+from sarlens.observability.metrics import Metrics
+
+CHAT_PATH = "/v1/chat/completions"
+
+
+class StreamTranslator(Protocol):
+    """Translates the chunks of one streamed chat completion to events."""
+
+    def feed(self, chunk: Mapping[str, Any]) -> bytes:
+        """Return the events of a chunk."""
+
+    def end(self) -> bytes:
+        """Return the events after the last chunk."""
+
+    def fail(self, error: Mapping[str, Any]) -> bytes:
+        """Return the events of a stream that fails, from an OpenAI error object."""
+
+
+class Translation(NamedTuple):
+    """A request as a chat completion, and the way back."""
+
+    chat: dict[str, Any]
+    """Body of the chat completion."""
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """Makes the response of a chat completion."""
+    stream: Callable[[], StreamTranslator]
+    """Makes the translator of a stream."""
+
+
+class AsgiResponse(Response):
+    """A response that an ASGI application sends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        await self._app(scope, receive, send)
+
+
+class ChatTranslator:
+    """Runs the chat completions of other protocols."""
+
+    def __init__(
+        self,
+        inference: InferencePipeline,
+        authorizer: Authorizer,
+        memory: BodyMemoryBudget,
+        metrics: Metrics,
+        *,
+        max_body_bytes: int,
+        max_images: int,
+    ) -> None:
+        self._inference = inference
+        self._authorizer = authorizer
+        self._memory = memory
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._max_images = max_images
+
+    def respond(self, translate: Callable[[Document], Translation]) -> AsgiResponse:
+        """Return the response to a request; ``translate`` parses its body."""
+        return AsgiResponse(partial(self._serve, translate))
+
+    async def _serve(
+        self, translate: Callable[[Document], Translation], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        arrived_at = perf_counter()
+        context: RequestContext = scope["state"]["context"]
+        with self._memory.reserve(context.client) as reservation:
+            body = await read_body(scope, receive, self._max_body_bytes, reservation)
+            parse = partial(self._parse, translate, body, context)
+            translation, chat_request = await run_off_loop(text_bytes(body), parse)
+            if context.key is not None:
+                model = await self._inference.resolve_model(chat_request.model, context.policy)
+                images = [ref.request for ref in chat_request.images]
+                await self._authorizer.authorize(context.key, model, images, chat_request.requests)
+            meter = UsageMeter(arrived_at)
+            try:
+                with CancelOnDisconnect(scope), await self._inference.run(chat_request, meter.on_sent) as response:
+                    await self._send(translation, chat_request, response, scope, send, meter)
+            except ClientDisconnected:
+                meter.expect_sent_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
+                raise
+            finally:
+                meter.export(self._metrics, self._inference.pool)
+                await self._authorizer.record_tokens(context.key, meter.tokens)
+
+    def _parse(
+        self, translate: Callable[[Document], Translation], body: Document, context: RequestContext
+    ) -> tuple[Translation, ChatRequest]:
+        translation = translate(body)
+        return translation, chat_request_of(
+            CHAT_PATH,
+            translation.chat,
+            context.request_id,
+            size=len(body),
+            max_images=self._max_images,
+            policy=context.policy,
+            allowed_fields=self._authorizer.allowed_fields(context.key),
+        )
+
+    async def _send(
+        self,
+        translation: Translation,
+        chat_request: ChatRequest,
+        response: JudgedResponse,
+        scope: Scope,
+        send: Send,
+        meter: UsageMeter,
+    ) -> None:
+        match response:
+            case StreamedResponse():
+                meter.expect_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
+                await self._send_stream(translation.stream(), chat_request, response, scope, send, meter)
+            case CompleteResponse(_, document):
+                meter.record(document)
+                await send_json(send, 200, orjson.dumps(_complete(translation, document)))
+            case RejectedResponse(status, error):
+                self._metrics.errors.labels("worker_answered_error").inc()
+                record_error("worker_answered_error")
+                document = error_body({**error, "request_id": chat_request.request_id}, scope["path"])
+                await send_json(send, status, orjson.dumps(document))
+
+    async def _send_stream(
+        self,
+        translator: StreamTranslator,
+        chat_request: ChatRequest,
+        response: StreamedResponse,
+        scope: Scope,
+        send: Send,
+        meter: UsageMeter,
+    ) -> None:
+        write = body_writer(scope)
+        malformed = False
+
+        def deliver(chunks: list[CompletionChunk]) -> bool:
+            nonlocal malformed
+            meter.feed(chunks)
+            try:
+                body = b"".join([translator.feed(chunk.document) for chunk in chunks if chunk.document is not None])
+            except _MALFORMED:
+                malformed = True
+                return False
+            return write(body) if body else True
+
+        async def forward() -> None:
+            while await response.forward(deliver):
+                if malformed:
+                    raise WorkerFailed("The worker's stream isn't one of a chat completion.")
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+        try:
+            await before_deadline(chat_request.policy.deadline, forward())
+        except SarlensError as error:
+            scope["state"]["record"].set_error(error)
+            end = translator.fail(_error_object(error, chat_request.request_id))
+        else:
+            end = translator.end()
+        await send({"type": "http.response.body", "body": end})
+
+
+_STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), NOSNIFF]
+
+_MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""Errors of the translation of a document that isn't a chat completion."""
+
+
+def _complete(translation: Translation, document: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return translation.complete(document)
+    except _MALFORMED:
+        raise WorkerFailed("The worker's response isn't a chat completion.") from None
+
+
+def _error_object(error: SarlensError, request_id: str) -> dict[str, Any]:
+    if isinstance(error, WorkerReportedError):
+        return {**error.error, "request_id": request_id}
+    fields: dict[str, Any] = openai_error(error, request_id)["error"]
+    return fields

@@ -1,0 +1,1 @@
+"""The Anthropic Messages API over chat completions: requests, messages and events."""

@@ -60,7 +60,7 @@ load-smoke: $(VENV)/.dev  ## Run the load test for 20 seconds.
 bench: $(VENV)/.dev  ## Compare the CPU time of the hot paths with the committed baseline.
 	@$(BIN)/python loadtests/benchmark.py
 
-bench-baseline: $(VENV)/.dev  ## Measure the baseline of `make bench` anew.
+bench-baseline: $(VENV)/.dev  ## Measure the baseline of `make bench` again.
 	@$(BIN)/python loadtests/benchmark.py --write
 
 cost: $(VENV)/.dev  ## Measure the CPU time of a request on this machine.

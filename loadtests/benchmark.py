@@ -1,4 +1,4 @@
-"""CPU time of the gateway's hot paths, beside the committed baseline; fails if one has become dearer by over 20 %.
+"""CPU time of the gateway's hot paths, next to the committed baseline; fails if one has become dearer by over 20 %.
 
 The unit of code in this process is a fixed loop of Python and NumPy (``calibration.py``), which runs before and after
 each sample. That of requests is the CPU time of the stub worker that answers them. A slower or busier machine changes

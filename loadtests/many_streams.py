@@ -123,7 +123,7 @@ class Measurement:
         return spent_ms / (asyncio.get_running_loop().time() - began), self.tally.tokens - tokens
 
     async def healthz_ms(self, requests: int = 50) -> list[float]:
-        """Return the times of requests beside the streams, in ms, ascending."""
+        """Return the times of requests next to the streams, in ms, ascending."""
         times = []
         for _ in range(requests):
             began = asyncio.get_running_loop().time()
@@ -160,7 +160,7 @@ class Measurement:
         print(f"CPU with a token every {interval_s:g} s: {busy_ms:.0f} ms a second for {rate:.0f} tokens, ", end="")
         print(f"{1000 * (busy_ms - idle_ms) / rate:.1f} µs a token")
         times = await self.healthz_ms()
-        print(f"/healthz beside them: p50 {times[len(times) // 2]:.1f} ms, maximum {times[-1]:.1f} ms")
+        print(f"/healthz next to them: p50 {times[len(times) // 2]:.1f} ms, maximum {times[-1]:.1f} ms")
         print(f"memory at the end: {1024 * (memory_mb(self._gateway) - before_mb) / count:.1f} kB a stream")
         _raise_failures(self.tally)
         print(f"failed: 0 of {count}")

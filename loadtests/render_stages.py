@@ -82,7 +82,7 @@ def stage_times(image: InMemoryObject, size: int) -> Stages:
 
 
 def measured(checkout: Path, *options: str) -> list[Stages]:
-    """Measure a checkout in a process of its own."""
+    """Measure a checkout in a separate process."""
     command = [sys.executable, str(HERE / "render_stages.py"), "--json", *options]
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve() / "service")}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

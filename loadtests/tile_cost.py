@@ -1,4 +1,4 @@
-"""CPU and latency of map tiles beside rio-tiler's reader on the same files, and position errors of both.
+"""CPU and latency of map tiles next to rio-tiler's reader on the same files, and position errors of both.
 
     python loadtests/tile_cost.py --rio-tiler ~/rio/bin/python     # an environment with rio-tiler installed
 
@@ -100,7 +100,7 @@ class Cost(NamedTuple):
 
 
 class Peer:
-    """rio-tiler in a process of its own."""
+    """rio-tiler in a separate process."""
 
     def __init__(self, python: Path) -> None:
         quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}

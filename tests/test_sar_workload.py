@@ -36,7 +36,7 @@ def test_naive_clients_send_the_bytes_without_an_id() -> None:
 
 
 async def test_misses_are_queries_without_hits_of_all_workers() -> None:
-    """Workers with 20 and 9 queries and 12 and 8 hits processed 9 images anew; other caches don't count."""
+    """Workers with 20 and 9 queries and 12 and 8 hits processed 9 images again; other caches don't count."""
     pages = [http(200, METRICS.format(queries=queries, hits=hits).encode()) for queries, hits in ((20, 12), (9, 8))]
     async with canned(pages[0]) as one, canned(pages[1]) as other:
         assert await image_misses([f"http://127.0.0.1:{server.port}" for server in (one, other)]) == 9

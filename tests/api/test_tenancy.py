@@ -54,7 +54,7 @@ async def test_no_protocol_recalls_an_image_by_its_id(tmp_path: Path, worker: Fa
 
 
 async def test_no_cache_key_of_a_caller_reaches_a_worker(tmp_path: Path, worker: FakeWorker) -> None:
-    """A ``uuid`` beside a text or an image is removed or replaced, in every protocol."""
+    """A ``uuid`` next to a text or an image is removed or replaced, in every protocol."""
     async with tenants(tmp_path, [worker], {"a": {}}) as gateway:
         text = {**TEXT, "uuid": OTHERS_ID, "image_pil": None}
         assert (await gateway.post("a", chat(text)))[0] == 200

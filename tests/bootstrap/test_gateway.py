@@ -50,7 +50,7 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def loaded(script: str, *arguments: str) -> set[str]:
-    """Return which of the optional libraries a script has loaded in a process of its own."""
+    """Return which of the optional libraries a script has loaded in a separate process."""
     output = subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True).stdout
     return OPTIONAL.intersection(orjson.loads(output.splitlines()[-1]))
 

@@ -1,4 +1,4 @@
-"""Job database: passing failures, time limits, readers beside the writer, and the clock of leases."""
+"""Job database: passing failures, time limits, readers next to the writer, and the clock of leases."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def run_survey(base: str, *columns: str) -> str:
 
 
 async def run(*command: str) -> str:
-    """Run a client in a process of its own, and return its output."""
+    """Run a client in a separate process, and return its output."""
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

@@ -27,11 +27,11 @@ def test_the_list_of_classes_precedes_the_question_once(question: str, applicati
 
 
 def test_a_description_request_keeps_its_words() -> None:
-    """The prompt for a description doesn't ask for a concise answer."""
+    """The prompt for a description doesn't request a concise answer."""
     assert vqa_task("Describe the harbor.", None).prompt == "Describe the harbor."
 
 
 def test_the_styles_of_captions_differ() -> None:
-    """The concise prompt is the paper's; the complex prompt asks for detail."""
+    """The concise prompt is the paper's; the complex prompt requests detail."""
     assert caption_prompt("concise") == "Describe the content of this image in one sentence."
     assert "detail" in caption_prompt("complex")

@@ -51,7 +51,7 @@ class Connection:
         self.paused = True
 
     def resume_reading(self) -> None:
-        """Record that reading goes on."""
+        """Record that reading continues."""
         self.paused = False
 
     def _close(self) -> None:

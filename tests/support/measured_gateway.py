@@ -1,4 +1,4 @@
-"""Gateway in a process of its own that measures the pauses of its event loop and its memory.
+"""Gateway in a separate process that measures the pauses of its event loop and its memory.
 
 ``python -m support.measured_gateway SETTINGS`` serves; ``GET /pause`` returns the figures since the last call.
 """

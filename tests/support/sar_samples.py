@@ -1,4 +1,4 @@
-"""Real radar files beside this repository, where a machine has them."""
+"""Real radar files next to this repository, where a machine has them."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ async def answer_some(base: str, scene: str, worker: FakeWorker) -> str:
 
 
 async def test_results_wait_for_a_locked_database(settings: Settings, scene: str, worker: FakeWorker) -> None:
-    """While the database is locked, at most four more tiles are sent. Then the survey goes on, and sends none again."""
+    """While the database is locked, at most four more tiles are sent; then the survey continues and repeats none."""
     async with gateway(limited(settings, 60)) as base:
         job_id = await answer_some(base, scene, worker)
         with locked(settings):

@@ -110,7 +110,7 @@ async def test_echoes_take_no_slot_of_a_survey(store: JobStore) -> None:
 
 
 async def test_a_survey_beyond_the_stored_bytes_fails(store: JobStore) -> None:
-    """A running survey whose owner reaches the limit fails with too_large; the survey of another owner goes on."""
+    """A running survey whose owner reaches the limit fails with too_large; the survey of another owner continues."""
 
     async def wait(*_: object) -> None:
         await asyncio.sleep(60)

@@ -56,7 +56,7 @@ def test_requests_since_the_report_stand_for_those_of_other_gateways() -> None:
 
 
 def test_without_reports_the_load_is_the_own() -> None:
-    """Workers without reports count own requests only; one without beside one with a report gets the mean."""
+    """Workers without reports count own requests only; one without next to one with a report gets the mean."""
     clock = Clock()
     loads = two_loads(clock, None, None)
     loads[0].start(0)

@@ -250,7 +250,7 @@ def test_three_failures_open_the_breaker() -> None:
 
 @pytest.mark.parametrize("fault", ["probe", "refused", "graceful"])
 async def test_work_ends_with_the_health_of_its_worker(fault: str) -> None:
-    """Work that waits for a worker ends with ``WorkerLost`` when the worker is lost, and goes on when it leaves."""
+    """Work that waits for a worker ends with ``WorkerLost`` when the worker is lost, and continues when it leaves."""
     worker = make_worker()
     answered = asyncio.Event()
     work = asyncio.create_task(worker.unless_lost(answered.wait()))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from sarlens.devstack.seaweedfs import BUCKET
 
 QUESTIONS_FILE = "scenes.json"
-"""File that ``sarbench scenes`` writes beside its scenes: by file, questions with their true answers."""
+"""File that ``sarbench scenes`` writes next to its scenes: by file, questions with their true answers."""
 _SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".nitf"})
 _MAX_SCENES = 12
 

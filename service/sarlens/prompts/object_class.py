@@ -25,7 +25,7 @@ _MAX_WORDS = 4
 
 
 def object_class(question: str, application: Application) -> str | None:
-    """Return the class of the objects that a question counts, looks for or locates, in the singular.
+    """Return the class of the objects that a question counts, searches for or locates, in the singular.
 
     One of ``CATEGORIES`` is returned without its adjectives. Return None for other questions, and for lists of classes.
     """

@@ -45,7 +45,7 @@ _ANSWER = (
     Column("count", "integer", "Number, if the answer is one."),
     Column("yes", "boolean", "True for yes, false for no, if the answer is one of them."),
     Column("class", "string", "Class, if the question lists classes."),
-    Column("position", "string", "Position in the picture, such as top left, if the question asks for one."),
+    Column("position", "string", "Position in the picture, such as top left, if the question requests one."),
     Column("text", "string", "Text, if the answer has no other type."),
     Column("position_on_map", "string", "Position with north up, if the image is georeferenced."),
     Column("confidence", "number", "Probability of the tokens of the answer, from 0 to 1."),

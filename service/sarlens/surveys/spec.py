@@ -90,7 +90,7 @@ class SurveySpec(BaseModel):
     gate: Detector | None = None
     """Detector without whose targets a tile isn't asked about, or None to ask about all."""
     second_opinion: Detector | None = None
-    """Detector whose targets are counted beside each answer, or None."""
+    """Detector whose targets are counted next to each answer, or None."""
     cfar: CfarParams = CfarParams()
     """Parameters of the detector."""
     context: bool = False
@@ -117,13 +117,13 @@ class SurveySpec(BaseModel):
         classes = [object_class(task.question, task.application) for task in self.tasks]
         if self.objects and not any(classes):
             raise BadRequest(
-                "objects requires a question that counts, looks for or locates one class of objects, such as "
+                "objects requires a question that counts, searches for or locates one class of objects, such as "
                 '"How many ships are in the image?".',
                 param="objects",
             )
         if self.gate and not set(classes) <= COMPACT_CLASSES:
             raise BadRequest(
-                "gate requires that every question counts, looks for or locates objects of one of the classes "
+                "gate requires that every question counts, searches for or locates objects of one of the classes "
                 f"{', '.join(sorted(COMPACT_CLASSES))}: tiles without bright targets aren't asked about.",
                 param="gate",
             )

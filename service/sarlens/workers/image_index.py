@@ -53,7 +53,7 @@ class ImageIndex:
         return number
 
     def clear_cache(self, number: int, keys: array[int]) -> None:
-        """Forget a cache at once. Its entries are removed a few at a time, whenever a worker receives an image."""
+        """Drop a cache at once. Its entries are removed a few at a time, whenever a worker receives an image."""
         del self._workers[number]
         if keys:
             self._stale.append((number, keys))

@@ -73,7 +73,7 @@ STALLED = {
 @pytest.mark.parametrize("number", [8, 64])
 @pytest.mark.parametrize("framing", STALLED)
 async def test_stalled_uploads_do_not_stop_other_keys(tmp_path: Path, framing: str, number: int) -> None:
-    """Beside 8 or 64 uploads that stall after one byte of 64 MiB, another key's small and 7 MB requests are 200."""
+    """Next to 8 or 64 uploads that stall after one byte of 64 MiB, another key's small and 7 MB requests are 200."""
     large = json.dumps({**CHAT, "user": "x" * 7_000_000}).encode()
     async with gateway_with_keys(tmp_path, "stalls", "works") as (url, secrets):
         with uploads(url, secrets["stalls"], number, *STALLED[framing]):

@@ -112,7 +112,7 @@ def test_bands_are_added() -> None:
 
 
 def test_pixels_without_data_are_no_targets_and_no_clutter() -> None:
-    """A target beside invalid pixels is found, and invalid pixels never are, whatever they hold."""
+    """A target next to invalid pixels is found, and invalid pixels never are, whatever they hold."""
     power, valid = clutter((150, 150)), np.ones((150, 150), bool)
     valid[:, :70] = False
     power[:, :70] = 1e6

@@ -59,7 +59,7 @@ def test_ships_side_by_side_stay_apart() -> None:
 
 
 def test_boxes_of_the_model_merge_by_overlap() -> None:
-    """A box that a tile's edge cuts is part of the whole box in the neighboring tile; a box beside it isn't."""
+    """A box that a tile's edge cuts is part of the whole box in the neighboring tile; a box next to it isn't."""
     whole = placed(100, 100, width=30, height=8, is_box=True, source="model")
     part = placed(91, 100, width=12, height=8, is_box=True, source="model", score=0.6, tile=1)
     beside = placed(100, 112, width=30, height=8, is_box=True, source="model", score=0.6)

@@ -150,7 +150,7 @@ Gate = Annotated[
 ]
 SecondOpinion = Annotated[
     Detector | None,
-    Field(description="`cfar`: return the number of targets of the CFAR detector beside each answer. Default: none."),
+    Field(description="`cfar`: return the number of targets of the CFAR detector next to each answer. Default: none."),
 ]
 Cfar = Annotated[CfarParams, Field(description="Parameters of the CFAR detector.")]
 

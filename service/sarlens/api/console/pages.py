@@ -16,7 +16,7 @@ PATH = "/console"
 
 @dataclass(frozen=True)
 class ConsoleConfig:
-    """What the console shows beside scenes."""
+    """What the console shows next to scenes."""
 
     scenes: Mapping[str, str] = field(default_factory=dict)
     """Question of each scene on the first screen, by its URL; the question can be empty."""

@@ -46,7 +46,7 @@ class ImageBlock(BaseModel):
 
     type: Literal["image"] = Field(description="Always `image`.")
     source: Annotated[Base64Source | UrlSource | ItemSource, Field(discriminator="type")] = Field(
-        description="Where the image is."
+        description="Location of the image."
     )
     sar: dict[str, Any] | None = Field(None, description="Render parameters, as in chat completions.")
 
@@ -84,7 +84,7 @@ Block = Annotated[TextBlock | ImageBlock | ToolUseBlock | ToolResultBlock | Thin
 class InputMessage(BaseModel):
     """A message of the conversation."""
 
-    role: Literal["user", "assistant"] = Field(description="Who wrote the message.")
+    role: Literal["user", "assistant"] = Field(description="Author of the message.")
     content: str | Annotated[list[Block], at_most(MAX_ITEMS)] = Field(
         description="Text, or blocks of text, images and tools."
     )
@@ -94,7 +94,7 @@ class Tool(BaseModel):
     """A tool that the model can use."""
 
     name: str = Field(description="Name of the tool.")
-    description: str | None = Field(None, description="What the tool does.")
+    description: str | None = Field(None, description="Purpose of the tool.")
     input_schema: dict[str, Any] = Field(description="JSON Schema of the arguments.")
     type: Literal["custom"] | None = Field(None, description="Only the caller's own tools.")
 

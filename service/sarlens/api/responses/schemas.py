@@ -45,7 +45,7 @@ class MessageItem(BaseModel):
     """A message; `type` may be missing."""
 
     type: Literal["message"] = Field("message", description="Always `message`.")
-    role: Literal["user", "assistant", "system", "developer"] = Field(description="Who wrote the message.")
+    role: Literal["user", "assistant", "system", "developer"] = Field(description="Author of the message.")
     content: str | Parts = Field(description="Text, or parts of text and images.")
 
 
@@ -107,7 +107,7 @@ class FunctionTool(BaseModel):
 
     type: Literal["function"] = Field(description="Always `function`.")
     name: str = Field(description="Name of the function.")
-    description: str | None = Field(None, description="What the function does.")
+    description: str | None = Field(None, description="Purpose of the function.")
     parameters: dict[str, Any] | None = Field(None, description="JSON Schema of the arguments.")
     strict: bool | None = Field(None, description="Passed to the worker.")
 

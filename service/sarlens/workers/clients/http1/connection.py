@@ -34,7 +34,7 @@ class Owner(Protocol):
         """Keep a connection that can carry another request."""
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that has ended."""
+        """Drop a connection that has ended."""
 
 
 class Connection(asyncio.Protocol):

@@ -104,7 +104,7 @@ class ConnectionPool:
         self._idle.append(connection)
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that has ended."""
+        """Drop a connection that has ended."""
         if connection in self._idle:
             self._idle.remove(connection)
 

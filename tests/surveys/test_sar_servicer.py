@@ -102,3 +102,26 @@ async def test_an_invalid_survey_has_a_code(
         with pytest.raises(grpc.aio.AioRpcError, match=message) as raised:
             _ = [response async for response in sar_pb2_grpc.SarStub(channel).Survey(request)]
     assert raised.value.code() is code
+
+
+async def test_objects_come_last(ports: tuple[str, str], scene: str) -> None:
+    """With ``objects``, gate and second opinion, answers have counts, and the objects of REST follow them."""
+    url, rpc = ports
+    fields = {"objects": "confirmed", "gate": "cfar", "second_opinion": "cfar", "cfar": {"pfa": 1e-9, "min_pixels": 4}}
+    _, document, _ = await call("POST", url + SURVEYS, survey_body(scene, **fields))
+    options = {"objects": pb.OBJECTS_CONFIRMED, "gate": pb.DETECTOR_CFAR, "second_opinion": pb.DETECTOR_CFAR}
+    request = survey_request(scene, **options, cfar=pb.Cfar(pfa=1e-9, min_pixels=4))
+    async with grpc.aio.insecure_channel(rpc) as channel:
+        _, *responses = [response async for response in sar_pb2_grpc.SarStub(channel).Survey(request)]
+    answers = [response.answer for response in responses if response.HasField("answer")]
+    assert len(answers) == document["survey"]["answered"] < document["survey"]["tiles"]
+    assert all(answer.cfar_targets >= answer.objects > 0 for answer in answers)
+    found = {response.object.col: response.object for response in responses[len(answers) :]}
+    assert len(found) == len(document["objects"]["features"]) == 5
+    for feature in document["objects"]["features"]:
+        properties = feature["properties"]
+        message = found[properties["col"]]
+        assert [message.longitude, message.latitude] == feature["geometry"]["coordinates"]
+        assert (message.class_name, message.source, message.row) == ("ship", "both", properties["row"])
+        assert (message.length_m, message.image_id) == (properties["length_m"], properties["image_id"])
+        assert message.score == properties["score"] == 0.75

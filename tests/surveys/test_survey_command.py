@@ -71,3 +71,31 @@ async def test_errors_are_one_line(environment: dict[str, str], tmp_path: Path) 
         assert result.returncode == 1
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg"])
+async def test_objects_are_written_to_a_file(environment: dict[str, str], tmp_path: Path, suffix: str) -> None:
+    """`--objects` writes one point per ship, and with `--gate` the summary has the skipped tiles."""
+    geopandas = pytest.importorskip("geopandas")
+    port, out = free_port(), tmp_path / f"ships.{suffix}"
+    command = ["survey", SURVIVAL_URL, "--question", HOW_MANY, "--tile", "448", "--filter", "none", "--gate"]
+    command += ["--url", f"http://127.0.0.1:{port}", "--objects", str(out)]
+    async with gateway_process(environment, port):
+        result = await sarlens(*command)
+    assert result.returncode == 0, result.stderr
+    assert "skipped by the gate" in result.stdout
+    assert f"written to {out}" in result.stdout
+    frame = geopandas.read_file(out)
+    assert sorted((round(col), round(row)) for col, row in zip(frame["col"], frame["row"], strict=True)) == [
+        (100, 100),
+        (900, 500),
+        (1300, 1300),
+    ]
+    assert set(frame["class"]) == {"ship"}
+
+
+async def test_unconfirmed_targets_need_a_file_of_objects() -> None:
+    """`--unconfirmed` without `--objects` is an error of usage."""
+    result = await sarlens("survey", SURVIVAL_URL, "--question", HOW_MANY, "--detach", "--unconfirmed")
+    assert result.returncode == 2
+    assert "--unconfirmed requires --objects" in result.stderr

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sarlens.imagery.geo.georeference import Georeference
 from sarlens.types.render_params import Calibration
+
+if TYPE_CHECKING:  # GDAL isn't imported at the start
+    from sarlens.imagery.geo.georeference import Georeference
 
 _MAX_TAGS, _MAX_TAG_CHARS = 256, 256
 

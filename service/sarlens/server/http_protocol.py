@@ -87,8 +87,14 @@ class GatewayProtocol(HttpToolsProtocol):
             cycle.disconnect()
         self.connections.discard(self)
         self.flow.resume_writing()
-        self.parser = None  # type: ignore[assignment]  # it refers to the connection
         self._all.remove(self)
+        self._release()
+
+    def _release(self) -> None:
+        """Drop what refers to the connection, so that no garbage collection is needed to free it."""
+        self.pipeline.clear()
+        self._running = None
+        del self.parser, self.cycle, self.scope, self.responses, self.timer
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes of the client, and check the size of an incomplete request."""

@@ -120,6 +120,7 @@ class RequestCycle:
             if self.task is not None:
                 tasks.discard(self.task)
             del self.scope["extensions"]  # it refers to this object
+            self.task = None
             if not self.response_complete and not self.disconnected:
                 await self._abort()
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import CoroutineType
 
 import pytest
 
@@ -119,3 +122,33 @@ async def test_a_caller_that_leaves_ends_the_stream_of_the_worker() -> None:
         writer.close()
         while worker.ended == before:
             await asyncio.sleep(0.01)
+
+
+async def test_an_aborted_stream_leaves_no_garbage() -> None:
+    """Ten callers that leave in the middle of a stream leave no object of the gateway to the garbage collector."""
+
+    async def stream(call: Call) -> None:
+        call.writer.write(STREAM + chunk(EVENT % b"1"))
+        await asyncio.Event().wait()
+
+    async def abort(port: int) -> None:
+        reader, writer = await ask(port)
+        await reader.readline()
+        writer.transport.abort()
+        while any("RequestCycle.run" in repr(task.get_coro()) for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.01)
+
+    async with served(stream) as (port, _):
+        await abort(port)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(10):
+                await abort(port)
+            gc.collect()
+            found = [type(one) for one in gc.garbage]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    kinds = Counter(kind.__name__ for kind in found if kind.__module__.startswith("sarlens"))
+    assert kinds + Counter(kind.__name__ for kind in found if kind in {asyncio.Task, CoroutineType}) == {}

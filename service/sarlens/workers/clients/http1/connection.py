@@ -158,6 +158,7 @@ class Connection(asyncio.Protocol):
         """End the response, which is complete only if its end is that of the connection."""
         self._deadlines.remove(self)
         self._owner.remove(self)
+        del self._parser  # it refers to this object
         self._unsent = _NOTHING
         response, self._response = self._response, None
         if response is None:

@@ -19,7 +19,7 @@ from support.georeferenced_scenes import AFFINE, bright_spots, geotiff, sea
 from support.s3 import S3Server
 from support.workers.fake_openai_server import prompt
 from support.workers.fake_worker import FakeWorker
-from surveys.client import HOW_MANY, SURVEYS, call, survey_body
+from surveys.client import HOW_MANY, SURVEYS, call, survey_body, wait_until_done
 
 SCENE = "s3://scenes/objects.tif"
 SHIPS = np.array([(100, 100), (130, 140), (256, 300), (700, 512), (640, 400), (30, 600)])
@@ -174,8 +174,7 @@ async def test_objects_are_a_layer_of_their_own(base: str, scene: str, tmp_path:
     )
     assert status == 201
     async with aiohttp.ClientSession() as session:
-        while (await call("GET", base + job["url"]))[1]["status"] != "successful":
-            pass
+        assert (await wait_until_done(base, job["id"]))["status"] == "successful"
         async with session.get(base + job["objects"], params={"format": file_format}) as response:
             assert response.status == 200
             file = tmp_path / f"objects.{file_format}"

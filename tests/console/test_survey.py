@@ -9,9 +9,12 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 from playwright.async_api import Download, Page
 
-from console.conftest import HARBOR, QUESTION, Console
+from console.conftest import HARBOR, QUESTION, SHIPS, Console
+from support.georeferenced_scenes import geotiff, sea
+from support.s3 import S3Server
 from support.workers.fake_worker import FakeWorker
 
 YES_NO = "Are there any ships in the image?"
@@ -90,6 +93,25 @@ async def test_tiles_that_overlap_have_no_sum(console: Console) -> None:
         await page.click("#plan-start")
     assert (await (await submitted.value).json())["tiles"] == 20
     await console.wait_for_text("#survey-text", "20 / 20 tiles · counts in")
+
+
+async def test_objects_are_points_above_the_tiles(console: Console, scenes: S3Server, worker: FakeWorker) -> None:
+    """A survey with objects of a sea with small ships has the objects of the gateway, one of them on each ship."""
+    page = console.page
+    scenes.client().put_object(Bucket="scenes", Key="small.tif", Body=geotiff(sea(1024, 768, np.array(SHIPS))))
+    worker.says = lambda _: "1"
+    await console.open("s3://scenes/small.tif", q=QUESTION)
+    await page.check("#plan-objects")
+    await page.click("#plan-start")
+    await console.wait_for_text("#survey-text", "objects")
+    job = re.search(r"survey=(\w+)", page.url)
+    assert job
+    response = await page.request.get(f"{console.base}/v1/sar/surveys/{job[1]}/objects")
+    found = [one["properties"] for one in (await response.json())["features"]]
+    assert len(found) >= len(SHIPS)
+    nearest = [min(abs(one["col"] - col) + abs(one["row"] - row) for one in found) for col, row in SHIPS]
+    assert max(nearest) < 4
+    assert (await console.text("#survey-text")).endswith(f"{len(found)} objects")
 
 
 async def test_a_tile_shows_its_picture_and_answers(console: Console) -> None:

@@ -1,6 +1,6 @@
 // A survey job of the gateway: its status, and its answers as they come.
 import { apiUrl, getJson, records, send } from "./api";
-import type { Window } from "./grid";
+import type { Point, Window } from "./grid";
 
 export interface Job {
   id: string;
@@ -13,6 +13,8 @@ export interface Job {
   tile?: number;
   started: string | null;
   finished: string | null;
+  /** Path of the objects, if the survey was submitted with them. */
+  objects?: string;
   error?: { code: string; message: string };
 }
 
@@ -29,6 +31,24 @@ export interface TileAnswer {
 
 interface TileFeature {
   properties: Record<string, unknown>;
+}
+
+/** An object of a survey, at its center in pixels. */
+export interface FoundObject {
+  center: Point;
+  name: string;
+  score: number;
+}
+
+/** The objects of a complete survey; none if it was submitted without. */
+export async function fetchObjects(job: Job): Promise<FoundObject[]> {
+  if (!job.objects || job.status !== "successful") return [];
+  const { features } = await getJson<{ features: TileFeature[] }>(`v1/sar/surveys/${job.id}/objects`);
+  return features.map(({ properties }) => ({
+    center: [Number(properties["col"]), Number(properties["row"])],
+    name: String(properties["class"] ?? "object"),
+    score: Number(properties["score"] ?? 0),
+  }));
 }
 
 export function isActive(job: Job): boolean {

@@ -4,7 +4,7 @@ import { renderOf } from "./ask";
 import { byId, copyText, debounce, download, onChoice } from "./dom";
 import { hideError, showError } from "./errors";
 import { overlap } from "./grid";
-import { answersOf, dismissJob, fetchJob, isActive, type Job, type TileAnswer } from "./job";
+import { answersOf, dismissJob, fetchJob, fetchObjects, isActive, type Job, type TileAnswer } from "./job";
 import { change, state } from "./link";
 import { markProperties } from "./marks";
 import type { SceneMap } from "./map";
@@ -17,6 +17,7 @@ const RETRY_MS = 1000;
 export class Survey {
   private job: Job | undefined;
   private readonly answers = new Map<number, Map<string, TileAnswer>>();
+  private found: number | undefined;
   private running: AbortController | undefined;
   private readonly later = debounce(() => this.refresh(), 50);
 
@@ -53,7 +54,7 @@ export class Survey {
     this.running?.abort();
     this.answers.clear();
     this.layer.clear();
-    this.job = undefined;
+    this.job = this.found = undefined;
     const id = state().survey;
     byId("survey").hidden = !id;
     byId("survey-question").replaceChildren();
@@ -74,6 +75,7 @@ export class Survey {
       questions: state().questions,
       tile: this.plan.tile,
       overlap: this.plan.overlap,
+      objects: byId<HTMLInputElement>("plan-objects").checked ? "confirmed" : undefined,
     };
   }
 
@@ -106,6 +108,9 @@ export class Survey {
       }
     } while (!signal.aborted && isActive(this.job));
     if (signal.aborted) return;
+    const objects = await fetchObjects(this.job);
+    this.found = this.job.objects ? objects.length : undefined;
+    this.layer.showObjects(objects);
     this.refresh();
     if (this.job.error) showError(new Error(this.job.error.message));
     void this.plan.load();
@@ -151,8 +156,9 @@ export class Survey {
     progress.max = Math.max(1, job.tiles);
     progress.value = isActive(job) ? finished : job.tiles;
     const shown = this.shownTiles().map((tile) => this.shown(tile) as TileAnswer);
+    const objects = this.found === undefined ? "" : ` · ${this.found} objects`;
     const ended = { successful: "", failed: " · failed", dismissed: " · canceled", accepted: "", running: "" }[job.status];
-    byId("survey-text").textContent = `${finished} / ${job.tiles} tiles${sum(shown)}${ended}`;
+    byId("survey-text").textContent = `${finished} / ${job.tiles} tiles${sum(shown)}${objects}${ended}`;
     byId("survey-cancel").hidden = !isActive(job);
     const counts = [...this.answers.values()].flatMap((answers) => [...answers.values()]).map(({ value }) => Number(value) || 0);
     const by = byId<HTMLSelectElement>("survey-color").value as "value" | "confidence";

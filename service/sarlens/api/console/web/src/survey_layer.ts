@@ -5,7 +5,7 @@ import VectorLayer from "ol/layer/Vector";
 import VectorSource from "ol/source/Vector";
 import { Circle, Fill, RegularShape, Stroke, Style, Text } from "ol/style";
 import type { Window } from "./grid";
-import type { TileAnswer } from "./job";
+import type { FoundObject, TileAnswer } from "./job";
 import type { SceneMap } from "./map";
 import { NO, YES, cividis } from "./ramp";
 import { color } from "./theme";
@@ -20,6 +20,7 @@ export interface Look {
 export class SurveyLayer {
   private readonly plan = new VectorSource<Feature<Polygon>>();
   private readonly source = new VectorSource<Feature<Polygon>>();
+  private readonly objects = new VectorSource<Feature<PointGeometry>>();
   private readonly tiles = new Map<number, Feature<Polygon>>();
   private readonly layer: VectorLayer;
   private look: Look = { answer: () => undefined, by: "value", highest: 1 };
@@ -33,6 +34,7 @@ export class SurveyLayer {
     view.map.addLayer(new VectorLayer({ source: this.plan, zIndex: 10, style: grid }));
     this.layer = new VectorLayer({ source: this.source, zIndex: 20, style: (feature) => this.styles(feature as Feature<Polygon>) });
     view.map.addLayer(this.layer);
+    view.map.addLayer(new VectorLayer({ source: this.objects, zIndex: 25, style: (feature) => objectStyle(feature.get("text") as string), declutter: true }));
     view.map.on("singleclick", ({ pixel }) => {
       const options = { layerFilter: (layer: unknown) => layer === this.layer };
       const tile = view.map.forEachFeatureAtPixel(pixel, (feature) => feature.get("tile") as number, options);
@@ -46,8 +48,21 @@ export class SurveyLayer {
     if (placement) this.plan.addFeatures(tiles.map((tile) => new Feature(new Polygon([placement.outline(tile, 1)]))));
   }
 
+  /** Show objects as points with class and score. */
+  showObjects(found: FoundObject[]): void {
+    const { placement } = this.view;
+    this.objects.clear(true);
+    if (!placement) return;
+    for (const { center, name, score } of found) {
+      const feature = new Feature(new PointGeometry(placement.toMap(center)));
+      feature.set("text", `${name} ${score.toFixed(2)}`, true);
+      this.objects.addFeature(feature);
+    }
+  }
+
   clear(): void {
     this.source.clear(true);
+    this.objects.clear(true);
     this.tiles.clear();
     this.chosen = undefined;
   }
@@ -105,6 +120,14 @@ function area(value: number, alpha = 0.5): Style {
     fill: new Fill({ color: cividis(value, alpha) }),
     stroke: new Stroke({ color: cividis(value, 0.9), width: 1 }),
   });
+}
+
+function objectStyle(text: string): Style {
+  const image = new Circle({ radius: 6, stroke: new Stroke({ color: "#000000", width: 1.5 }), fill: new Fill({ color: YES }) });
+  const named = label(text, "#ffffff");
+  named.setOffsetX(12);
+  named.setTextAlign("left");
+  return new Style({ image, text: named });
 }
 
 /** Yes is a full circle, no is a cross: they differ without color. */

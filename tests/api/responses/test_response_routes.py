@@ -204,3 +204,13 @@ async def test_a_malformed_stream_is_a_failure_of_the_worker(
     async with aiohttp.ClientSession() as http, http.post(url + path, json={**body, "stream": True}) as response:
         text = await response.text()
     assert "worker_failed" in text.strip().splitlines()[-1]
+
+
+async def test_fields_of_operators_are_removed_and_named(url: str, worker: FakeWorker) -> None:
+    """A field that only an operator may set doesn't reach the worker, and a header names it."""
+    body = {"model": MODEL, "input": "?", "cache_salt": "stolen", "seed": 3}
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/responses", json=body) as response:
+        assert response.headers["Sarlens-Ignored-Fields"] == "cache_salt"
+    (request,) = worker.requests
+    assert "cache_salt" not in request
+    assert request["seed"] == 3

@@ -21,6 +21,7 @@ from sarlens.api.app.middlewares import (
     TelemetryMiddleware,
 )
 from sarlens.api.common.auth import Authorizer
+from sarlens.api.common.chat_runner import ChatRunner
 from sarlens.api.common.drain import DrainController
 from sarlens.api.common.openapi import ERROR_RESPONSES, document_api
 from sarlens.api.common.request_recorder import RequestRecorder
@@ -122,9 +123,10 @@ def build_api(
     survey_parts = (submission, job_service, exporter, memory)
     collections = Collections(job_service.store.layers, public_url=public_url)
     processes = Processes(*survey_parts, max_body_bytes=max_body_bytes, public_url=public_url)
-    translator = ChatTranslator(
+    chat_runner = ChatRunner(
         inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
     )
+    translator = ChatTranslator(chat_runner)
     fastapi = _fastapi()
     for router in (
         models_router(inference.pool),
@@ -153,12 +155,9 @@ def build_api(
     ):
         fastapi.include_router(router)
     document_api(fastapi, ResponseBody, MessageBody, VqaBody, CaptionBody, SurveyBody, Execution, InferRequest)
-    completions = Completions(
-        inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
-    )
     middlewares = _middlewares(recorder, authorizer, drain, cors_origins)
     management = build_management(inference.pool, drain, recorder, fastapi.openapi) if management_port else None
-    app = GatewayApp(Routes(completions, fastapi), fastapi, middlewares, drain, metrics, management)
+    app = GatewayApp(Routes(Completions(chat_runner), fastapi), fastapi, middlewares, drain, metrics, management)
     core = ApiCore(
         authorizer, drain, recorder, memory, tasks, data_plane, submission, job_service, max_questions=max_questions
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sarlens.admission.body_memory import MemoryReservation
 from sarlens.api.common.disconnect import CONNECTION_EXTENSION, RequestConnection
@@ -37,6 +37,18 @@ async def send_json(send: Send, status: int, body: bytes) -> None:
     headers = [_JSON, NOSNIFF, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def with_ignored_fields(send: Send, names: Sequence[str]) -> Send:
+    """Return a ``send`` that names the first fields that the gateway removed from the body in a header."""
+    header = (b"sarlens-ignored-fields", ", ".join(name[:64] for name in names[:16]).encode())
+
+    def send_with_header(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], header]
+        return send(message)
+
+    return send_with_header
 
 
 def has_etag(if_none_match: Sequence[str], etag: str) -> bool:

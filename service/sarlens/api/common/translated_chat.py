@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sarlens.admission.body_memory import BodyMemoryBudget
 from sarlens.admission.deadline import before_deadline
-from sarlens.api.common.auth import Authorizer
-from sarlens.api.common.disconnect import CancelOnDisconnect, ClientDisconnected
+from sarlens.api.common.chat_runner import ChatRunner, Respond
 from sarlens.api.common.error_responses import error_body, openai_error
 from sarlens.api.common.request_context import RequestContext
-from sarlens.api.common.responses import NOSNIFF, body_writer, read_body, send_json
+from sarlens.api.common.responses import NOSNIFF, body_writer, send_json, with_ignored_fields
 from sarlens.api.common.usage import UsageMeter
 from sarlens.chat.parse import ChatRequest, chat_request_of
 from sarlens.errors import SarlensError, WorkerFailed
-from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.worker_error import WorkerReportedError
 from sarlens.inference.worker_response import CompleteResponse, JudgedResponse, RejectedResponse
 from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse
-from sarlens.json_input import Document, run_off_loop, text_bytes
+from sarlens.json_input import Document
 from sarlens.observability.logging import record_error
-from sarlens.observability.metrics import Metrics
 
 CHAT_PATH = "/v1/chat/completions"
 
@@ -71,22 +66,8 @@ class AsgiResponse(Response):
 class ChatTranslator:
     """Runs the chat completions of other protocols."""
 
-    def __init__(
-        self,
-        inference: InferencePipeline,
-        authorizer: Authorizer,
-        memory: BodyMemoryBudget,
-        metrics: Metrics,
-        *,
-        max_body_bytes: int,
-        max_images: int,
-    ) -> None:
-        self._inference = inference
-        self._authorizer = authorizer
-        self._memory = memory
-        self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
-        self._max_images = max_images
+    def __init__(self, runner: ChatRunner) -> None:
+        self._runner = runner
 
     def respond(self, translate: Callable[[Document], Translation]) -> AsgiResponse:
         """Return the response to a request; ``translate`` parses its body."""
@@ -95,59 +76,43 @@ class ChatTranslator:
     async def _serve(
         self, translate: Callable[[Document], Translation], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        arrived_at = perf_counter()
-        context: RequestContext = scope["state"]["context"]
-        with self._memory.reserve(context.client) as reservation:
-            body = await read_body(scope, receive, self._max_body_bytes, reservation)
-            parse = partial(self._parse, translate, body, context)
-            translation, chat_request = await run_off_loop(text_bytes(body), parse)
-            if context.key is not None:
-                model = await self._inference.resolve_model(chat_request.model, context.policy)
-                images = [ref.request for ref in chat_request.images]
-                await self._authorizer.authorize(context.key, model, images, chat_request.requests)
-            meter = UsageMeter(arrived_at)
-            try:
-                with CancelOnDisconnect(scope), await self._inference.run(chat_request, meter.on_sent) as response:
-                    await self._send(translation, chat_request, response, scope, send, meter)
-            except ClientDisconnected:
-                meter.expect_sent_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
-                raise
-            finally:
-                meter.export(self._metrics, self._inference.pool)
-                await self._authorizer.record_tokens(context.key, meter.tokens)
+        await self._runner.run(scope, receive, partial(self._parse, translate, scope, send))
 
     def _parse(
-        self, translate: Callable[[Document], Translation], body: Document, context: RequestContext
-    ) -> tuple[Translation, ChatRequest]:
+        self, translate: Callable[[Document], Translation], scope: Scope, send: Send, body: Document
+    ) -> tuple[ChatRequest, Respond]:
+        context: RequestContext = scope["state"]["context"]
         translation = translate(body)
-        return translation, chat_request_of(
+        chat_request = chat_request_of(
             CHAT_PATH,
             translation.chat,
             context.request_id,
             size=len(body),
-            max_images=self._max_images,
+            max_images=self._runner.max_images,
             policy=context.policy,
-            allowed_fields=self._authorizer.allowed_fields(context.key),
+            allowed_fields=self._runner.authorizer.allowed_fields(context.key),
         )
+        if chat_request.ignored_fields:
+            send = with_ignored_fields(send, chat_request.ignored_fields)
+        return chat_request, partial(self._send, translation, chat_request, scope, send)
 
     async def _send(
         self,
         translation: Translation,
         chat_request: ChatRequest,
-        response: JudgedResponse,
         scope: Scope,
         send: Send,
+        response: JudgedResponse,
         meter: UsageMeter,
     ) -> None:
         match response:
             case StreamedResponse():
-                meter.expect_prompt(partial(self._inference.estimate_prompt_tokens, chat_request))
                 await self._send_stream(translation.stream(), chat_request, response, scope, send, meter)
             case CompleteResponse(_, document):
                 meter.record(document)
                 await send_json(send, 200, orjson.dumps(_complete(translation, document)))
             case RejectedResponse(status, error):
-                self._metrics.errors.labels("worker_answered_error").inc()
+                self._runner.metrics.errors.labels("worker_answered_error").inc()
                 record_error("worker_answered_error")
                 document = error_body({**error, "request_id": chat_request.request_id}, scope["path"])
                 await send_json(send, status, orjson.dumps(document))

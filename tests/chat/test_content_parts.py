@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from sarlens.chat.compose import build_worker_body
-from sarlens.chat.parse import parse_chat_request
+from sarlens.chat.parse import clean_messages, parse_chat_request
 from sarlens.errors import BadRequest, SourceNotAllowed
 
 PATH = "/v1/chat/completions"
@@ -97,6 +97,56 @@ def test_input_audio_needs_inline_data(audio: Any) -> None:
     """Audio without data, or with a format that isn't a name, is rejected."""
     with pytest.raises(BadRequest):
         forwarded({"type": "input_audio", "input_audio": audio})
+
+
+@pytest.mark.parametrize("kind", ["audio_url", "video_url"])
+def test_the_object_of_a_medium_keeps_only_its_url(kind: str) -> None:
+    """A cache key inside the object of an audio or a video is removed."""
+    url = "data:video/mp4;base64,AAAA"
+    messages = [{"role": "user", "content": [{"type": kind, kind: {"url": url, "uuid": "a"}}]}]
+    cleaned, _ = clean_messages(messages, max_images=1)
+    assert cleaned == [{"role": "user", "content": [{"type": kind, kind: {"url": url}}]}]
+
+
+@pytest.mark.parametrize("name", ["uuid", "image_pil", "multi_modal_uuids", "mm_data", "cache_salt", "image_embeds"])
+def test_a_restricted_field_of_a_message_is_removed(name: str) -> None:
+    """A message keeps the fields of its text and its tools, and fields that the gateway doesn't know."""
+    kept = {"role": "user", "content": "Ships?", "prefix": True}
+    cleaned, _ = clean_messages([{**kept, name: "a"}], max_images=1)
+    assert cleaned == [kept]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "image_pil", "image_pil": None, "uuid": "a"},
+        [[{"type": "image_pil", "image_pil": None, "uuid": "a"}]],
+        [5],
+        [{"type": "text", "text": {"type": "image_pil", "uuid": "a"}}],
+        [{"type": "thinking", "thinking": [{"type": "image_pil", "uuid": "a"}]}],
+        [{"type": "thinking", "thinking": [{"type": "text", "text": "x", "uuid": "a"}]}],
+        [{"type": "refusal", "refusal": ["a"]}],
+    ],
+)
+def test_content_is_text_or_parts(content: Any) -> None:
+    """Objects and lists in the place of a text or a part are rejected, whatever a worker would read in them."""
+    with pytest.raises(BadRequest, match=r"messages\[0\]\.content"):
+        clean_messages([{"role": "user", "content": content}], max_images=1)
+
+
+def test_texts_of_all_types_pass() -> None:
+    """Texts, strings as parts, and thinking as a text or a list of texts are forwarded."""
+    parts = ["a", {"type": "text", "text": "b"}, {"type": "refusal", "refusal": "c"}]
+    parts += [{"type": "thinking", "thinking": value} for value in ("d", [{"type": "text", "text": "e"}])]
+    messages = [{"role": "assistant", "content": content} for content in (None, "x", parts)]
+    assert clean_messages(messages, max_images=1) == (messages, ())
+
+
+@pytest.mark.parametrize("prompt", [{"prompt_embeds": "AA"}, ["a", {"prompt_embeds": "AA"}]])
+def test_a_prompt_is_no_object(prompt: Any) -> None:
+    """A prompt that is an object, alone or in a list, is rejected."""
+    with pytest.raises(BadRequest, match="prompt must be a text"):
+        parse_chat_request("/v1/completions", orjson.dumps({"prompt": prompt}), "id", max_images=1)
 
 
 def test_a_body_without_such_fields_is_forwarded_byte_for_byte() -> None:

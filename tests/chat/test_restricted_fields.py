@@ -20,12 +20,26 @@ RESTRICTED = {
     *("mm_processor_kwargs", "media_io_kwargs", "mm_payload", "return_mm_kwargs"),
 }
 """Restricted fields of vLLM 0.32."""
+OTHERS = {
+    *(
+        "nixl_transfer_params",
+        "image_embeds",
+        "mm_uuids",
+        "image_uuid",
+        "uuid",
+        "uuids",
+        "image_pil",
+        "extra_key",
+        "rid",
+    ),
+    *("bootstrap_host", "bootstrap_room", "data_parallel_rank", "routed_dp_rank", "lora_path", "session_params"),
+    *("logits_processors", "custom_logit_processor", "custom_params"),
+}
+"""Fields of other versions and servers."""
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
-@pytest.mark.parametrize(
-    "name", sorted(RESTRICTED | {"nixl_transfer_params", "image_embeds", "mm_uuids", "image_uuid"})
-)
+@pytest.mark.parametrize("name", sorted(RESTRICTED | OTHERS))
 def test_a_restricted_field_does_not_reach_the_worker(path: str, name: str) -> None:
     """The field is removed and listed; a caller that may send it has its bytes forwarded unchanged."""
     body = b'{ "model":"m", "%s": {"a": 1},"messages": [],"prompt":"p"}' % name.encode()

@@ -142,7 +142,7 @@ async def _open_grpc(settings: Settings, endpoints: Endpoints, stack: AsyncExitS
     if grpc.cert_file and grpc.key_file:
         credentials = read_credentials(grpc.cert_file, grpc.key_file, grpc.client_ca_file)
     server = serve_grpc(
-        build_grpc_services(endpoints.core),
+        build_grpc_services(endpoints.core, grpc.max_concurrent_calls),
         lambda: endpoints.core.data_plane.ready,
         settings.host,
         grpc.port,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from sarlens.chat.content_parts import IMAGE_TYPES, check_part, without_unknown_fields
+from sarlens.chat.content_parts import IMAGE_TYPES, check_content, check_part, without_unknown_fields
 from sarlens.chat.lax_values import read_boolean
 from sarlens.chat.query import parse_model, parse_render
 from sarlens.chat.request_count import count_requests
@@ -106,6 +106,7 @@ def chat_request_of(
     model = document.get("model")
     if model is not None and not isinstance(model, str):
         raise BadRequest("model must be a string.", param="model")
+    _check_prompt(document.get("prompt"))
     messages, images = clean_messages(document.get("messages"), max_images=max_images)
     ignored = restricted_fields(document, allowed_fields)
     kept: Mapping[str, Any] = document
@@ -125,20 +126,26 @@ def clean_messages(messages: Any, *, max_images: int) -> tuple[Any, tuple[ImageR
     return without_unknown_fields(messages) if isinstance(messages, list) else messages, images
 
 
+def _check_prompt(prompt: object) -> None:
+    """Raise BadRequest if a prompt, or one of several, is an object, such as a tensor in place of the text."""
+    if isinstance(prompt, dict) or (isinstance(prompt, list) and any(isinstance(item, dict) for item in prompt)):
+        raise BadRequest("prompt must be a text, a list of token ids, or a list of these.", param="prompt")
+
+
 def find_images(messages: object, *, max_images: int) -> tuple[ImageRef, ...]:
     """All image parts of the messages, in order.
 
     A value that isn't a list of messages has no images: the worker reports the error.
 
     Raises:
-        BadRequest: an image part is invalid, or callers may not send parts of a type.
+        BadRequest: an image part is invalid, content isn't text or parts, or callers may not send parts of a type.
         SourceNotAllowed: an audio or video part has a URL that the worker would fetch.
         PayloadTooLarge: there are more than ``max_images``.
     """
     images: list[ImageRef] = []
     for message_index, message in enumerate(messages if isinstance(messages, list) else ()):
         content = message.get("content") if isinstance(message, dict) else None
-        for part_index, part in enumerate(content if isinstance(content, list) else ()):
+        for part_index, part in enumerate(check_content(content, message_index)):
             if not isinstance(part, dict):
                 continue
             if check_part(part, message_index, part_index) in IMAGE_TYPES:

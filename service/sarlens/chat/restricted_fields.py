@@ -9,7 +9,9 @@ _RESTRICTED = re.compile(
     r"priority|request_id|session_id|cache_salt"  # order and identity of a request at the worker
     r"|\w+_transfer_params|vllm_xargs"  # connections and extensions of the worker
     r"|documents|chat_template|watermarking"  # the operator's prompt and output
-    r"|mm_\w+|\w+_(?:kwargs|embeds|uuids?)",  # tensors, cache keys, and arguments of the worker's libraries
+    r"|mm_\w+|\w+_(?:kwargs|embeds|uuids?|pil)|uuids?"  # tensors, cache keys, and arguments of the worker's libraries
+    r"|rid|extra_key|session_params|lora_path|bootstrap_\w+|\w*(?:dp|data_parallel)_rank"  # as SGLang names them
+    r"|logits_processors|custom_logit_processor|custom_params",  # code that the worker loads
     re.ASCII,
 )
 

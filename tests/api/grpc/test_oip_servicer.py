@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from sarlens.admission.api_keys import generate_api_key
 from sarlens.api.grpc import messages
 from sarlens.api.oip.tensors import pack_bytes
 from sarlens.devstack.ports import free_port
@@ -424,6 +425,40 @@ async def test_a_caller_that_does_not_read_frees_the_worker(monkeypatch: pytest.
             assert worker.running == 0
             with pytest.raises(grpc.aio.AioRpcError, match=r"didn't read its responses for 0\.3 s"):
                 _ = [response async for response in call]
+
+
+async def test_idle_streams_of_a_key_leave_calls_to_others(tmp_path: Path) -> None:
+    """Of eight concurrent calls, a key has four at most: its fifth stream is rejected, and another key is answered."""
+    issued = {name: generate_api_key() for name in ("greedy", "small")}
+    keys, port = tmp_path / "keys.json", free_port()
+    keys.write_text(json.dumps([{"name": name, "sha256": digest} for name, (_, digest) in issued.items()]))
+    secrets = {name: (("authorization", f"Bearer {secret}"),) for name, (secret, _) in issued.items()}
+    async with fake_worker() as worker:
+        settings = Settings(
+            worker=WorkerSettings(urls=(worker.url,)),
+            grpc=GrpcSettings(port=port, max_concurrent_calls=8),
+            keys=KeysSettings(file=keys),
+        )
+        async with gateway(settings), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            request = service_pb2.ModelInferRequest(model_name=MODEL)
+            request.inputs.add(name="prompt", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"Ships?")
+            streams = [stub.ModelStreamInfer(metadata=secrets["greedy"]) for _ in range(4)]
+            for stream in streams:
+                await stream.write(request)
+                assert not (await stream.read()).error_message
+            with pytest.raises(grpc.aio.AioRpcError, match="4 open calls") as rejected:
+                await stub.ModelReady(service_pb2.ModelReadyRequest(name=MODEL), metadata=secrets["greedy"])
+            assert rejected.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            ready = service_pb2.ModelReadyRequest(name=MODEL)
+            assert (await stub.ModelReady(ready, metadata=secrets["small"])).ready
+            streams[0].cancel()
+            async with asyncio.timeout(30):
+                while True:
+                    with suppress(grpc.aio.AioRpcError):
+                        assert (await stub.ModelReady(ready, metadata=secrets["greedy"])).ready
+                        break
+                    await asyncio.sleep(0.02)
 
 
 async def test_a_deadline_ends_a_call() -> None:

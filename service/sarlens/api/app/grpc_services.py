@@ -10,11 +10,11 @@ from sarlens.api.grpc.sar_servicer import SarServicer
 from sarlens.api.grpc.server import SERVICES, Services
 
 
-def build_grpc_services(core: ApiCore) -> Services:
-    """Build the services of the gRPC server."""
+def build_grpc_services(core: ApiCore, max_concurrent_calls: int) -> Services:
+    """Build the services of a gRPC server with a limit of concurrent calls."""
     calls, limits = GrpcCallContext(core.authorizer, core.drain, core.recorder), {"max_questions": core.max_questions}
     return Services(
         OipServicer(core.data_plane, calls, core.memory, **limits),
         SarServicer(core.tasks, calls, core.memory, core.submission, core.job_service, **limits),
-        CallGuard(calls, SERVICES, OipServicer.OPEN_METHODS),
+        CallGuard(calls, SERVICES, OipServicer.OPEN_METHODS, max_concurrent_calls),
     )

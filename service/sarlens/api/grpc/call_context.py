@@ -65,6 +65,15 @@ class GrpcCallContext:
             return error
         return None
 
+    def key_name(self, call: Any) -> str | None:
+        """The name of the API key of a call; None without keys.
+
+        Raises:
+            Unauthenticated: the API key is missing, unknown or disabled.
+        """
+        key = self._authorizer.authenticate(parse_metadata(call.invocation_metadata()))
+        return None if key is None else key.name
+
     @contextmanager
     def record(self, headers: RequestHeaders, route: str) -> Iterator[RequestRecord]:
         """Record the block as one request, of which a stream has many.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -34,13 +36,22 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
         calls: authenticates calls, and reports errors.
         protected: names of the services that require an API key; their servicers decode the messages.
         open_methods: methods of these services that require no key, as ``/package.Service/Method``.
+        max_concurrent_calls: maximum number of concurrent calls of the server. One API key has at most half of them.
     """
 
-    def __init__(self, calls: GrpcCallContext, protected: Collection[str], open_methods: Collection[str]) -> None:
+    def __init__(
+        self,
+        calls: GrpcCallContext,
+        protected: Collection[str],
+        open_methods: Collection[str],
+        max_concurrent_calls: int,
+    ) -> None:
         self._calls = calls
         self._protected = tuple(f"/{service}/" for service in protected)
         self._open_methods = frozenset(open_methods)
         self._open_streams = 0
+        self._max_calls_per_key = max(1, max_concurrent_calls // 2)
+        self._calls_by_key: Counter[str] = Counter()
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
@@ -55,8 +66,10 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
         if error is not None:
             return _reads_itself(handler, self._rejection(method, error))
         if handler.request_streaming:
-            return handler._replace(request_deserializer=None)
-        return _reads_itself(handler, self._protected_call(method, handler))
+            behavior: Behavior = partial(handler.stream_stream, None)
+        else:
+            behavior = self._protected_call(method, handler)
+        return _reads_itself(handler, self._within_share(method, behavior))
 
     def _rejection(self, method: str, error: SarlensError) -> Behavior:
         async def reject(context: Any) -> None:
@@ -64,6 +77,32 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
                 raise error
 
         return reject
+
+    def _within_share(self, method: str, behavior: Behavior) -> Behavior:
+        """Return a behavior that rejects a call if its API key has too many open, so that others find room."""
+
+        async def call(context: Any) -> None:
+            try:
+                key = self._calls.key_name(context)
+            except SarlensError as error:  # the key was disabled meanwhile
+                await self._rejection(method, error)(context)
+                return
+            if key is None:
+                await behavior(context)
+                return
+            if self._calls_by_key[key] >= self._max_calls_per_key:
+                message = f"This API key has {self._max_calls_per_key} open calls, which is the limit for one key."
+                await self._rejection(method, Overloaded(message, retry_after=1))(context)
+                return
+            self._calls_by_key[key] += 1
+            try:
+                await behavior(context)
+            finally:
+                self._calls_by_key[key] -= 1
+                if not self._calls_by_key[key]:
+                    del self._calls_by_key[key]
+
+        return call
 
     def _protected_call(self, method: str, handler: Any) -> Behavior:
         async def call(context: Any) -> None:

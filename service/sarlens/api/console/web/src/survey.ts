@@ -18,6 +18,8 @@ export class Survey {
   private job: Job | undefined;
   private readonly answers = new Map<number, Map<string, TileAnswer>>();
   private found: number | undefined;
+  /** Whether all answers have come. */
+  private isComplete = false;
   private running: AbortController | undefined;
   private readonly later = debounce(() => this.refresh(), 50);
 
@@ -55,6 +57,7 @@ export class Survey {
     this.answers.clear();
     this.layer.clear();
     this.job = this.found = undefined;
+    this.isComplete = false;
     const id = state().survey;
     byId("survey").hidden = !id;
     byId("survey-question").replaceChildren();
@@ -108,6 +111,7 @@ export class Survey {
       }
     } while (!signal.aborted && isActive(this.job));
     if (signal.aborted) return;
+    this.isComplete = true;
     const objects = await fetchObjects(this.job);
     this.found = this.job.objects ? objects.length : undefined;
     this.layer.showObjects(objects);
@@ -151,10 +155,10 @@ export class Survey {
     const { job } = this;
     if (!job) return;
     this.showQuestions();
-    const finished = isActive(job) ? this.answers.size : job.answered + job.blank + job.failed;
+    const finished = this.isComplete ? job.answered + job.blank + job.failed : this.answers.size;
     const progress = byId<HTMLProgressElement>("survey-progress");
     progress.max = Math.max(1, job.tiles);
-    progress.value = isActive(job) ? finished : job.tiles;
+    progress.value = finished;
     const shown = this.shownTiles().map((tile) => this.shown(tile) as TileAnswer);
     const objects = this.found === undefined ? "" : ` · ${this.found} objects`;
     const ended = { successful: "", failed: " · failed", dismissed: " · canceled", accepted: "", running: "" }[job.status];

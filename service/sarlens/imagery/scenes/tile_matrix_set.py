@@ -1,12 +1,11 @@
 """Tile matrix sets: those of maps, and the tile matrix set of an image's own pixels.
 
-Source: OGC 17-083r4, Two Dimensional Tile Matrix Set. Definitions of maps are those of morecantile.
+Source: OGC 17-083r4, Two Dimensional Tile Matrix Set, and its registry of definitions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from math import ceil, log2
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ TILE_SIDE = 256
 WEB_MERCATOR, ARCTIC, ANTARCTIC = "WebMercatorQuad", "UPSArcticWGS84Quad", "UPSAntarcticWGS84Quad"
 MAP_SETS = (WEB_MERCATOR, ARCTIC, ANTARCTIC)
 """Tile matrix sets of maps."""
+_MAX_ZOOM = 24
 _PIXEL_M = 0.00028
 """Standardized size of a rendering pixel in meters (OGC 17-083r4, 6.1)."""
 PIXELS = "pixels"
@@ -85,20 +85,30 @@ class TileMatrixSet:
         return Box(left, top, left + side, top + self.down * side)
 
 
-@cache
+_WEB_MERCATOR_EDGE = 20037508.342789244  # π times the radius of the sphere, 6,378,137 m
+_SETS = {
+    WEB_MERCATOR: TileMatrixSet(
+        WEB_MERCATOR, 3857, -_WEB_MERCATOR_EDGE, _WEB_MERCATOR_EDGE, 2 * _WEB_MERCATOR_EDGE / TILE_SIDE, _MAX_ZOOM
+    ),
+    ARCTIC: TileMatrixSet(ARCTIC, 5041, -14440759.350252, 18440759.350252, 128443.4324, _MAX_ZOOM),
+    ANTARCTIC: TileMatrixSet(ANTARCTIC, 5042, -14440759.350252, 18440759.350252, 128443.4324, _MAX_ZOOM),
+}
+_TITLES = {
+    WEB_MERCATOR: "Google Maps Compatible for the World",
+    ARCTIC: "Universal Polar Stereographic WGS 84 Quad for Arctic",
+    ANTARCTIC: "Universal Polar Stereographic WGS 84 Quad for Antarctic",
+}
+
+
 def map_matrix_set(name: str) -> TileMatrixSet:
-    """Return the tile matrix set of a map; the first call loads PROJ, so call it in a thread.
+    """Return the tile matrix set of a map.
 
     Raises:
         NotFound: the gateway has no such set.
     """
-    if name not in MAP_SETS:
+    if name not in _SETS:
         raise NotFound(f"Tile matrix set {name[:64]!r} doesn't exist. Known are {', '.join((*MAP_SETS, PIXELS))}.")
-    found = _definition(name)
-    first = found.matrix(0)
-    epsg = int(str(found.crs.root).rpartition("/")[2])
-    left, top = first.pointOfOrigin
-    return TileMatrixSet(name, epsg, left, top, first.cellSize, found.maxzoom)
+    return _SETS[name]
 
 
 def pixel_matrix_set(width: int, height: int) -> TileMatrixSet:
@@ -107,18 +117,30 @@ def pixel_matrix_set(width: int, height: int) -> TileMatrixSet:
     return TileMatrixSet(PIXELS, None, 0.0, 0.0, float(2**max_zoom), max_zoom)
 
 
-@cache
 def definition(name: str) -> dict[str, Any]:
     """Return the definition of a map as the JSON of OGC 17-083r4; raises as ``map_matrix_set``."""
-    map_matrix_set(name)
-    document: dict[str, Any] = _definition(name).model_dump(mode="json", exclude_none=True)
-    return document
+    tms = map_matrix_set(name)
+    is_mercator = name == WEB_MERCATOR
+    scale_set = {"wellKnownScaleSet": "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible"}
+    return {
+        "id": name,
+        "title": _TITLES[name],
+        "uri": f"http://www.opengis.net/def/tilematrixset/OGC/1.0/{name}",
+        "orderedAxes": ["X", "Y"] if is_mercator else ["E", "N"],
+        "crs": f"http://www.opengis.net/def/crs/EPSG/0/{tms.epsg}",
+        **(scale_set if is_mercator else {}),
+        "tileMatrices": _matrices(tms),
+    }
 
 
 def pixel_definition(width: int, height: int) -> dict[str, Any]:
     """Return the definition of the tile matrix set of an image's pixels, in its columns and rows."""
-    tms = pixel_matrix_set(width, height)
-    matrices = [
+    matrices = _matrices(pixel_matrix_set(width, height))
+    return {"id": PIXELS, "title": "Columns and rows of the image", "tileMatrices": matrices}
+
+
+def _matrices(tms: TileMatrixSet) -> list[dict[str, Any]]:
+    return [
         {
             "id": str(zoom),
             "scaleDenominator": tms.resolution(zoom) / _PIXEL_M,
@@ -132,10 +154,3 @@ def pixel_definition(width: int, height: int) -> dict[str, Any]:
         }
         for zoom in range(tms.max_zoom + 1)
     ]
-    return {"id": PIXELS, "title": "Columns and rows of the image", "tileMatrices": matrices}
-
-
-def _definition(name: str) -> Any:
-    from morecantile import tms  # noqa: PLC0415  takes 0.3 s
-
-    return tms.get(name)

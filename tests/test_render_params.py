@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sarlens.types.render_params import RenderParams, radiometry_label
+from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Looks, Window
 
 DEFAULTS: dict[str, Any] = {
@@ -130,7 +130,17 @@ def test_a_polygon_has_up_to_16_rings_of_1000_positions() -> None:
 
 def test_the_radiometry_is_the_coefficient_or_relative() -> None:
     """Without calibration, brightness is relative."""
-    assert [radiometry_label(name) for name in ("none", "sigma0")] == ["relative", "sigma0"]
+    assert [RenderParams(calibration=name).radiometry for name in ("none", "sigma0")] == ["relative", "sigma0"]
+
+
+def test_kept_noise_is_part_of_the_radiometry_and_of_the_pixels() -> None:
+    """A calibrated image with its noise is another image and says so; without calibration, ``noise`` has no effect."""
+    kept = RenderParams(calibration="beta0", noise="keep")
+    assert kept.radiometry == "beta0_noise_kept"
+    assert kept.canonical_params(448) == DEFAULTS | {"calibration": "beta0", "noise": "keep"}
+    assert RenderParams(calibration="beta0").canonical_params(448) == DEFAULTS | {"calibration": "beta0"}
+    assert RenderParams(noise="keep").canonical_params(448) == DEFAULTS
+    assert RenderParams(noise="keep").radiometry == "relative"
 
 
 def test_windows_count_pixels() -> None:

@@ -8,7 +8,7 @@ from sarlens.imagery.calibration.models import Sentinel1Calibration
 from sarlens.imagery.calibration.sentinel1 import read_calibration_luts
 from sarlens.imagery.core.object_reader import InMemoryObject, content_version
 from sarlens.imagery.core.raster import Quantity, Raster
-from sarlens.imagery.core.source_image import Annotation
+from sarlens.imagery.core.source_image import Annotation, NoiseAnnotation
 from sarlens.types.render_params import Calibration
 from sarlens.types.window import Window
 from support.sentinel1_safe import product_annotation
@@ -17,7 +17,8 @@ from support.sentinel1_safe import product_annotation
 def annotation_files(calibration: bytes, noise: bytes, product: bytes | None = None) -> Annotation:
     """Return the annotation of a measurement; by default, its product annotation says that the noise is in it."""
     files = (calibration, noise, product_annotation() if product is None else product)
-    return Annotation(*(InMemoryObject("s3://scenes/x.xml", content_version(data), data) for data in files))
+    gain, *about_noise = (InMemoryObject("s3://scenes/x.xml", content_version(data), data) for data in files)
+    return Annotation(gain, NoiseAnnotation(*about_noise))
 
 
 def luts(

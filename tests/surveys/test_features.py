@@ -211,6 +211,8 @@ def test_acquisition_metadata_are_columns() -> None:
     assert (properties["item"], properties["asset"]) == ("S1A", "vv")
     assert (properties["platform"], properties["polarizations"]) == ("sentinel-1a", "VV,VH")
     assert properties["radiometry"] == "sigma0"
+    kept = make_plan(render=RenderParams(calibration="gamma0", noise="keep"))
+    assert make_feature(TaskAnswer("1", None, 0.1), plan=kept)["properties"]["radiometry"] == "gamma0_noise_kept"
     assert "question_id" not in make_feature(TaskAnswer("A sea.", None, 0.1), caption_task("concise"))["properties"]
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from sarlens.chat.query import parse_render
 from sarlens.client.errors import GatewayError
 from sarlens.errors import BadRequest
-from sarlens.types.render_params import Calibration, Filter, Orient, Preset, Scale
+from sarlens.types.render_params import Calibration, Filter, Noise, Orient, Preset, Scale
 
 
 class RenderOptions(TypedDict, total=False):
@@ -33,6 +33,8 @@ class RenderOptions(TypedDict, total=False):
     filter: Filter
     scale: Scale
     calibration: Calibration
+    noise: Noise
+    """``keep`` calibrates a Sentinel-1 product without removing the thermal noise."""
     looks: Sequence[int]
     """Pixels to average along a row and along a column."""
     stretch: Sequence[float]

@@ -22,7 +22,7 @@ from sarlens.prompts.templates import Style, acquisition_sentence, caption_promp
 from sarlens.stac import Acquisition
 from sarlens.types.caller import CallerPolicy
 from sarlens.types.image_request import ImageLocation, ImageRef, ImageRequest
-from sarlens.types.render_params import RenderParams
+from sarlens.types.render_params import RenderParams, radiometry_label
 
 PATH = "/v1/chat/completions"
 
@@ -92,6 +92,11 @@ class TaskImage:
     """Acquisition metadata of the STAC Item, if the image is one."""
     turn_on_map: Turn | None = None
     """Turn of the rendered image after which north is up, if a task has a position and the image is georeferenced."""
+
+    @property
+    def radiometry(self) -> str:
+        """The radiometry of the image that the model sees, as ``radiometry_label``."""
+        return radiometry_label(self.render_params["calibration"], self.render_params.get("noise", "remove"))
 
 
 @dataclass(frozen=True, slots=True)

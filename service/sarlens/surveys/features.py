@@ -21,7 +21,6 @@ from sarlens.surveys.objects.evidence import TileEvidence
 from sarlens.surveys.objects.totals import ObjectTotal, located_beyond
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.regions import to_geometries
-from sarlens.types.render_params import radiometry_label
 from sarlens.types.window import Window
 
 NO_EVIDENCE = TileEvidence()
@@ -57,7 +56,7 @@ def tile_feature(
     if plan.spec.acquisition is not None:
         properties |= plan.spec.acquisition.as_flat_columns
     properties |= {"image": plan.name, "image_version": plan.version, "survey": job_id}
-    properties["radiometry"] = radiometry_label(plan.render.calibration)
+    properties["radiometry"] = plan.render.radiometry
     feature_id = f"{job_id}.{tile}.{question_index}"
     return {"type": "Feature", "id": feature_id, "geometry": geometry, "properties": properties}, bounds
 

@@ -15,6 +15,7 @@ Filter = Literal["refined_lee", "lee", "frost", "gamma_map", "none"]
 Scale = Literal["db", "linear", "auto"]
 Preset = Literal["sarlang", "plain"]
 Calibration = Literal["sigma0", "beta0", "gamma0", "none"]
+Noise = Literal["remove", "keep"]
 Orient = Literal["image", "north"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -28,9 +29,14 @@ MAX_BANDS = 16
 """Bands of a request that are validated at all; three are allowed."""
 
 
-def radiometry_label(calibration: Calibration) -> str:
-    """The radiometry of a rendered image: the backscatter coefficient, or ``relative`` without calibration."""
-    return "relative" if calibration == "none" else calibration
+def radiometry_label(calibration: Calibration, noise: Noise) -> str:
+    """The radiometry of a rendered image: the backscatter coefficient, or ``relative`` without calibration.
+
+    The coefficient has the suffix ``_noise_kept`` if the gateway removed no noise, such as ``sigma0_noise_kept``.
+    """
+    if calibration == "none":
+        return "relative"
+    return calibration if noise == "remove" else f"{calibration}_noise_kept"
 
 
 class RenderParams(BoundedModel):
@@ -113,6 +119,13 @@ class RenderParams(BoundedModel):
         Calibration,
         Field(description="Backscatter coefficient to compute, if the product supports it; `none` is relative power."),
     ] = "none"
+    noise: Annotated[
+        Noise,
+        Field(
+            description="`remove` subtracts the thermal noise of a Sentinel-1 product before it is calibrated. `keep` "
+            "calibrates without the noise annotation, and `radiometry` says so: `sigma0_noise_kept`."
+        ),
+    ] = "remove"
     looks: Annotated[
         tuple[Look, Look] | None,
         Field(
@@ -170,15 +183,29 @@ class RenderParams(BoundedModel):
         """The requested filter, or that of the preset."""
         return self.filter or ("refined_lee" if self.preset == "sarlang" else "none")
 
+    @property
+    def removes_noise(self) -> bool:
+        """Whether the pixels are calibrated and the noise of the annotation is subtracted."""
+        return self.calibration != "none" and self.noise == "remove"
+
+    @property
+    def radiometry(self) -> str:
+        """The radiometry of the rendered image, as ``radiometry_label``."""
+        return radiometry_label(self.calibration, self.noise)
+
     def canonical_params(self, model_size: int) -> dict[str, Any]:
         """All parameters that define the pixels, as JSON, with the preset resolved and the size filled in.
+
+        ``orient`` and ``noise`` are left out if they have their default or no effect.
 
         Raises:
             ValueError: a bbox or polygon hasn't been converted to a window.
         """
         if self.has_geometry:
             raise ValueError("a bbox or polygon must be converted to a window first")
-        left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset", *(["orient"] if self.orient == "image" else [])}
+        left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset"}
+        left_out |= {"orient"} if self.orient == "image" else set()
+        left_out |= {"noise"} if self.calibration == "none" or self.noise == "remove" else set()
         params = self.model_dump(mode="json", exclude=left_out)
         return params | {"filter": self.speckle_filter, "size": self.size or model_size}
 

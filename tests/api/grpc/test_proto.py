@@ -28,7 +28,7 @@ def test_every_render_parameter_has_a_typed_field() -> None:
     message.bands.add(name="VV")
     message.calibration = sar_pb2.CALIBRATION_GAMMA0
     message.looks.across, message.looks.down, message.swath = 4, 1, "IW1"
-    message.orient = sar_pb2.ORIENT_NORTH
+    message.orient, message.noise = sar_pb2.ORIENT_NORTH, sar_pb2.NOISE_KEEP
     sar: dict[str, Any] = {"size": 32, "preset": "plain", "filter": "lee", "scale": "db", "polygon": json.loads(RING)}
     sar |= {
         "stretch": [1, 99],
@@ -37,6 +37,7 @@ def test_every_render_parameter_has_a_typed_field() -> None:
         "looks": [4, 1],
         "swath": "IW1",
         "orient": "north",
+        "noise": "keep",
     }
     assert RenderParams.model_validate(_render(message)) == RenderParams.model_validate(sar)
     box = sar_pb2.Render(bbox=sar_pb2.BoundingBox(west=1, south=2, east=3, north=4, crs="EPSG:32632"))

@@ -73,6 +73,16 @@ def test_a_tenth_of_the_noise_is_the_floor(power: float, denoised: str, coeffici
     np.testing.assert_allclose(calibrated.pixels, coefficient)
 
 
+@pytest.mark.parametrize("power", [100, 22, 0])
+def test_kept_noise_is_neither_subtracted_nor_a_floor(power: float) -> None:
+    """With A = 2 and the noise kept, the coefficient is |DN|² / A², and tables of noise don't bound the window."""
+    kept = replace(constant(), noise=None)
+    np.testing.assert_array_equal(kept.calibrate(power_of(Window(0, 0, 9, 9), power=power)).pixels, power / 4)
+    short = luts(annotation("calibration"), annotation("noise", lines="0 10 20"))
+    assert replace(short, noise=None).calibrate(power_of(Window(0, 0, 100, 32))).shape == (32, 100)
+    assert kept.nbytes == (3 + 6 + 6) * 8
+
+
 def test_invalid_pixels_stay_zero() -> None:
     """Pixels outside the valid mask have no noise floor."""
     power = power_of(Window(0, 0, 9, 9), power=0)

@@ -95,15 +95,17 @@ def test_noise_is_the_product_of_range_and_azimuth_noise() -> None:
     everywhere = np.outer(along_azimuth, along_range)
     block = np.where(np.outer([0, 0, 1, 1, 0], [0, 1, 1, 0]), everywhere, along_range)
     for bounds, expected in (("", everywhere), (BOUNDS, block)):
-        noise = luts(annotation("calibration"), ipf3_noise(bounds)).noise_at(lines.astype(float), pixels.astype(float))
-        np.testing.assert_allclose(noise, expected)
+        noise = luts(annotation("calibration"), ipf3_noise(bounds)).noise
+        assert noise is not None
+        np.testing.assert_allclose(noise.at(lines.astype(float), pixels.astype(float)), expected)
 
 
 @pytest.mark.parametrize("flag", ["true", "false"])
 def test_removed_noise_is_read_from_the_product_annotation(flag: str) -> None:
     """``thermalNoiseCorrectionPerformed`` decides whether noise is subtracted."""
-    tables = luts(annotation("calibration"), annotation("noise"), product=product_annotation(flag))
-    assert tables.denoised is (flag == "true")
+    noise = luts(annotation("calibration"), annotation("noise"), product=product_annotation(flag)).noise
+    assert noise is not None
+    assert noise.is_removed is (flag == "true")
 
 
 @pytest.mark.parametrize("product", [product_annotation("maybe"), b"<product/>"])

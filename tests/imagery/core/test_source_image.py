@@ -6,7 +6,7 @@ import hashlib
 
 from sarlens.imagery.core.object_reader import InMemoryObject
 from sarlens.imagery.core.resolved_image import ResolvedImage
-from sarlens.imagery.core.source_image import Annotation, Measurement, SourceImage
+from sarlens.imagery.core.source_image import Annotation, Measurement, NoiseAnnotation, SourceImage
 from sarlens.types.render_params import RenderParams
 
 
@@ -15,7 +15,7 @@ def reader(name: str) -> InMemoryObject:
     return InMemoryObject(name, name, b"")
 
 
-ANNOTATION = Annotation(reader("calibration"), reader("noise"), reader("product"))
+ANNOTATION = Annotation(reader("calibration"), NoiseAnnotation(reader("noise"), reader("product")))
 
 
 def test_the_version_of_one_file_is_that_of_the_file() -> None:
@@ -37,6 +37,7 @@ def test_objects_are_pixels_then_annotation() -> None:
     )
     assert [opened.name for opened in image.objects] == ["v1", "v2", "calibration", "noise", "product"]
     assert image.georeferencing_file.name == "v1"
+    assert [opened.name for opened in Annotation(reader("calibration")).objects] == ["calibration"]
 
 
 def test_a_resolved_image_bounds_its_pixels() -> None:

@@ -58,15 +58,18 @@ async def test_a_measurement_outside_a_safe_folder_is_calibrated(
     url, folder = f"{SAFE}/measurement/s1a-vv.tiff", f"{SAFE}/annotation/"
     store.objects[url] = geotiff(VV)
     render = RenderParams(calibration="sigma0")
-    for path, data in (
-        ("calibration/calibration-s1a-vv", annotation("calibration", values="2 40")),
-        ("calibration/noise-s1a-vv", annotation("noise")),
-        ("s1a-vv", product_annotation()),
+    keep = ' Use "noise": "keep" to calibrate without removing the noise.'
+    for path, data, advice in (
+        ("calibration/calibration-s1a-vv", annotation("calibration", values="2 40"), ""),
+        ("calibration/noise-s1a-vv", annotation("noise"), keep),
+        ("s1a-vv", product_annotation(), keep),
     ):
         with pytest.raises(CalibrationMissing) as rejected:
             await image_service.resolve(ImageRequest(url, render), 448, ANONYMOUS)
         missing = f"{folder}{path}.xml"
-        assert rejected.value.message == f"The image can't be calibrated: its annotation {missing} doesn't exist."
+        assert (
+            rejected.value.message == f"The image can't be calibrated: its annotation {missing} doesn't exist.{advice}"
+        )
         store.objects[missing] = data
     plain, uncalibrated = await resolve_and_render(image_service, ImageRequest(url), 448, ANONYMOUS)
     first, rendered = await resolve_and_render(image_service, ImageRequest(url, render), 448, ANONYMOUS)
@@ -127,6 +130,25 @@ async def test_removed_noise_is_not_removed_again(store: InMemoryStore, threads:
     raster = await calibrated(store, threads, SAFE, calibration="sigma0", filter="none")
     gain, noise = 2 + 2 * np.arange(200) / 200, 400 + 500 * np.arange(200) / 200
     np.testing.assert_allclose(raster.pixels[0], np.maximum(dark.astype(float) ** 2, noise / 10) / gain**2, rtol=2e-6)
+
+
+async def test_a_product_without_noise_annotation_is_calibrated_with_its_noise(
+    store: InMemoryStore, threads: ImageThreads
+) -> None:
+    """With ``"noise": "keep"`` the coefficient is |DN|² / A², and only the calibration vectors are opened."""
+    files = small_product(DUAL)
+    annotations = {path for path in files if path.startswith("annotation/")}
+    calibration = {path for path in annotations if path.startswith("annotation/calibration/calibration-")}
+    assert (len(annotations), len(calibration)) == (6, 2)
+    store.put_folder(SAFE, {path: data for path, data in files.items() if path not in annotations - calibration})
+    with pytest.raises(CalibrationMissing, match='"noise": "keep"'):
+        await calibrated(store, threads, SAFE, calibration="sigma0")
+    raster = await calibrated(
+        store, threads, SAFE, bands=["VV", "VH"], calibration="sigma0", noise="keep", filter="none"
+    )
+    gain = 2 + 2 * np.arange(200) / 200
+    for plane, dn in zip(raster.pixels, (VV, VH), strict=True):
+        np.testing.assert_allclose(plane, np.broadcast_to(dn.astype(float) ** 2 / gain**2, plane.shape), rtol=2e-6)
 
 
 @pytest.mark.parametrize("denoised", ["", "maybe", "TRUE"])

@@ -34,7 +34,6 @@ from sarlens.observability.metrics import Metrics
 from sarlens.prompts.answer_types import Value
 from sarlens.prompts.normalize import move_cell
 from sarlens.types.image_request import ImageRequest
-from sarlens.types.render_params import radiometry_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class TaskResult:
         """Return the result as REST sends it."""
         params = dict(self.image.render_params)
         image: dict[str, Any] = {"id": self.image.id, "window": params.pop("window"), "render": params}
-        image["radiometry"] = radiometry_label(params["calibration"])
+        image["radiometry"] = self.image.radiometry
         if self.image.acquisition is not None:
             image["acquisition"] = self.image.acquisition.as_document
         document: dict[str, Any] = {"index": self.index}

@@ -13,7 +13,6 @@ from sarlens.chat.query import parse_render_query
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.prompts.answer_types import Value
 from sarlens.surveys.columns import value_of
-from sarlens.types.render_params import radiometry_label
 
 
 def vqa_to_rest_body(request: pb.VqaRequest | pb.SurveyRequest) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def with_bytes(task_request: TaskRequest, image: pb.Image) -> TaskRequest:
 def _render(message: pb.Render) -> dict[str, Any]:
     """Return the equivalent ``sar`` object."""
     sar = _set_fields(message, "size", "asset", "swath") | _region(message)
-    for name in ("preset", "filter", "scale", "calibration", "orient"):
+    for name in ("preset", "filter", "scale", "calibration", "noise", "orient"):
         sar |= _enum_value(message, name)
     if message.HasField("looks"):
         sar["looks"] = [message.looks.across, message.looks.down]
@@ -128,7 +127,7 @@ def to_answer(result: TaskResult) -> pb.Answer:
         application=_application(result.task.application),
         model=result.image.model,
         image_id=result.image.id,
-        radiometry=radiometry_label(result.image.render_params["calibration"]),
+        radiometry=result.image.radiometry,
     )
     if result.image.acquisition is not None:
         answer.acquisition.MergeFrom(pb.Acquisition(**result.image.acquisition.as_document))

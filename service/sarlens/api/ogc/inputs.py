@@ -12,7 +12,7 @@ from sarlens.stac import AssetKey, Item
 from sarlens.surveys.spec import SurveyQuestion, SurveySpec
 from sarlens.types.area import AnyArea
 from sarlens.types.cfar_params import CfarParams
-from sarlens.types.render_params import MAX_BANDS, Band, Bound, Calibration, Coordinate, Filter, RenderParams
+from sarlens.types.render_params import MAX_BANDS, Band, Bound, Calibration, Coordinate, Filter, Noise, RenderParams
 from sarlens.validation import BoundedModel, at_most
 
 Url = Annotated[str, Field(min_length=1, max_length=4000)]
@@ -79,6 +79,9 @@ class Inputs(BoundedModel):
     ] = None
     filter: Annotated[Filter | None, Field(description="Speckle filter.")] = None
     calibration: Annotated[Calibration, Field(description="Backscatter coefficient of the rendered image.")] = "none"
+    noise: Annotated[
+        Noise, Field(description="`keep` calibrates a Sentinel-1 product without removing the thermal noise.")
+    ] = "remove"
     context: Annotated[bool, Field(description="Add a sentence about the acquisition, from the STAC Item.")] = False
 
     def to_spec(self, *, wrap_as_document: bool = False) -> SurveySpec:
@@ -94,6 +97,7 @@ class Inputs(BoundedModel):
             "bands": self.bands,
             "filter": self.filter,
             "calibration": self.calibration,
+            "noise": self.noise,
         }
         if self.bbox is not None:
             render |= {"bbox": self.bbox.flat, "bbox_crs": self.bbox.crs}

@@ -11,7 +11,7 @@ from sarlens.api.common.responses import HEADERS_ONLY, has_etag
 from sarlens.chat.query import parse_render, parse_render_query
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.types.image_request import ImageRequest
-from sarlens.types.render_params import Calibration, Filter, Orient, Preset, RenderParams, Scale, radiometry_label
+from sarlens.types.render_params import Calibration, Filter, Noise, Orient, Preset, RenderParams, Scale
 
 
 def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIRouter:
@@ -38,6 +38,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         filter: Annotated[Filter | None, Query(description="Speckle filter")] = None,  # noqa: A002  the name of the field in ``sar``
         scale: Annotated[Scale | None, Query(description="Scale of the pixels")] = None,
         calibration: Annotated[Calibration | None, Query(description="Backscatter coefficient to compute")] = None,
+        noise: Annotated[Noise | None, Query(description="`keep` calibrates without removing the noise")] = None,
         looks: Annotated[
             str | None, Query(description="Pixels averaged along a row and a column, such as `4,1`")
         ] = None,
@@ -48,10 +49,11 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         """Render an image as a model sees it.
 
         The parameters are the fields of the `sar` object. The `ETag` is the image id. The header `Sarlens-Radiometry`
-        is `relative` or the backscatter coefficient. With `If-None-Match` and the same image, the response is 304.
+        is `relative` or the backscatter coefficient, such as `sigma0` or `sigma0_noise_kept`. With
+        `If-None-Match` and the same image, the response is 304.
         """
         fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
-        fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration}
+        fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration, "noise": noise}
         fields |= {"scale": scale, "stretch": stretch, "size": size, "swath": swath, "looks": looks, "orient": orient}
         sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
         caller = request.state.context
@@ -62,7 +64,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         await authorizer.authorize_preview(caller.key, image_request)
         resolved = await inference.image_service.resolve(image_request, side, caller.policy)
         headers = {"ETag": f'"{resolved.id}"', "Cache-Control": "no-cache"}
-        headers["Sarlens-Radiometry"] = radiometry_label(render.calibration)
+        headers["Sarlens-Radiometry"] = render.radiometry
         if has_etag(request.headers.getlist("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         if HEADERS_ONLY in request.scope:  # the media type is that of the rendered image

@@ -13,7 +13,6 @@ from sarlens.api.tiles.scene_query import SceneQuery, SceneQueryParams, open_sce
 from sarlens.chat.query import parse_render, parse_render_query
 from sarlens.errors import BadRequest
 from sarlens.imagery.service.scene_service import OpenScene, SceneService
-from sarlens.types.render_params import radiometry_label
 
 _Pixel = Annotated[int | None, Query(ge=0, lt=2**31, description="Column or row, from 0 at the upper left")]
 
@@ -78,4 +77,4 @@ class Measurements:
 
 
 def _radiometry(scene: SceneQuery) -> dict[str, Any]:
-    return {"radiometry": radiometry_label(scene.render.calibration)}
+    return {"radiometry": scene.render.radiometry}

@@ -12,7 +12,7 @@ from sarlens.chat.query import parse_render, parse_render_query
 from sarlens.errors import BadRequest
 from sarlens.imagery.service.scene_service import OpenScene, SceneService
 from sarlens.types.image_request import ImageRequest
-from sarlens.types.render_params import Calibration, Filter, Preset, RenderParams, Scale
+from sarlens.types.render_params import Calibration, Filter, Noise, Preset, RenderParams, Scale
 
 
 class SceneQuery(NamedTuple):
@@ -41,6 +41,7 @@ def parse_scene_query(
     filter: Annotated[Filter | None, Query(description="Speckle filter")] = None,  # noqa: A002  the name of the field in ``sar``
     scale: Annotated[Scale | None, Query(description="Scale of the pixels")] = None,
     calibration: Annotated[Calibration | None, Query(description="Backscatter coefficient to compute")] = None,
+    noise: Annotated[Noise | None, Query(description="`keep` calibrates without removing the noise")] = None,
     stretch: Annotated[str | None, Query(description="Two percentiles of the whole scene, such as `2,98`")] = None,
 ) -> SceneQuery:
     """Parse the query string.
@@ -51,7 +52,7 @@ def parse_scene_query(
     if polarization is not None and bands is not None:
         raise BadRequest("Send either polarization or bands, which mean the same.", param="polarization")
     named = {"bands": bands or polarization, "asset": asset, "swath": swath, "preset": preset, "filter": filter}
-    named |= {"scale": scale, "calibration": calibration, "stretch": stretch}
+    named |= {"scale": scale, "calibration": calibration, "noise": noise, "stretch": stretch}
     fields = {name: text for name, text in named.items() if text is not None}
     render = parse_render(parse_render_query(fields), "sar") or RenderParams()
     return SceneQuery(url, render, urlencode({"url": url, **fields}))

@@ -13,7 +13,6 @@ from sarlens.api.ogc.negotiation import base_url
 from sarlens.api.tiles.scene_query import SceneQuery, SceneQueryParams, open_scene
 from sarlens.imagery.scenes.tile_matrix_set import PIXELS, WEB_MERCATOR, TileIndex
 from sarlens.imagery.service.scene_service import SceneService
-from sarlens.types.render_params import radiometry_label
 
 TILES_PATH = "/v1/sar/tiles"
 MAX_AGE_S = 300
@@ -64,7 +63,7 @@ class Tiles:
         opened = await self._scenes.open(scene.image_request, caller.policy)
         scope = "public" if caller.key is None else "private"
         headers = {"ETag": f'"{opened.tile_id(tms, tile)}"', "Cache-Control": f"{scope}, max-age={MAX_AGE_S}"}
-        headers["Sarlens-Radiometry"] = radiometry_label(scene.render.calibration)
+        headers["Sarlens-Radiometry"] = scene.render.radiometry
         if has_etag(request.headers.getlist("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         rendered = await self._scenes.tile(opened, tms, tile, caller.client)

@@ -24,6 +24,11 @@ class CalibrationLut:
     values: tuple[Values, ...]
     """Values on each azimuth line, one for each range pixel."""
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the table in bytes."""
+        return sum(array.nbytes for array in (self.azimuth_lines, *self.range_pixels, *self.values))
+
     def interpolate(self, azimuth_lines: Values, range_pixels: Values) -> Values:
         """Return values of shape (azimuth line, range pixel) by bilinear interpolation.
 

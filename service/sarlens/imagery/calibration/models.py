@@ -114,29 +114,54 @@ def check_calibratable(raster: Raster) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sentinel1Calibration:
-    """Calibration tables of one Sentinel-1 measurement.
+class ThermalNoise:
+    """Thermal noise of one Sentinel-1 measurement."""
 
-    The coefficient is max(|DN|² - η, η / 10) / A², with the gain A and the noise η at the center of the cell. Source:
-    Sentinel-1 Product Specification, S1-RS-MDA-52-7441; see docs/explanation/radiometry.md.
-    """
-
-    gain: CalibrationLut
-    """A: ``sigmaNought``, ``betaNought`` or ``gamma``, in digital numbers per square root of the coefficient."""
-    range_noise: CalibrationLut
-    """Thermal noise along range, in squared digital numbers."""
-    azimuth_noise: tuple[AzimuthNoiseBlock, ...]
+    along_range: CalibrationLut
+    """Noise along range, in squared digital numbers."""
+    along_azimuth: tuple[AzimuthNoiseBlock, ...] = ()
     """Factors of the noise along azimuth; empty before IPF 2.9."""
-    denoised: bool = False
+    is_removed: bool = False
     """Whether the processor has subtracted the noise from the pixels. If so, |DN|² replaces |DN|² - η."""
 
     @property
     def nbytes(self) -> int:
         """Size of the tables in bytes."""
-        luts = (self.gain, self.range_noise)
-        arrays = [array for lut in luts for array in (lut.azimuth_lines, *lut.range_pixels, *lut.values)]
-        arrays += [array for block in self.azimuth_noise for array in (block.azimuth_lines, block.values)]
-        return sum(array.nbytes for array in arrays)
+        return self.along_range.nbytes + sum(
+            block.azimuth_lines.nbytes + block.values.nbytes for block in self.along_azimuth
+        )
+
+    def at(self, azimuth_lines: Values, range_pixels: Values) -> Values:
+        """Return the thermal noise of shape (azimuth line, range pixel), in squared digital numbers."""
+        noise = self.along_range.interpolate(azimuth_lines, range_pixels)
+        for block in self.along_azimuth:
+            block.apply(noise, azimuth_lines, range_pixels)
+        return noise
+
+    def subtract_from(self, pixels: Values, azimuth_lines: Values, range_pixels: Values) -> Values:
+        """Return max(|DN|² - η, η / 10) of |DN|² with shape (band, azimuth line, range pixel)."""
+        noise = self.at(azimuth_lines, range_pixels)
+        return np.maximum(pixels if self.is_removed else pixels - noise, _MIN_POWER_TO_NOISE * noise)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sentinel1Calibration:
+    """Calibration tables of one Sentinel-1 measurement.
+
+    The coefficient is max(|DN|² - η, η / 10) / A², with the gain A and the noise η at the center of the cell, or
+    |DN|² / A² if the noise is kept. Source: Sentinel-1 Product Specification, S1-RS-MDA-52-7441; see
+    docs/explanation/radiometry.md.
+    """
+
+    gain: CalibrationLut
+    """A: ``sigmaNought``, ``betaNought`` or ``gamma``, in digital numbers per square root of the coefficient."""
+    noise: ThermalNoise | None
+    """Thermal noise; None if it is kept."""
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the tables in bytes."""
+        return self.gain.nbytes + (0 if self.noise is None else self.noise.nbytes)
 
     def calibrate(self, power: Raster) -> Raster:
         """Calibrate each cell by the tables at its center.
@@ -146,24 +171,19 @@ class Sentinel1Calibration:
         """
         window = power.window
         last_line, last_pixel = window.row + window.height - 1, window.col + window.width - 1
-        if not (self.gain.covers(last_line, last_pixel) and self.range_noise.covers(last_line, last_pixel)):
+        luts = (self.gain, *([] if self.noise is None else [self.noise.along_range]))
+        if not all(lut.covers(last_line, last_pixel) for lut in luts):
             raise CalibrationMissing("The annotation ends before the image does, so it belongs to another image.")
         azimuth_lines = _cell_centers(window.row, window.height, power.shape[0])
         range_pixels = _cell_centers(window.col, window.width, power.shape[1])
         gain = self.gain.interpolate(azimuth_lines, range_pixels)
-        noise = self.noise_at(azimuth_lines, range_pixels)
         if not (gain > 0).all():
             raise CalibrationMissing("The calibration table contains zeros.")
-        signal = power.pixels if self.denoised else power.pixels - noise
-        signal = np.maximum(signal, _MIN_POWER_TO_NOISE * noise) / np.square(gain)
+        signal = power.pixels
+        if self.noise is not None:
+            signal = self.noise.subtract_from(signal, azimuth_lines, range_pixels)
+        signal = signal / np.square(gain)
         return replace(power, pixels=np.where(power.valid, signal, 0).astype(np.float32))
-
-    def noise_at(self, azimuth_lines: Values, range_pixels: Values) -> Values:
-        """Return the thermal noise of shape (azimuth line, range pixel), in squared digital numbers."""
-        noise = self.range_noise.interpolate(azimuth_lines, range_pixels)
-        for block in self.azimuth_noise:
-            block.apply(noise, azimuth_lines, range_pixels)
-        return noise
 
 
 def _cell_centers(start: int, length: int, count: int) -> Values:

@@ -6,6 +6,8 @@ the S-1 IPF, MPC-0392, for the noise. From IPF 2.9 on, the noise is the product 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -13,9 +15,9 @@ from numpy.typing import NDArray
 
 from sarlens.errors import CalibrationMissing
 from sarlens.imagery.calibration.luts import AzimuthNoiseBlock, CalibrationLut
-from sarlens.imagery.calibration.models import Sentinel1Calibration
+from sarlens.imagery.calibration.models import Sentinel1Calibration, ThermalNoise
 from sarlens.imagery.core.object_reader import ObjectReader
-from sarlens.imagery.core.source_image import Annotation
+from sarlens.imagery.core.source_image import Annotation, NoiseAnnotation
 from sarlens.imagery.core.xml import read_xml
 from sarlens.types.render_params import Calibration
 
@@ -31,22 +33,40 @@ def read_calibration_luts(annotation: Annotation, calibration: Calibration) -> S
         CalibrationMissing: An annotation file is too large, isn't XML, or has no usable table.
         SarlensError: A file can't be read.
     """
-    calibration_root = read_xml(annotation.calibration, CalibrationMissing)
-    noise_root = read_xml(annotation.noise, CalibrationMissing)
-    try:
-        gain_vectors = calibration_root.findall("calibrationVectorList/calibrationVector")
-        range_vectors = noise_root.findall("noiseRangeVectorList/noiseRangeVector")
-        noise_vectors = range_vectors or noise_root.findall("noiseVectorList/noiseVector")
-        azimuth_vectors = noise_root.findall("noiseAzimuthVectorList/noiseAzimuthVector")
-        return Sentinel1Calibration(
-            _read_lut(gain_vectors, _GAIN_FIELDS[calibration], annotation.calibration),
-            _read_lut(noise_vectors, "noiseRangeLut" if range_vectors else "noiseLut", annotation.noise),
-            tuple(map(_read_noise_block, azimuth_vectors)),
-            denoised=_is_denoised(annotation.product),
+    return Sentinel1Calibration(
+        _read_gain(annotation.calibration, calibration),
+        None if annotation.noise is None else _read_noise(annotation.noise),
+    )
+
+
+def _read_gain(reader: ObjectReader, calibration: Calibration) -> CalibrationLut:
+    """Read the gain of a coefficient."""
+    root = read_xml(reader, CalibrationMissing)
+    with _damaged_if_invalid(reader):
+        return _read_lut(root.findall("calibrationVectorList/calibrationVector"), _GAIN_FIELDS[calibration], reader)
+
+
+def _read_noise(annotation: NoiseAnnotation) -> ThermalNoise:
+    """Read the thermal noise, and whether it is still in the pixels."""
+    reader = annotation.vectors
+    root = read_xml(reader, CalibrationMissing)
+    range_vectors = root.findall("noiseRangeVectorList/noiseRangeVector")
+    vectors = range_vectors or root.findall("noiseVectorList/noiseVector")
+    with _damaged_if_invalid(reader):
+        return ThermalNoise(
+            _read_lut(vectors, "noiseRangeLut" if range_vectors else "noiseLut", reader),
+            tuple(map(_read_noise_block, root.findall("noiseAzimuthVectorList/noiseAzimuthVector"))),
+            is_removed=_is_denoised(annotation.product),
         )
+
+
+@contextmanager
+def _damaged_if_invalid(reader: ObjectReader) -> Iterator[None]:
+    """Report numbers that can't be parsed, or are out of range, as a damaged file."""
+    try:
+        yield
     except (ValueError, OverflowError):
-        names = f"{annotation.noise.name} or {annotation.calibration.name}"
-        raise CalibrationMissing(f"The annotation {names} is damaged.") from None
+        raise CalibrationMissing(f"The annotation {reader.name} is damaged.") from None
 
 
 def _is_denoised(product: ObjectReader) -> bool:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from sarlens.imagery.core.object_reader import ObjectReader
 from sarlens.stac import Acquisition, Item
+
+
+class NoiseAnnotation(NamedTuple):
+    """The XML files that define the thermal noise in the pixels of one measurement of a Sentinel-1 product."""
+
+    vectors: ObjectReader
+    """Noise vectors."""
+    product: ObjectReader
+    """Product annotation, which states whether the processor has removed the noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +25,13 @@ class Annotation:
 
     calibration: ObjectReader
     """Calibration vectors."""
-    noise: ObjectReader
-    """Noise vectors."""
-    product: ObjectReader
-    """Product annotation."""
+    noise: NoiseAnnotation | None = None
+    """Files about the noise; None if the noise is kept."""
 
     @property
     def objects(self) -> tuple[ObjectReader, ...]:
-        """All three files."""
-        return self.calibration, self.noise, self.product
+        """All files."""
+        return (self.calibration, *(self.noise or ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sarlens.errors import BadRequest, CalibrationMissing, ImageNotFound
 from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import ObjectReader
-from sarlens.imagery.core.source_image import Annotation, Measurement, SourceImage
+from sarlens.imagery.core.source_image import Annotation, Measurement, NoiseAnnotation, SourceImage
 from sarlens.imagery.products.sentinel1_safe import (
     MANIFEST,
     SafeProduct,
@@ -24,6 +24,8 @@ from sarlens.types.render_params import RenderParams
 OpenObject: TypeAlias = Callable[[str | bytes, CanRead], Awaitable[ObjectReader]]
 """Opens the object at a URL, or bytes, with the rights of a caller."""
 
+_KEEP_NOISE = ' Use "noise": "keep" to calibrate without removing the noise.'
+"""Advice if a file is missing that only the removal of the noise needs."""
 _MAX_CACHED_MEASUREMENTS = 4096
 """Measurements of cached manifests."""
 
@@ -112,12 +114,20 @@ class ProductOpener:
         """Open the annotation of a measurement, if calibration is requested and the URL is in a product."""
         calibrated = render.calibration != "none" and isinstance(location, str)
         urls = annotation_urls(str(location)) if calibrated else None
-        return urls and Annotation(*(await asyncio.gather(*(self._open_annotation(files, can_read) for files in urls))))
+        if urls is None:
+            return None
+        if not render.removes_noise:
+            return Annotation(await self._open_annotation(urls.calibration, can_read))
+        calibration, *noise = await asyncio.gather(
+            self._open_annotation(urls.calibration, can_read),
+            *(self._open_annotation(files, can_read, _KEEP_NOISE) for files in (urls.noise, urls.product)),
+        )
+        return Annotation(calibration, NoiseAnnotation(*noise))
 
-    async def _open_annotation(self, urls: tuple[str, ...], can_read: CanRead) -> ObjectReader:
+    async def _open_annotation(self, urls: tuple[str, ...], can_read: CanRead, advice: str = "") -> ObjectReader:
         opened = await self._open_first(urls, can_read)
         if opened is None:
-            raise CalibrationMissing(f"The image can't be calibrated: its annotation {urls[0]} doesn't exist.")
+            raise CalibrationMissing(f"The image can't be calibrated: its annotation {urls[0]} doesn't exist.{advice}")
         return opened[1]
 
     async def _open_first(self, urls: Iterable[str], can_read: CanRead) -> tuple[str, ObjectReader] | None:

@@ -16,7 +16,6 @@ from sarlens.jobs.store import JobStore
 from sarlens.surveys.objects.candidates import Candidate
 from sarlens.surveys.objects.merging import EARTH_RADIUS_M, Placed, merge_candidates
 from sarlens.surveys.plan import SurveyPlan
-from sarlens.types.render_params import radiometry_label
 
 MAX_CANDIDATES = 100_000
 """Largest number of candidates of one survey, about 100 MB."""
@@ -100,7 +99,7 @@ def _feature(job_id: str, plan: SurveyPlan, question: int, number: int, placed: 
     if plan.spec.acquisition is not None:
         properties |= plan.spec.acquisition.as_flat_columns
     properties |= {"image": plan.name, "image_version": plan.version, "survey": job_id}
-    properties["radiometry"] = radiometry_label(plan.render.calibration)
+    properties["radiometry"] = plan.render.radiometry
     geometry = {"type": "Point", "coordinates": [round(placed.lon, 7), round(placed.lat, 7)]}
     return {"type": "Feature", "id": f"{job_id}.{question}.o{number}", "geometry": geometry, "properties": properties}
 

@@ -7,6 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Noise(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NOISE_UNSPECIFIED: _ClassVar[Noise]
+    NOISE_REMOVE: _ClassVar[Noise]
+    NOISE_KEEP: _ClassVar[Noise]
+
 class Orient(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ORIENT_UNSPECIFIED: _ClassVar[Orient]
@@ -67,6 +73,9 @@ class Detector(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DETECTOR_UNSPECIFIED: _ClassVar[Detector]
     DETECTOR_CFAR: _ClassVar[Detector]
+NOISE_UNSPECIFIED: Noise
+NOISE_REMOVE: Noise
+NOISE_KEEP: Noise
 ORIENT_UNSPECIFIED: Orient
 ORIENT_NORTH: Orient
 CALIBRATION_UNSPECIFIED: Calibration
@@ -113,7 +122,7 @@ class Image(_message.Message):
     def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
 
 class Render(_message.Message):
-    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient")
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient", "noise")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +137,7 @@ class Render(_message.Message):
     LOOKS_FIELD_NUMBER: _ClassVar[int]
     SWATH_FIELD_NUMBER: _ClassVar[int]
     ORIENT_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
     window: Window
     bands: _containers.RepeatedCompositeFieldContainer[Band]
     preset: Preset
@@ -142,7 +152,8 @@ class Render(_message.Message):
     looks: Looks
     swath: str
     orient: Orient
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ..., orient: _Optional[_Union[Orient, str]] = ...) -> None: ...
+    noise: Noise
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ..., orient: _Optional[_Union[Orient, str]] = ..., noise: _Optional[_Union[Noise, str]] = ...) -> None: ...
 
 class Looks(_message.Message):
     __slots__ = ("across", "down")

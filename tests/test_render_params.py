@@ -32,6 +32,12 @@ def test_canonical_parameters_have_all_defaults() -> None:
     assert RenderParams(size=64).canonical_params(448) == DEFAULTS | {"size": 64}
 
 
+def test_a_nodata_value_defines_the_pixels() -> None:
+    """It is part of the canonical parameters only if it is set; 0 is a value."""
+    assert RenderParams.model_validate({"nodata": 0}).canonical_params(448) == DEFAULTS | {"nodata": 0.0}
+    assert RenderParams(nodata=-9999).canonical_params(448) == DEFAULTS | {"nodata": -9999.0}
+
+
 def test_a_geometry_must_become_a_window_first() -> None:
     """A bbox has no canonical parameters; the window in its place does, and the CRS is back at its default."""
     render = RenderParams(bbox=(1, 2, 3, 4), bbox_crs="EPSG:32631", bands=("VV",))
@@ -83,6 +89,9 @@ FEATURE: dict[str, Any] = {
         {"stretch": [-1, 98]},
         {"size": 4097},
         {"filter": "median"},
+        {"nodata": float("nan")},
+        {"nodata": 1e39},
+        {"nodata": "-9999"},
     ],
 )
 def test_invalid_parameters_are_rejected(sar: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ class RenderOptions(TypedDict, total=False):
     calibration: Calibration
     noise: Noise
     """``keep`` calibrates a Sentinel-1 product without removing the thermal noise."""
+    nodata: float
+    """Stored number of pixels without a measurement, in place of the value that a TIFF declares."""
     looks: Sequence[int]
     """Pixels to average along a row and along a column."""
     stretch: Sequence[float]

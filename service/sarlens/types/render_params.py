@@ -23,6 +23,7 @@ Band = Name | Annotated[int, Field(ge=1, le=65535)]
 Look = Annotated[int, Field(ge=1, le=64)]
 Bound = Annotated[int, Field(ge=-(2**31), le=2**31)]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
+Nodata = Annotated[float, Field(ge=-3.4028235e38, le=3.4028235e38)]
 
 
 MAX_BANDS = 16
@@ -126,6 +127,13 @@ class RenderParams(BoundedModel):
             "calibrates without the noise annotation, and `radiometry` says so: `sigma0_noise_kept`."
         ),
     ] = "remove"
+    nodata: Annotated[
+        Nodata | None,
+        Field(
+            description="Stored number of pixels without a measurement, in place of the nodata value that a TIFF "
+            "declares. Overviews are used only if both are equal. Default: the declared value."
+        ),
+    ] = None
     looks: Annotated[
         tuple[Look, Look] | None,
         Field(
@@ -196,7 +204,7 @@ class RenderParams(BoundedModel):
     def canonical_params(self, model_size: int) -> dict[str, Any]:
         """All parameters that define the pixels, as JSON, with the preset resolved and the size filled in.
 
-        ``orient`` and ``noise`` are left out if they have their default or no effect.
+        ``orient``, ``noise`` and ``nodata`` are left out if they have their default or no effect.
 
         Raises:
             ValueError: a bbox or polygon hasn't been converted to a window.
@@ -205,6 +213,7 @@ class RenderParams(BoundedModel):
             raise ValueError("a bbox or polygon must be converted to a window first")
         left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset"}
         left_out |= {"orient"} if self.orient == "image" else set()
+        left_out |= {"nodata"} if self.nodata is None else set()
         left_out |= {"noise"} if self.calibration == "none" or self.noise == "remove" else set()
         params = self.model_dump(mode="json", exclude=left_out)
         return params | {"filter": self.speckle_filter, "size": self.size or model_size}

@@ -48,7 +48,7 @@ def source_image(*readers: RecordingReader, bands: tuple[str | None, ...] = (Non
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"bands": (2, 1)}, {"looks": (2, 3)}, {"scale": "db"}, {"calibration": "sigma0"}]
+    "params", [{}, {"bands": (2, 1)}, {"looks": (2, 3)}, {"scale": "db"}, {"calibration": "sigma0"}, {"nodata": 300}]
 )
 async def test_a_window_of_a_block_equals_the_window_alone(params: dict[str, Any], threads: ImageThreads) -> None:
     """Pixels, mask, bands, quantity and calibration factors are those of ``read_image``."""
@@ -78,9 +78,9 @@ async def test_gdal_takes_over_at_a_tile_that_is_not_plain(
     """Rows before and after a tile with bytes after its data have the same pixels. GDAL is opened once, at the tile."""
     opened: list[GdalRangeReader] = []
 
-    def recorded(ranges: GdalRangeReader) -> Any:
+    def recorded(ranges: GdalRangeReader, nodata: float | None) -> Any:
         opened.append(ranges)
-        return open_tiff(ranges)
+        return open_tiff(ranges, nodata)
 
     monkeypatch.setattr(row_reader, "open_tiff", recorded)
     reader = RecordingReader(with_longer_tile(geotiff(AMPLITUDE[0], compress="deflate", **TILED), 4))

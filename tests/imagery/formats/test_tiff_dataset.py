@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagery.object_fixtures import TILED, RecordingReader, geotiff, raster_of
-from sarlens.errors import BandNotFound
+from imagery.object_fixtures import TILED, RecordingReader, encoded, geotiff, raster_of
+from sarlens.errors import BadRequest, BandNotFound
 from sarlens.imagery.core.raster import Quantity
 from sarlens.imagery.formats.gdal_range_reader import GdalRangeReader
 from sarlens.imagery.formats.tiff_dataset import TiffDataset
@@ -161,6 +161,48 @@ def test_nodata_of_an_8_bit_image_must_be_in_all_bands() -> None:
     pixels[:, 3, 3] = 0
     raster = raster_of(geotiff(pixels, nodata=0, photometric="RGB"))
     assert np.argwhere(~raster.valid).tolist() == [[3, 3]]
+
+
+@pytest.mark.parametrize("compress", ["deflate", "lzma"])
+@pytest.mark.parametrize(("dtype", "missing"), [("float32", -9999), ("int16", -9999), ("uint16", 65535)])
+def test_a_requested_nodata_value_replaces_that_of_the_file(dtype: str, missing: int, compress: str) -> None:
+    """The requested number is unmeasured and the declared one is measured, with GDAL and without, also as decibels."""
+    pixels = np.full((256, 256), 7, dtype)
+    pixels[0, 0], pixels[3, 3] = missing, 99
+    data = geotiff(pixels, nodata=99, compress=compress, **TILED)
+    assert np.argwhere(~raster_of(data).valid).tolist() == [[3, 3]]
+    found = raster_of(data, nodata=missing)
+    assert np.argwhere(~found.valid).tolist() == [[0, 0]]
+    assert found.pixels[0, 3, 3] == 99
+    assert raster_of(data, nodata=-1e38).valid.all()
+
+
+def test_a_nodata_value_is_that_of_the_stored_numbers() -> None:
+    """It is compared before the file's scale and offset are applied, as the declared one is."""
+    pixels = np.full((4, 4), 7, np.uint16)
+    pixels[1, 2] = 5
+    data = geotiff(pixels, scales=(0.5,), offsets=(2.5,))
+    assert np.argwhere(~raster_of(data, nodata=5).valid).tolist() == [[1, 2]]
+
+
+def test_overviews_with_another_nodata_value_are_not_used() -> None:
+    """They averaged the undeclared value as a measurement, so the full resolution is read; else the overview is."""
+    pixels = np.full((1536, 1536), 8, np.float32)
+    pixels[:, ::2] = -9999
+    data = geotiff(pixels, overviews=(2,), **TILED)
+    declared = geotiff(pixels, overviews=(2,), nodata=-9999, **TILED)
+    assert raster_of(declared, nodata=-9999).shape == (768, 768)
+    raster = raster_of(data, nodata=-9999)
+    assert raster.shape == (1536, 1536)
+    assert np.unique(raster.pixels[:, raster.valid]).tolist() == [8]
+    assert raster.valid.mean() == 0.5
+
+
+def test_only_tiffs_have_a_nodata_value() -> None:
+    """A PNG with ``nodata`` is rejected with the field's name, also if it could pass unchanged."""
+    with pytest.raises(BadRequest, match="isn't a TIFF") as rejected:
+        raster_of(encoded(np.ones((8, 8), np.uint8)), nodata=1)
+    assert rejected.value.param == "sar.nodata"
 
 
 def test_values_that_are_not_finite_are_invalid() -> None:

@@ -12,7 +12,17 @@ from sarlens.stac import AssetKey, Item
 from sarlens.surveys.spec import SurveyQuestion, SurveySpec
 from sarlens.types.area import AnyArea
 from sarlens.types.cfar_params import CfarParams
-from sarlens.types.render_params import MAX_BANDS, Band, Bound, Calibration, Coordinate, Filter, Noise, RenderParams
+from sarlens.types.render_params import (
+    MAX_BANDS,
+    Band,
+    Bound,
+    Calibration,
+    Coordinate,
+    Filter,
+    Nodata,
+    Noise,
+    RenderParams,
+)
 from sarlens.validation import BoundedModel, at_most
 
 Url = Annotated[str, Field(min_length=1, max_length=4000)]
@@ -82,6 +92,9 @@ class Inputs(BoundedModel):
     noise: Annotated[
         Noise, Field(description="`keep` calibrates a Sentinel-1 product without removing the thermal noise.")
     ] = "remove"
+    nodata: Annotated[
+        Nodata | None, Field(description="Stored number of pixels without a measurement. Default: that of the TIFF.")
+    ] = None
     context: Annotated[bool, Field(description="Add a sentence about the acquisition, from the STAC Item.")] = False
 
     def to_spec(self, *, wrap_as_document: bool = False) -> SurveySpec:
@@ -98,6 +111,7 @@ class Inputs(BoundedModel):
             "filter": self.filter,
             "calibration": self.calibration,
             "noise": self.noise,
+            "nodata": self.nodata,
         }
         if self.bbox is not None:
             render |= {"bbox": self.bbox.flat, "bbox_crs": self.bbox.crs}

@@ -39,6 +39,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         scale: Annotated[Scale | None, Query(description="Scale of the pixels")] = None,
         calibration: Annotated[Calibration | None, Query(description="Backscatter coefficient to compute")] = None,
         noise: Annotated[Noise | None, Query(description="`keep` calibrates without removing the noise")] = None,
+        nodata: Annotated[str | None, Query(description="Stored number of pixels without a measurement")] = None,
         looks: Annotated[
             str | None, Query(description="Pixels averaged along a row and a column, such as `4,1`")
         ] = None,
@@ -54,7 +55,8 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         """
         fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration, "noise": noise}
-        fields |= {"scale": scale, "stretch": stretch, "size": size, "swath": swath, "looks": looks, "orient": orient}
+        fields |= {"nodata": nodata, "scale": scale, "stretch": stretch}
+        fields |= {"size": size, "swath": swath, "looks": looks, "orient": orient}
         sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
         caller = request.state.context
         # The size shows nothing about models that the caller can't use.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarlens.errors import CalibrationMissing, NotGeoreferenced, UnsupportedImage
+from sarlens.errors import BadRequest, CalibrationMissing, NotGeoreferenced, UnsupportedImage
 from sarlens.imagery.core.object_reader import PAGE_BYTES, DecodeLimits, ObjectReader
 from sarlens.imagery.core.raster import Raster, RenderedImage
 from sarlens.imagery.core.source_image import SourceImage
@@ -71,6 +71,8 @@ def read_image(reader: ObjectReader, params: RenderParams, size: int, limits: De
         from sarlens.imagery.formats.tiff import decode_tiff
 
         return decode_tiff(reader, head, params, side, limits)
+    if params.nodata is not None:
+        raise BadRequest(f"{reader.name} isn't a TIFF, so it has no nodata value.", param="sar.nodata")
     if head.startswith(_NITF_MAGIC):
         from sarlens.imagery.formats.sicd import decode_sicd
 

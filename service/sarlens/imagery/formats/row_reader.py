@@ -161,7 +161,7 @@ class RowReader:
                 return
             tiff = open_tiff_file(reader, head, self._limits)
             plain = tiff.open_plain()
-            dataset = TiffDataset(plain) if plain else self._stack.enter_context(open_tiff(tiff.ranges))
+            dataset = TiffDataset(plain, self._params.nodata) if plain else self._open_with_gdal(tiff)
             check_limits(dataset, reader, self._limits)
             bands = select_bands(dataset, self._params) if measurement.band is None else (0,)
             self._files.append(_OpenFile(tiff, dataset, bands, is_plain=plain is not None))
@@ -169,6 +169,9 @@ class RowReader:
             self._labels += labels
         if len({(file.dataset.width, file.dataset.height, file.dataset.dtype) for file in self._files}) > 1:
             raise UnsupportedImage(f"The measurements of {self._source_image.name} aren't images of the same size.")
+
+    def _open_with_gdal(self, tiff: TiffFile) -> TiffDataset:
+        return self._stack.enter_context(open_tiff(tiff.ranges, self._params.nodata))
 
     def _read(self, window: Window) -> RowBlock:
         file_pixels = [self._read_file(number, window) for number in range(len(self._files))]
@@ -194,7 +197,7 @@ class RowReader:
         if file.is_plain:
             with file.tiff.until_not_plain():
                 return self._read_pixels(file, window)
-            dataset = self._stack.enter_context(open_tiff(file.tiff.ranges))
+            dataset = self._open_with_gdal(file.tiff)
             file = self._files[number] = file._replace(dataset=dataset, is_plain=False)
         with map_gdal_errors(file.tiff.ranges):
             return self._read_pixels(file, window)

@@ -40,7 +40,7 @@ def decode_tiff(reader: ObjectReader, head: bytes, params: RenderParams, side: i
     Args:
         reader: The object.
         head: First bytes of the object.
-        params: Window, bands, looks and scale.
+        params: Window, bands, looks, scale and nodata value.
         side: Longest side of the rendered image in pixels, which selects the overview.
         limits: Limits that the header is checked against.
 
@@ -53,20 +53,22 @@ def decode_tiff(reader: ObjectReader, head: bytes, params: RenderParams, side: i
     file = open_tiff_file(reader, head, limits)
     if plain := file.open_plain():
         with file.until_not_plain():
-            return _decode(file, partial(_open_plain_level, plain), params, side, limits)
-    return _decode(file, partial(_open_gdal_level, file.ranges), params, side, limits)
+            return _decode(file, partial(_open_plain_level, plain, params.nodata), params, side, limits)
+    return _decode(file, partial(_open_gdal_level, file.ranges, params.nodata), params, side, limits)
 
 
 _OpenLevel: TypeAlias = Callable[[int | None], AbstractContextManager[TiffDataset]]
 """Opens an overview by its index, or the full resolution."""
 
 
-def _open_plain_level(plain: PlainTiff, level: int | None) -> AbstractContextManager[TiffDataset]:
-    return nullcontext(TiffDataset(plain if level is None else plain.overview(level)))
+def _open_plain_level(plain: PlainTiff, nodata: float | None, level: int | None) -> AbstractContextManager[TiffDataset]:
+    return nullcontext(TiffDataset(plain if level is None else plain.overview(level), nodata))
 
 
-def _open_gdal_level(range_reader: GdalRangeReader, level: int | None) -> AbstractContextManager[TiffDataset]:
-    return open_tiff(range_reader, **({} if level is None else {"OVERVIEW_LEVEL": level}))
+def _open_gdal_level(
+    range_reader: GdalRangeReader, nodata: float | None, level: int | None
+) -> AbstractContextManager[TiffDataset]:
+    return open_tiff(range_reader, nodata, **({} if level is None else {"OVERVIEW_LEVEL": level}))
 
 
 def _decode(file: TiffFile, open_level: _OpenLevel, params: RenderParams, side: int, limits: DecodeLimits) -> Raster:
@@ -102,7 +104,7 @@ def decode_tiff_level(
     Args:
         reader: The object.
         head: First bytes of the object.
-        params: Bands and scale.
+        params: Bands, scale and nodata value.
         level: The resolution.
         window: Window in pixels of that resolution.
         looks: Pixels of that resolution that are averaged.
@@ -115,8 +117,8 @@ def decode_tiff_level(
     request = _LevelRequest(params, level, window, looks)
     if plain := file.open_plain():
         with file.until_not_plain():
-            return _decode_level(file, partial(_open_plain_level, plain), request, limits)
-    return _decode_level(file, partial(_open_gdal_level, file.ranges), request, limits)
+            return _decode_level(file, partial(_open_plain_level, plain, params.nodata), request, limits)
+    return _decode_level(file, partial(_open_gdal_level, file.ranges, params.nodata), request, limits)
 
 
 class _LevelRequest(NamedTuple):

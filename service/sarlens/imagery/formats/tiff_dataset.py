@@ -22,10 +22,16 @@ _OVERSAMPLING = 1.5
 
 
 class TiffDataset:
-    """A TIFF, or one overview of it, opened by rasterio. Band indexes start at 0."""
+    """A TIFF, or one overview of it, opened by rasterio. Band indexes start at 0.
 
-    def __init__(self, rasterio_dataset: Any) -> None:
+    Args:
+        rasterio_dataset: The open file.
+        nodata: Nodata value of all bands; None for those of the file.
+    """
+
+    def __init__(self, rasterio_dataset: Any, nodata: float | None = None) -> None:
         self.rasterio_dataset = rasterio_dataset
+        self._nodata = nodata
         self.width: int = rasterio_dataset.width
         self.height: int = rasterio_dataset.height
         self.count: int = rasterio_dataset.count
@@ -74,9 +80,11 @@ class TiffDataset:
     def overview_level(self, window: Window, side: int) -> int | None:
         """Return the coarsest overview in which a window has 1.5 times ``side`` pixels; None for full resolution.
 
-        Overviews of complex pixels are never used: a mean of complex values isn't a mean of power.
+        Overviews of complex pixels are never used: a mean of complex values isn't a mean of power. Neither are those
+        that took another nodata value for a measurement.
         """
-        factors = [] if self.dtype.kind == "c" else self.rasterio_dataset.overviews(1)
+        is_unusable = self.dtype.kind == "c" or self._nodata_differs
+        factors = [] if is_unusable else self.rasterio_dataset.overviews(1)
         longest = max(window.width, window.height)
         sufficient = [level for level, factor in enumerate(factors) if longest >= _OVERSAMPLING * side * factor]
         return max(sufficient, key=lambda level: factors[level], default=None)
@@ -147,11 +155,16 @@ class TiffDataset:
         description = self.rasterio_dataset.descriptions[number - 1]
         return [*([description] if description else []), *_band_tag_values(self.rasterio_dataset.tags(number))]
 
+    @property
+    def _nodata_differs(self) -> bool:
+        """Whether the file declares another nodata value than the given one, or none."""
+        return self._nodata is not None and any(value != self._nodata for value in self.rasterio_dataset.nodatavals)
+
     def _missing(self, pixels: NDArray[Any], numbers: list[int]) -> NDArray[np.bool_]:
         """Return (band, row, col) whether a value is nodata, NaN or infinite."""
         missing = ~np.isfinite(pixels) if pixels.dtype.kind in "fc" else np.zeros(pixels.shape, dtype=bool)
         for index, number in enumerate(numbers):
-            nodata = self.rasterio_dataset.nodatavals[number - 1]
+            nodata = self.rasterio_dataset.nodatavals[number - 1] if self._nodata is None else self._nodata
             if nodata is not None:
                 missing[index] |= pixels[index] == nodata
         return missing

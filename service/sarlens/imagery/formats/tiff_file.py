@@ -99,14 +99,14 @@ def open_tiff_file(reader: ObjectReader, head: bytes, limits: DecodeLimits) -> T
 
 
 @contextmanager
-def open_tiff(range_reader: GdalRangeReader, **options: Any) -> Iterator[TiffDataset]:
-    """Open a TIFF with GDAL's open options; raises as ``map_gdal_errors``."""
+def open_tiff(range_reader: GdalRangeReader, nodata: float | None = None, **options: Any) -> Iterator[TiffDataset]:
+    """Open a TIFF with a nodata value or that of the file, and GDAL's open options; raises as ``map_gdal_errors``."""
     with (
         map_gdal_errors(range_reader),
         rasterio.Env(session=DummySession(), **_GDAL_OPTIONS),
         rasterio.open(range_reader.name, driver="GTiff", opener=range_reader, **options) as dataset,
     ):
-        yield TiffDataset(dataset)
+        yield TiffDataset(dataset, nodata)
 
 
 @contextmanager

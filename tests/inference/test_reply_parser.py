@@ -89,6 +89,19 @@ def test_answers_are_in_the_order_of_the_chats() -> None:
     assert [(each.text, each.probability, each.usage) for each in completions] == [("", 0.5, None), ("No", None, None)]
 
 
+def test_finish_reason_refusal_and_reasoning_are_apart_from_the_text() -> None:
+    """Each completion of a batch has the fields of its own choice; those that aren't texts are None."""
+    refused = {"index": 0, "message": {"content": None, "refusal": "No."}, "finish_reason": "stop"}
+    thought = {"index": 1, "message": {"content": "3", "reasoning_content": "Hm."}, "finish_reason": "length"}
+    wrong = {"index": 2, "message": {"content": "4", "reasoning": [1], "refusal": {}}, "finish_reason": 7}
+    completions = parse_batch(response(refused, thought, wrong), 3)
+    assert [(each.text, each.finish_reason, each.refusal, each.reasoning) for each in completions] == [
+        ("", "stop", "No.", None),
+        ("3", "length", None, "Hm."),
+        ("4", None, None, None),
+    ]
+
+
 def test_usage_is_divided() -> None:
     """Ten prompt tokens are 4, 3 and 3; six completion tokens are those that each choice lists."""
     listed = [choice(0, token_ids=[1]), choice(1, token_ids=[1, 2, 3]), choice(2, token_ids=[1, 2])]

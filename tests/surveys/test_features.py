@@ -69,6 +69,7 @@ def test_a_feature_has_tile_question_and_answer() -> None:
         "position_on_map": None,
         "text": None,
         "confidence": 0.75,
+        "finish_reason": None,
         "model": "nano",
         "image": "s3://scenes/x.tif",
         "image_version": "s3:v1",
@@ -298,3 +299,29 @@ def test_each_question_has_a_total() -> None:
         },
     ]
     assert totals() == []
+
+
+@pytest.mark.parametrize(
+    ("result", "count", "finish_reason", "refusal"),
+    [
+        (TaskAnswer("12", None, 0.1, None, "stop"), 12, "stop", None),
+        (TaskAnswer("12", None, 0.1, None, "length"), None, "length", None),
+        (TaskAnswer("", None, 0.1, None, "stop", "No."), None, "stop", "No."),
+        (NoWorkerAvailable("None."), None, None, None),
+    ],
+)
+def test_cut_off_and_refused_answers_have_no_value(
+    result: TaskAnswer | SarlensError, count: int | None, finish_reason: str | None, refusal: str | None
+) -> None:
+    """A count that may lack digits is null, its text stays, and totals don't add it; a refusal has its own column."""
+    feature = make_feature(result)
+    properties = feature["properties"]
+    assert (properties["count"], properties["finish_reason"], properties.get("refusal")) == (
+        count,
+        finish_reason,
+        refusal,
+    )
+    assert properties["answer"] == (result.text if isinstance(result, TaskAnswer) else None)
+    totals = Totals()
+    totals.add(feature)
+    assert totals.as_list()[0]["sum"] == (count or 0)

@@ -8,6 +8,7 @@ from math import exp
 from typing import Any
 
 from sarlens.errors import WorkerFailed
+from sarlens.inference.reasoning import reasoning_text
 from sarlens.inference.worker_error import to_gateway_error
 from sarlens.inference.worker_response import CompleteResponse, JudgedResponse, RejectedResponse
 from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse
@@ -23,6 +24,12 @@ class Completion:
     """OpenAI's usage object, if the worker sent one; for a chat of a batch, its part of that of the batch."""
     probability: float | None
     """Probability of all tokens of the text together, 0 to 1; None without ``logprobs``."""
+    finish_reason: str | None = None
+    """OpenAI's ``finish_reason`` of the first choice, if the worker sent one."""
+    refusal: str | None = None
+    """Text with which the model refuses to answer, if it does."""
+    reasoning: str | None = None
+    """Reasoning that the worker sent apart from the text."""
 
 
 def parse_completion(response: JudgedResponse) -> Completion:
@@ -37,7 +44,7 @@ def parse_completion(response: JudgedResponse) -> Completion:
         raise WorkerFailed("The worker sent a stream, which the request didn't ask for.")
     try:
         choice = response.document["choices"][0]
-        return Completion(choice["message"]["content"] or "", response.document.get("usage"), _probability(choice))
+        return _completion(choice, response.document.get("usage"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise WorkerFailed("The worker's response isn't a valid chat completion.") from None
 
@@ -54,16 +61,30 @@ def parse_batch(response: JudgedResponse, chats: int) -> list[Completion]:
         found = response.document["choices"]
         choices = sorted(found if len(found) == chats else (), key=lambda choice: choice["index"])
         indexes = [choice["index"] for choice in choices]
-        texts = [str(choice["message"]["content"] or "") for choice in choices]
-    except (KeyError, TypeError):
+        usages = _divide_usage(response.document.get("usage"), choices)
+        completions = [_completion(choice, usage) for choice, usage in zip(choices, usages, strict=True)]
+    except (AttributeError, KeyError, TypeError):
         indexes = []
     if indexes != list(range(chats)):
         raise WorkerFailed(f"The worker's response doesn't have one choice for each of {chats} chats.")
-    usages = _divide_usage(response.document.get("usage"), choices)
-    return [
-        Completion(text, usage, _probability(choice))
-        for text, usage, choice in zip(texts, usages, choices, strict=True)
-    ]
+    return completions
+
+
+def _completion(choice: dict[str, Any], usage: dict[str, Any] | None) -> Completion:
+    """Return the completion of a choice; raises AttributeError, KeyError or TypeError if it isn't one of a chat."""
+    message = choice["message"]
+    return Completion(
+        str(message["content"] or ""),
+        usage,
+        _probability(choice),
+        _text_or_none(choice.get("finish_reason")),
+        _text_or_none(message.get("refusal")),
+        _text_or_none(reasoning_text(message)),
+    )
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _divide_usage(usage: Any, choices: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:

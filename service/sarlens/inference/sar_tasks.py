@@ -15,7 +15,9 @@ from sarlens.errors import BadRequest, SarlensError
 from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.question_batch import QuestionBatches
-from sarlens.prompts.answer_types import FREE_TEXT, AnswerType, answer_type_for
+from sarlens.inference.reasoning import split_reasoning
+from sarlens.inference.reply_parser import Completion
+from sarlens.prompts.answer_types import FREE_TEXT, AnswerType, Value, answer_type_for
 from sarlens.prompts.applications import Application
 from sarlens.prompts.classify import classify, is_box_derived
 from sarlens.prompts.templates import Style, acquisition_sentence, caption_prompt, question_prompt
@@ -115,12 +117,36 @@ class TaskAnswer:
     """A model's answer to one task."""
 
     text: str
+    """Text without reasoning; empty if the model refused, or if the limit on tokens ended its reasoning."""
     usage: dict[str, Any] | None
     """OpenAI's usage object, if the worker sent one."""
     seconds: float
     """Time until the response was complete, in seconds."""
     confidence: float | None = None
-    """Probability that the model gave to the text, 0 to 1, if the task requested log probabilities."""
+    """Probability that the model gave to the text, 0 to 1, if the task requested log probabilities.
+
+    None for an answer after reasoning, whose log probabilities are also those of the reasoning.
+    """
+    finish_reason: str | None = None
+    """OpenAI's ``finish_reason``, if the worker sent one: ``length`` is a text that is cut off."""
+    refusal: str | None = None
+    """Text with which the model refused to answer, if it did."""
+    reasoning: str | None = None
+    """Reasoning before the answer, if the model has any."""
+
+    @classmethod
+    def of(cls, completion: Completion, seconds: float) -> TaskAnswer:
+        """Return the answer in a completion, apart from its reasoning."""
+        block, text = split_reasoning(completion.text)
+        reasoning = "\n".join(part for part in (completion.reasoning, block) if part) or None
+        confidence = completion.probability if reasoning is None else None
+        return cls(text, completion.usage, seconds, confidence, completion.finish_reason, completion.refusal, reasoning)
+
+    def value(self, answer_type: AnswerType) -> Value:
+        """Return the typed value; None if the text has none, is cut off, or if the model refused to answer."""
+        if self.refusal is not None or self.finish_reason not in {None, "stop"}:
+            return None
+        return answer_type.parse(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +265,7 @@ async def _answer(
         completion = await batches.answer(chat_request, on_sent)
     except SarlensError as error:
         return error
-    return TaskAnswer(completion.text, completion.usage, perf_counter() - started_at, completion.probability)
+    return TaskAnswer.of(completion, perf_counter() - started_at)
 
 
 def _to_chat_request(

@@ -49,6 +49,8 @@ _ANSWER = (
     Column("text", "string", "Text, if the answer has no other type."),
     Column("position_on_map", "string", "Position with north up, if the image is georeferenced."),
     Column("confidence", "number", "Probability of the tokens of the answer, from 0 to 1."),
+    Column("finish_reason", "string", "Why the text ends: stop; length if it is cut off, without a value."),
+    Column("refusal", "string", "Text with which the model refused to answer, if it did."),
     Column("cfar_targets", "integer", "Targets of the CFAR detector in the tile, if the request uses it."),
     Column("cfar_agrees", "boolean", "Whether the answer agrees with the number of targets."),
     Column("objects", "integer", "Objects that the survey locates in the tile, if the request has objects."),

@@ -76,11 +76,13 @@ def _answer(plan: SurveyPlan, task: Task, result: TaskAnswer | SarlensError) -> 
     answer_type = task.answer_type.type
     if isinstance(result, SarlensError):
         columns = value_columns(answer_type, None) | {"position_on_map": None}
-        answer = {"answer": None, "type": answer_type, **columns, "confidence": None}
-        return answer | {"error": result.code, "error_message": result.message}
-    columns = value_columns(answer_type, task.answer_type.parse(result.text))
+        failure = {"answer": None, "type": answer_type, **columns, "confidence": None, "finish_reason": None}
+        return failure | {"error": result.code, "error_message": result.message}
+    columns = value_columns(answer_type, result.value(task.answer_type))
     columns["position_on_map"] = _position_on_map(plan, columns["position"])
-    return {"answer": result.text, "type": answer_type, **columns, "confidence": result.confidence}
+    answer: dict[str, Any] = {"answer": result.text, "type": answer_type, **columns, "confidence": result.confidence}
+    answer["finish_reason"] = result.finish_reason
+    return answer | ({} if result.refusal is None else {"refusal": result.refusal})
 
 
 def _position_on_map(plan: SurveyPlan, position: Value) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from sarlens.api.grpc.v1 import sar_pb2, sar_pb2_grpc
 from support.gateway import grpc_gateway
 from support.pictures import PNG
+from support.workers.chat_replies import completion
 from support.workers.fake_worker import fake_worker
 
 SHIPS, COUNT = "Are there any ships in the image?", "How many ships are in the image?"
@@ -56,3 +57,22 @@ async def test_one_question_of_many_may_fail() -> None:
         first, second = (await sar_pb2_grpc.SarStub(channel).Vqa(request)).answers
     assert (first.id, first.finding.value.boolean) == ("a", True)
     assert (second.id, second.error.code) == ("b", "bad_request")
+
+
+async def test_a_finding_says_how_it_ended() -> None:
+    """A cut-off answer has no value, and a refusal and reasoning have fields of their own."""
+    request = sar_pb2.VqaRequest(image=sar_pb2.Image(data=PNG), questions=[sar_pb2.Question(question=COUNT)])
+    async with (
+        fake_worker() as fake,
+        grpc_gateway(fake.url) as addresses,
+        grpc.aio.insecure_channel(addresses.rpc) as channel,
+    ):
+        stub = sar_pb2_grpc.SarStub(channel)
+        fake.fails_with = completion({"content": "<think>Hm.</think>12"}, "length")
+        cut_off = (await stub.Vqa(request)).answers[0].finding
+        fake.fails_with = completion({"content": None, "refusal": "No."})
+        refused = (await stub.Vqa(request)).answers[0].finding
+    assert (cut_off.text, cut_off.finish_reason, cut_off.reasoning) == ("12", "length", "Hm.")
+    assert (refused.text, refused.finish_reason, refused.refusal) == ("", "stop", "No.")
+    unset = [(cut_off, "value"), (cut_off, "refusal"), (refused, "value"), (refused, "reasoning")]
+    assert [finding.HasField(name) for finding, name in unset] == [False] * 4

@@ -23,6 +23,7 @@ from sarlens.prompts.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, DETA
 from sarlens.settings import AdmissionSettings, LimitSettings, Settings, WorkerSettings
 from support.gateway import gateway
 from support.georeferenced_scenes import AFFINE, geotiff
+from support.workers.chat_replies import completion
 from support.workers.fake_worker import MODEL, FakeWorker
 
 VQA, CAPTIONS = "/v1/sar/vqa", "/v1/sar/captions"
@@ -331,3 +332,30 @@ async def test_a_body_counts_until_its_answer(worker: FakeWorker, path: str, mor
             assert await ask() == 503
         worker.hangs = False
         assert [await first, await ask()] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("message", "finish_reason", "expected"),
+    [
+        ({"content": "12"}, "stop", ("12", 12, "stop", None, None)),
+        ({"content": "12"}, "length", ("12", None, "length", None, None)),
+        ({"content": None, "refusal": "No."}, "stop", ("", None, "stop", "No.", None)),
+        ({"content": None}, "stop", ("", None, "stop", None, None)),
+        ({"content": "12", "reasoning": "Is it 4?"}, "stop", ("12", 12, "stop", None, "Is it 4?")),
+        ({"content": "<think>Is it 4?</think>12"}, "stop", ("12", 12, "stop", None, "Is it 4?")),
+        ({"content": "<think>Is it 4"}, "length", ("", None, "length", None, "Is it 4")),
+    ],
+)
+async def test_an_answer_says_how_it_ended(
+    url: str, worker: FakeWorker, message: dict[str, Any], finish_reason: str, expected: tuple[Any, ...]
+) -> None:
+    """Refused, cut-off and empty answers differ, have no value, and no reasoning is in the text."""
+    worker.fails_with = completion(message, finish_reason)
+    status, answer = await post(url, vqa("How many ships are in the image?"))
+    assert status == 200, answer
+    (item,) = answer["data"]
+    names = ("finish_reason", "refusal", "reasoning")
+    assert (item["text"], item["answer"]["value"], *[item[name] for name in names]) == expected
+    status, caption = await post(url, {"image": PICTURE}, CAPTIONS)
+    assert (status, caption["finish_reason"], caption["text"]) == (200, finish_reason, expected[0])
+    assert caption["answer"]["value"] == (None if expected[1] is None else expected[0])

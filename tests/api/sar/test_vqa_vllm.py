@@ -64,6 +64,19 @@ async def test_real_answers_have_the_type_of_their_question(vllm_url: str, tmp_p
 
 
 @pytest.mark.slow
+async def test_an_answer_at_the_limit_of_tokens_is_cut_off(vllm_url: str, tmp_path: Path) -> None:
+    """Real vLLM ends an answer of free text with ``length`` after one token, and one with room with ``stop``."""
+    image, _ = scene(0, tmp_path)
+    body = {"image": image, "questions": [{"question": "What does the image show?", "application": "others"}]}
+    async with gateway(Settings(worker=WorkerSettings(urls=(vllm_url,)))) as base:
+        cut_off = (await post(base, "/v1/sar/vqa", {**body, "max_tokens": 1}))["data"][0]
+        whole = (await post(base, "/v1/sar/vqa", body))["data"][0]
+    assert (cut_off["finish_reason"], cut_off["answer"]["value"]) == ("length", None)
+    assert (whole["finish_reason"], whole["answer"]["value"]) == ("stop", whole["text"])
+    assert (whole["refusal"], whole["reasoning"]) == (None, None)
+
+
+@pytest.mark.slow
 async def test_captions_are_concise_or_complex(vllm_url: str, tmp_path: Path) -> None:
     """Real vLLM describes a picture in one sentence, or in more words."""
     image, _ = scene(0, tmp_path)

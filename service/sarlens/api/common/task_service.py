@@ -53,8 +53,8 @@ class TaskResult:
 
     @property
     def value(self) -> Value:
-        """The typed value of the answer; None for an error, or if the text has no value of that type."""
-        return None if isinstance(self.outcome, SarlensError) else self.task.answer_type.parse(self.outcome.text)
+        """The typed value of the answer; None for an error, or if the answer has no value of that type."""
+        return None if isinstance(self.outcome, SarlensError) else self.outcome.value(self.task.answer_type)
 
     @property
     def position_on_map(self) -> str | None:
@@ -83,7 +83,8 @@ class TaskResult:
         answer = {"type": self.task.answer_type.type, "value": self.value}
         if self.task.answer_type.type == "position":
             answer |= {"position": self.value, "position_on_map": self.position_on_map}
-        document |= {"text": self.outcome.text, "answer": answer, "usage": self.outcome.usage}
+        document |= {"text": self.outcome.text, "answer": answer}
+        document |= {name: getattr(self.outcome, name) for name in ("finish_reason", "refusal", "reasoning", "usage")}
         return document | ({"confidence": self.outcome.confidence} if self.with_confidence else {})
 
 

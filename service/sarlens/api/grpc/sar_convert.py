@@ -137,6 +137,10 @@ def to_answer(result: TaskResult) -> pb.Answer:
     usage = result.outcome.usage or {}
     finding = answer.finding
     finding.text, finding.total_ms = result.outcome.text, round(1000 * result.total_s, 1)
+    finding.finish_reason = result.outcome.finish_reason or ""
+    for name in ("refusal", "reasoning"):
+        if (text := getattr(result.outcome, name)) is not None:
+            setattr(finding, name, text)
     finding.usage.prompt_tokens = usage.get("prompt_tokens", 0)
     finding.usage.completion_tokens = usage.get("completion_tokens", 0)
     _set_value(finding, result.task.answer_type.type, result.value)
@@ -164,6 +168,9 @@ def to_tile_answer(feature: dict[str, Any]) -> pb.TileAnswer:
         answer.error.code, answer.error.message = properties["error"], properties["error_message"]
     else:
         answer.finding.text = properties["answer"]
+        answer.finding.finish_reason = properties.get("finish_reason") or ""
+        if "refusal" in properties:
+            answer.finding.refusal = properties["refusal"]
         _set_value(answer.finding, properties["type"], value_of(properties))
         if properties.get("position_on_map") is not None:
             answer.finding.value.position_on_map = properties["position_on_map"]

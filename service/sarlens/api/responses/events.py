@@ -15,11 +15,11 @@ from sarlens.api.responses.response import (
     message_item,
     new_id,
     reasoning_item,
-    reasoning_text,
     text_part,
     token_logprobs,
 )
 from sarlens.api.responses.schemas import ResponseBody
+from sarlens.inference.reasoning import reasoning_text
 
 _FROM_CHUNK = (("created_at", "created"), ("model", "model"))
 """Fields of a response, and the fields of a chunk that have their values."""

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from sarlens.api.responses.schemas import ResponseBody
+from sarlens.inference.reasoning import reasoning_text
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reason of an incomplete response, by the finish reason of a chat completion."""
@@ -101,11 +102,6 @@ def _output(message: Mapping[str, Any], logprobs: Mapping[str, Any] | None) -> l
         function = call["function"]
         output.append(call_item(new_id("fc"), call["id"], function["name"], function["arguments"]))
     return output
-
-
-def reasoning_text(message: Mapping[str, Any]) -> str:
-    """Return the reasoning of a message or a delta; vLLM has had two names for it."""
-    return message.get("reasoning") or message.get("reasoning_content") or ""
 
 
 def message_item(item_id: str, content: list[dict[str, Any]]) -> dict[str, Any]:

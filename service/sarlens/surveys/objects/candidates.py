@@ -78,7 +78,7 @@ class TileView(NamedTuple):
         boxes = [] if answer is None else boxes_before_turn(answer.text, self.window, self.scale, self.turn)
         if answer is not None and boxes:
             return [self._of_box(name, self._image_box(box), answer) for box in boxes]
-        value = None if answer is None else task.answer_type.parse(answer.text)
+        value = None if answer is None else answer.value(task.answer_type)
         score = None if answer is None else answer.confidence
         against = None if score is None or value is None else 1 - score
         targets = self.targets or ()

@@ -48,7 +48,7 @@ def agreement(task: Task, answer: TaskAnswer, targets: int) -> bool | None:
 
     A count agrees if it is the number of targets. Yes agrees with at least one target, and no with none.
     """
-    value = task.answer_type.parse(answer.text)
+    value = answer.value(task.answer_type)
     if task.application is Application.INSTANCE_COUNTING:
         return value == targets if isinstance(value, int) else None
     if task.application is Application.OBJECT_IDENTIFICATION:

@@ -318,16 +318,22 @@ class Acquisition(_message.Message):
     def __init__(self, item: _Optional[str] = ..., asset: _Optional[str] = ..., datetime: _Optional[str] = ..., start_datetime: _Optional[str] = ..., end_datetime: _Optional[str] = ..., platform: _Optional[str] = ..., constellation: _Optional[str] = ..., instrument_mode: _Optional[str] = ..., frequency_band: _Optional[str] = ..., polarizations: _Optional[_Iterable[str]] = ..., product_type: _Optional[str] = ..., orbit_state: _Optional[str] = ..., relative_orbit: _Optional[int] = ..., pixel_spacing_range: _Optional[float] = ..., pixel_spacing_azimuth: _Optional[float] = ...) -> None: ...
 
 class Finding(_message.Message):
-    __slots__ = ("text", "value", "usage", "total_ms")
+    __slots__ = ("text", "value", "usage", "total_ms", "finish_reason", "refusal", "reasoning")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     text: str
     value: Value
     usage: Usage
     total_ms: float
-    def __init__(self, text: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., total_ms: _Optional[float] = ...) -> None: ...
+    finish_reason: str
+    refusal: str
+    reasoning: str
+    def __init__(self, text: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., total_ms: _Optional[float] = ..., finish_reason: _Optional[str] = ..., refusal: _Optional[str] = ..., reasoning: _Optional[str] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("boolean", "integer", "class_name", "position", "text", "position_on_map")

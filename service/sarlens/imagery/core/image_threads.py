@@ -11,7 +11,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from sarlens.imagery.core.image_task import ImageTask, ThreadSlots
-from sarlens.imagery.core.object_reader import InMemoryObject, ObjectReader
+from sarlens.imagery.core.object_reader import ArchiveMember, InMemoryObject, ObjectReader
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,4 +132,6 @@ class Bulkhead:
 
 def _bucket(reader: ObjectReader) -> str | None:
     """The bucket that reads of an object wait for, as ``s3://name``; None if the object is in memory."""
+    if isinstance(reader, ArchiveMember):
+        reader = reader.archive
     return None if isinstance(reader, InMemoryObject) else "/".join(reader.name.split("/", 3)[:3])

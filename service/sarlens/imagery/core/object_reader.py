@@ -57,6 +57,15 @@ class RangePrefetcher(Protocol):
         """
 
 
+@runtime_checkable
+class ArchiveMember(Protocol):
+    """A reader of a part of another object."""
+
+    @property
+    def archive(self) -> ObjectReader:
+        """The object whose bytes are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
     """Limits for one image, checked against its header before pixels are decoded."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+_UNPACK_ZIP = (
+    "unpack it, and use the URL of the .SAFE folder or of an image in it; "
+    "the URL of an archive of a Sentinel-1 product must end in .zip"
+)
 _GDAL = "convert it to GeoTIFF, for example with gdal_translate"
 _FORMATS: tuple[tuple[bytes, str, str], ...] = (
-    (b"PK\x03\x04", "a ZIP archive", "unpack it, and use the URL of the .SAFE folder or of an image in it"),
+    (b"PK\x03\x04", "a ZIP archive", _UNPACK_ZIP),
     (b"\x1f\x8b", "a gzip file", "unpack it, and use the URL of an image in it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and use the URL of an image in it"),
     (b"\x89HDF\r\n\x1a\n", "HDF5 or NetCDF 4", f"{_GDAL} from one of its layers"),

@@ -1,1 +1,1 @@
-"""Products: Sentinel-1 SAFE folders and STAC Items."""
+"""Products: Sentinel-1 SAFE folders and ZIP archives, and STAC Items."""

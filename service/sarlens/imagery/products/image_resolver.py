@@ -19,10 +19,10 @@ from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import ObjectReader
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.products.canonical_url import accessed_urls
-from sarlens.imagery.products.product_opener import OpenObject, ProductOpener
-from sarlens.imagery.products.sentinel1_safe import parse_safe_url
+from sarlens.imagery.products.product_opener import ProductOpener, is_product_url
 from sarlens.imagery.products.stac_asset import acquisition_of, asset_urls, file_bands, polarizations_of, select_assets
 from sarlens.imagery.products.stac_item import read_stac_item
+from sarlens.imagery.products.zip_products import OpenObject
 from sarlens.stac import Item
 from sarlens.types.caller import CallerPolicy
 from sarlens.types.image_request import ImageRequest, check_url_length
@@ -72,7 +72,7 @@ class ImageResolver:
         check_url_length(location)
         if isinstance(location, Item):
             return await self._open_item(location, None, render, policy)
-        if isinstance(location, str) and parse_safe_url(location) is not None:
+        if isinstance(location, str) and is_product_url(location):
             if render.asset is not None:
                 raise BadRequest("A Sentinel-1 product isn't a STAC Item and has no assets.", param="sar.asset")
             opened = self._product_opener.open(location, None, render, policy.can_read, any_swath=any_swath)
@@ -123,7 +123,7 @@ class ImageResolver:
     ) -> tuple[SourceImage, RenderParams]:
         if not all(map(policy.can_read, accessed_urls(ImageRequest(url, render)))):
             raise PermissionDenied(f"This API key doesn't allow the Item's asset {key[:64]!r}.", param="image_url")
-        reader = None if parse_safe_url(url) is not None else await self._open_object(url, policy.can_read)
+        reader = None if is_product_url(url) else await self._open_object(url, policy.can_read)
         if reader is not None and await self._item(reader) is not None:
             raise UnsupportedItem(f"The Item's asset {key[:64]!r} is a STAC Item, not an image.")
         source_image = await self._product_opener.open(url, reader, render, policy.can_read)

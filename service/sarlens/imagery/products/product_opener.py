@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Iterable
 
 from sarlens.errors import BadRequest, CalibrationMissing, ImageNotFound
 from sarlens.imagery.core.cache import LRUCache
@@ -18,16 +17,20 @@ from sarlens.imagery.products.sentinel1_safe import (
     parse_safe_url,
     read_manifest,
 )
+from sarlens.imagery.products.zip_directory import is_zip_url
+from sarlens.imagery.products.zip_products import OpenFile, OpenObject, ZipProducts
 from sarlens.types.caller import CanRead
 from sarlens.types.render_params import RenderParams
-
-OpenObject: TypeAlias = Callable[[str | bytes, CanRead], Awaitable[ObjectReader]]
-"""Opens the object at a URL, or bytes, with the rights of a caller."""
 
 _KEEP_NOISE = ' Use "noise": "keep" to calibrate without removing the noise.'
 """Advice if a file is missing that only the removal of the noise needs."""
 _MAX_CACHED_MEASUREMENTS = 4096
 """Measurements of cached manifests."""
+
+
+def is_product_url(url: str) -> bool:
+    """Whether a URL names a product: a folder in SAFE layout, its manifest, or a ZIP archive of it."""
+    return parse_safe_url(url) is not None or is_zip_url(url)
 
 
 class ProductOpener:
@@ -36,6 +39,7 @@ class ProductOpener:
     def __init__(self, open_object: OpenObject, threads: ImageThreads) -> None:
         self._open_object = open_object
         self._threads = threads
+        self._zip_products = ZipProducts(open_object, threads)
         self._products: LRUCache[tuple[str, str], SafeProduct] = LRUCache(
             _MAX_CACHED_MEASUREMENTS, getsizeof=lambda product: len(product.measurements)
         )
@@ -68,22 +72,31 @@ class ProductOpener:
             return await self._open_product(str(location), render, can_read, any_swath=any_swath)
         if render.swath is not None:
             raise BadRequest("Only Sentinel-1 products in SAFE layout have swaths.", param="sar.swath")
-        measurement = Measurement(reader, None, await self._annotation(location, render, can_read))
+        open_file = self._opens_files(can_read)
+        measurement = Measurement(reader, None, await self._annotation(location, render, open_file))
         return SourceImage(reader.name, (measurement,), location)
+
+    def _opens_files(self, can_read: CanRead) -> OpenFile:
+        return lambda url: self._open_object(url, can_read)
 
     async def _open_product(
         self, location: str, render: RenderParams, can_read: CanRead, *, any_swath: bool
     ) -> SourceImage:
-        folder = parse_safe_url(location) or ""
-        manifest = await self._open_object(folder + MANIFEST, can_read)
+        archives: tuple[ObjectReader, ...] = ()
+        if is_zip_url(location):
+            archive, folder, open_file = await self._zip_products.open(location, can_read)
+            archives = (archive,)
+        else:
+            folder, open_file = parse_safe_url(location) or "", self._opens_files(can_read)
+        manifest = await open_file(folder + MANIFEST)
         product = await self._product(manifest)
         entries = product.select(render.swath, render.bands, any_swath=any_swath)
-        measurements = (self._measurement(folder, entry.paths, entry.band, render, can_read) for entry in entries)
+        measurements = (self._measurement(folder, entry.paths, entry.band, render, open_file) for entry in entries)
         return SourceImage(
             product.name,
             tuple(await asyncio.gather(*measurements)),
             location,
-            (manifest,),
+            (*archives, manifest),
             swath=entries[0].swath,
             swaths=product.swaths,
             orbit_direction=product.orbit_direction,
@@ -101,40 +114,40 @@ class ProductOpener:
         return product
 
     async def _measurement(
-        self, folder: str, paths: Iterable[str], band: str, render: RenderParams, can_read: CanRead
+        self, folder: str, paths: Iterable[str], band: str, render: RenderParams, open_file: OpenFile
     ) -> Measurement:
         urls = tuple(folder + path for path in paths)
-        opened = await self._open_first(urls, can_read)
+        opened = await self._open_first(urls, open_file)
         if opened is None:
             raise ImageNotFound(f"The manifest of the product lists {urls[0]}, which doesn't exist.")
         url, reader = opened
-        return Measurement(reader, band, await self._annotation(url, render, can_read))
+        return Measurement(reader, band, await self._annotation(url, render, open_file))
 
-    async def _annotation(self, location: str | bytes, render: RenderParams, can_read: CanRead) -> Annotation | None:
+    async def _annotation(self, location: str | bytes, render: RenderParams, open_file: OpenFile) -> Annotation | None:
         """Open the annotation of a measurement, if calibration is requested and the URL is in a product."""
         calibrated = render.calibration != "none" and isinstance(location, str)
         urls = annotation_urls(str(location)) if calibrated else None
         if urls is None:
             return None
         if not render.removes_noise:
-            return Annotation(await self._open_annotation(urls.calibration, can_read))
+            return Annotation(await self._open_annotation(urls.calibration, open_file))
         calibration, *noise = await asyncio.gather(
-            self._open_annotation(urls.calibration, can_read),
-            *(self._open_annotation(files, can_read, _KEEP_NOISE) for files in (urls.noise, urls.product)),
+            self._open_annotation(urls.calibration, open_file),
+            *(self._open_annotation(files, open_file, _KEEP_NOISE) for files in (urls.noise, urls.product)),
         )
         return Annotation(calibration, NoiseAnnotation(*noise))
 
-    async def _open_annotation(self, urls: tuple[str, ...], can_read: CanRead, advice: str = "") -> ObjectReader:
-        opened = await self._open_first(urls, can_read)
+    async def _open_annotation(self, urls: tuple[str, ...], open_file: OpenFile, advice: str = "") -> ObjectReader:
+        opened = await self._open_first(urls, open_file)
         if opened is None:
             raise CalibrationMissing(f"The image can't be calibrated: its annotation {urls[0]} doesn't exist.{advice}")
         return opened[1]
 
-    async def _open_first(self, urls: Iterable[str], can_read: CanRead) -> tuple[str, ObjectReader] | None:
+    async def _open_first(self, urls: Iterable[str], open_file: OpenFile) -> tuple[str, ObjectReader] | None:
         """The first of these objects that exists, with its URL."""
         for url in urls:
             try:
-                return url, await self._open_object(url, can_read)
+                return url, await open_file(url)
             except ImageNotFound:
                 continue
         return None

@@ -23,7 +23,7 @@ from sarlens.imagery.formats.reader import read_source_image
 from sarlens.imagery.products.canonical_url import accessed_urls
 from sarlens.imagery.products.image_resolver import ImageResolver
 from sarlens.imagery.products.zip_directory import is_zip_url, read_zip_directory
-from sarlens.imagery.products.zip_member import MAX_INFLATED_BYTES, ZipMember
+from sarlens.imagery.products.zip_member import MAX_INFLATED_BYTES, InflatedCache, ZipMember
 from sarlens.imagery.products.zip_products import ZipProducts
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.imagery.sources.data_url import DataUrlSource
@@ -58,6 +58,11 @@ def packed(
             with archive.open(info, "w", force_zip64=zip64) as file:
                 file.write(data)
     return buffer.getvalue()
+
+
+def inflated(max_bytes: int = 2**20) -> InflatedCache:
+    """An empty cache of inflated members."""
+    return LRUCache(max_bytes, getsizeof=len)
 
 
 def named(*names: str) -> bytes:
@@ -253,11 +258,25 @@ def test_a_hostile_directory_is_rejected(data: bytes, reason: str) -> None:
 )
 def test_a_member_that_contradicts_the_directory_is_rejected(data: bytes, reason: str) -> None:
     """Another size, checksum, name or place than the directory says, or damaged data."""
-    member = ZipMember(
-        InMemoryObject(URL, "v", data), f"{URL}/a.xml", read_zip_directory(RecordingReader(data)).entries["a.xml"]
-    )
+    entry = read_zip_directory(RecordingReader(data)).entries["a.xml"]
+    member = ZipMember(InMemoryObject(URL, "v", data), f"{URL}/a.xml", entry, inflated())
     with pytest.raises(UnsupportedImage, match=reason):
         member.read(0, 1)
+
+
+@pytest.mark.parametrize(("max_bytes", "fetches"), [(2000, 1), (1500, 3)])
+def test_inflated_members_take_bounded_memory(max_bytes: int, fetches: int) -> None:
+    """Members hold no content of their own: what the shared cache evicts is fetched and inflated again."""
+    content = {"a.xml": bytes(1000), "b.xml": b"x" * 1000}
+    data = packed({"manifest.safe": b"<a/>"} | content, zipfile.ZIP_DEFLATED)
+    entries, cache = read_zip_directory(RecordingReader(data)).entries, inflated(max_bytes)
+    readers = {path: RecordingReader(data, URL, "v1") for path in content}
+    members = {path: ZipMember(reader, path, entries[path], cache) for path, reader in readers.items()}
+    for _ in range(3):
+        assert {path: member.read(0, 2000) for path, member in members.items()} == content
+    assert cache.size_bytes <= max_bytes
+    bodies = [length for _, length in readers["a.xml"].reads if length == entries["a.xml"].stored_bytes]
+    assert len(bodies) == fetches
 
 
 def test_a_zip_bomb_is_rejected_by_its_size() -> None:
@@ -267,7 +286,7 @@ def test_a_zip_bomb_is_rejected_by_its_size() -> None:
     entry = read_zip_directory(reader).entries["a.tiff"]
     del reader.reads[:]
     with pytest.raises(UnsupportedImage, match=r"has 33554433 bytes.* pack it again with zip -0 -r"):
-        ZipMember(reader, f"{URL}/a.tiff", entry)
+        ZipMember(reader, f"{URL}/a.tiff", entry, inflated())
     assert reader.reads == []
     with pytest.raises(UnsupportedImage, match="its content contradicts"):
-        ZipMember(reader, f"{URL}/a.tiff", entry._replace(size=10)).read(0, 10)
+        ZipMember(reader, f"{URL}/a.tiff", entry._replace(size=10), inflated()).read(0, 10)

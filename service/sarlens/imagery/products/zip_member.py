@@ -6,14 +6,18 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from sarlens.errors import UnsupportedImage
+from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_task import check_task
 from sarlens.imagery.core.object_reader import ObjectReader, RangePrefetcher
 from sarlens.imagery.products.zip_directory import LOCAL_HEADER_BYTES, ZipEntry
 
 MAX_INFLATED_BYTES = 32 * 2**20
 """Limit of the content of a compressed member, which is inflated in memory."""
+InflatedCache: TypeAlias = LRUCache[str, bytes]
+"""Content of deflated members by their version."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _SIGNATURE = b"PK\x03\x04"
 
@@ -21,18 +25,20 @@ _SIGNATURE = b"PK\x03\x04"
 class ZipMember:
     """One member of one version of an archive; implements ``ObjectReader``.
 
-    A stored member is read by ranges. A deflated one is fetched and inflated whole at the first read.
+    A stored member is read by ranges. A deflated one is fetched and inflated whole, unless its content is cached. The
+    member doesn't hold its content: a request that waits for an answer takes no memory for it.
 
     Args:
         archive: the archive, which only this member reads.
         name: URL of the archive and path of the member, safe to show.
         entry: the member in the archive's directory.
+        inflated: cache of the content of deflated members.
 
     Raises:
         UnsupportedImage: the member is compressed and has more than ``MAX_INFLATED_BYTES``.
     """
 
-    def __init__(self, archive: ObjectReader, name: str, entry: ZipEntry) -> None:
+    def __init__(self, archive: ObjectReader, name: str, entry: ZipEntry, inflated: InflatedCache) -> None:
         if entry.deflated and max(entry.size, entry.stored_bytes) > MAX_INFLATED_BYTES:
             raise UnsupportedImage(
                 f"{name} is compressed and has {entry.size} bytes. Only uncompressed members can exceed "
@@ -46,7 +52,7 @@ class ZipMember:
         self.archive = archive
         self._entry = entry
         self._data_start: int | None = None
-        self._content: bytes | None = None
+        self._inflated = inflated
 
     @property
     def bytes_fetched(self) -> int:
@@ -70,9 +76,11 @@ class ZipMember:
             return b""
         if not self._entry.deflated:
             return self.archive.read(self._start() + start, length)
-        if self._content is None:
-            self._content = self._inflate()
-        return self._content[start : start + length]
+        content = self._inflated.get(self.version)
+        if content is None:
+            content = self._inflate()
+            self._inflated.put(self.version, content)
+        return content[start : start + length]
 
     def prefetch(self, spans: Sequence[tuple[int, int]]) -> None:
         """Fetch spans (start, stop) of a stored member into the archive's cache; raises as ``read``."""

@@ -11,7 +11,7 @@ from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import InMemoryObject, ObjectReader
 from sarlens.imagery.products.zip_directory import ZipDirectory, read_zip_directory
-from sarlens.imagery.products.zip_member import ZipMember
+from sarlens.imagery.products.zip_member import InflatedCache, ZipMember
 from sarlens.types.caller import CanRead
 
 OpenObject: TypeAlias = Callable[[str | bytes, CanRead], Awaitable[ObjectReader]]
@@ -19,6 +19,8 @@ OpenObject: TypeAlias = Callable[[str | bytes, CanRead], Awaitable[ObjectReader]
 OpenFile: TypeAlias = Callable[[str], Awaitable[ObjectReader]]
 """Opens a file of a product by its URL; raises ImageNotFound if it doesn't exist."""
 
+_MAX_INFLATED_BYTES = 128 * 2**20
+"""Content of deflated members in memory."""
 _MAX_CACHED_MEMBERS = 16_384
 """Members of cached directories."""
 
@@ -35,7 +37,7 @@ class ZipProduct(NamedTuple):
 
 
 class ZipProducts:
-    """Opens archives. The directory of each version is read once."""
+    """Opens archives. The directory of each version is read once; deflated members share 128 MiB."""
 
     def __init__(self, open_object: OpenObject, threads: ImageThreads) -> None:
         self._open_object = open_object
@@ -43,6 +45,7 @@ class ZipProducts:
         self._directories: LRUCache[str, ZipDirectory] = LRUCache(
             _MAX_CACHED_MEMBERS, getsizeof=lambda directory: len(directory.entries)
         )
+        self._inflated: InflatedCache = LRUCache(_MAX_INFLATED_BYTES, getsizeof=len)
 
     async def open(self, url: str, can_read: CanRead) -> ZipProduct:
         """Open the product in the archive at a URL.
@@ -63,10 +66,10 @@ class ZipProducts:
             if entry is None:
                 raise ImageNotFound(f"{file_url} doesn't exist.")
             if isinstance(archive, InMemoryObject):
-                return ZipMember(replace(archive, bytes_fetched=0), file_url, entry)
+                return ZipMember(replace(archive, bytes_fetched=0), file_url, entry, self._inflated)
             own_reader = await self._open_object(url, can_read)
             if own_reader.version != archive.version:
                 raise SourceChanged(f"{archive.name} can't be read: it changed while the gateway read it.")
-            return ZipMember(own_reader, file_url, entry)
+            return ZipMember(own_reader, file_url, entry, self._inflated)
 
         return ZipProduct(archive, folder, open_file)

@@ -61,7 +61,7 @@ def test_error_codes_are_unique() -> None:
 
 
 TASKS = {"/v1/sar/vqa", "/v1/sar/captions"}
-OTHERS = {"/v1/models", "/v1/sar/picture", "/healthz", "/readyz", "/health", "/metrics"}
+OTHERS = {"/v1/models", "/v1/sar/picture", "/healthz", "/readyz", "/health", "/version", "/metrics"}
 
 
 @pytest.mark.parametrize("path", sorted(PATHS | TASKS | OTHERS))

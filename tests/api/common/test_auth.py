@@ -74,7 +74,7 @@ async def test_a_key_is_required(tmp_path: Path) -> None:
         for path in ("/v1/models", "/metrics", "/openapi.json"):
             assert (await client.get(None, path))[0] == 401
             assert (await client.get("gis", path))[0] == 200
-        for path in ("/healthz", "/readyz", "/health", "/docs", "/redoc", "/console"):
+        for path in ("/healthz", "/readyz", "/health", "/version", "/docs", "/redoc", "/console"):
             assert (await client.get(None, path))[0] == 200
         assert not worker.bodies
         assert (await client.post("gis", CHAT))[0] == 200

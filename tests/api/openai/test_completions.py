@@ -11,6 +11,7 @@ import aiohttp
 import openai
 import pytest
 
+import sarlens
 from sarlens.settings import LimitSettings, Settings, WorkerSettings
 from support.gateway import gateway
 from support.workers.fake_worker import MODEL, FakeWorker, fake_worker
@@ -232,7 +233,7 @@ async def test_another_worker_answers_for_a_dead_one(http: aiohttp.ClientSession
 
 
 async def test_without_a_worker_the_gateway_is_not_ready(http: aiohttp.ClientSession) -> None:
-    """Without a worker the gateway is alive and not ready; requests are 503 with Retry-After 2."""
+    """Without a worker the gateway is alive, has its version and is not ready; requests are 503 with Retry-After 2."""
     settings = Settings(worker=WorkerSettings(urls=("http://127.0.0.1:9",)), admission={"queue_timeout_s": 0.2})
     async with gateway(settings, ready=False) as url:
         async with http.post(f"{url}/v1/chat/completions", json=CHAT) as response:
@@ -243,6 +244,8 @@ async def test_without_a_worker_the_gateway_is_not_ready(http: aiohttp.ClientSes
                 assert (response.status, response.headers["Retry-After"]) == (503, "2")
         async with http.get(f"{url}/healthz") as response:
             assert response.status == 200
+        async with http.get(f"{url}/version") as response:
+            assert (response.status, await response.json()) == (200, {"version": sarlens.__version__})
 
 
 async def test_a_stream_that_breaks_off_ends_with_an_error(

@@ -1,4 +1,4 @@
-"""Liveness, readiness and the metrics page."""
+"""Liveness, version, readiness and the metrics page."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def health_router(
     async def alive() -> dict[str, str]:
         """Report that the process is alive, with its version."""
         return {"status": "alive", "version": sarlens.__version__}
+
+    @router.get("/version")
+    async def version() -> dict[str, str]:
+        """Report the version of the gateway, in the format of vLLM."""
+        return {"version": sarlens.__version__}
 
     unready: dict[int | str, dict[str, object]] = {503: {"description": "No worker is ready, or the gateway drains."}}
 

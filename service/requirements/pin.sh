@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=service/requirements
-extras=(--extra cpu --extra local --extra gis --extra sicd --extra postgres --extra finetune --extra dev)
+extras=(--extra cpu --extra local --extra gis --extra sicd --extra mcp --extra postgres --extra finetune --extra dev)
 all=$(mktemp) kept=$(mktemp)
 trap 'rm -f "$all" "$kept"' EXIT
 [ "${1:-}" != --keep ] || cat "$out"/{gateway,worker,finetune,dev}.txt >"$kept"

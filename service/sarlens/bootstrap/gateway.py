@@ -83,6 +83,7 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
             console=ConsoleConfig(**settings.console.model_dump()),
             public_url=settings.public_url,
             management_port=settings.management.port is not None,
+            with_mcp=settings.mcp.enabled,
         )
         await _open_grpc(settings, endpoints, stack, shared=shared_folder is not None)
         # Last, so that a gateway that can't start reports only its error.

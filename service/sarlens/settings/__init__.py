@@ -11,6 +11,7 @@ from sarlens.settings.serving import (
     KeysSettings,
     LimitSettings,
     ManagementSettings,
+    McpSettings,
     TracingSettings,
 )
 from sarlens.settings.surveys import SurveySettings
@@ -27,6 +28,7 @@ __all__ = [
     "KeysSettings",
     "LimitSettings",
     "ManagementSettings",
+    "McpSettings",
     "RenderSettings",
     "RoutingSettings",
     "S3Settings",

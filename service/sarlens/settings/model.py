@@ -20,6 +20,7 @@ from sarlens.settings.serving import (
     KeysSettings,
     LimitSettings,
     ManagementSettings,
+    McpSettings,
     TracingSettings,
 )
 from sarlens.settings.surveys import SurveySettings
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
     survey: SurveySettings = SurveySettings()
     cors: CorsSettings = CorsSettings()
     console: ConsoleSettings = ConsoleSettings()
+    mcp: McpSettings = McpSettings()
     tracing: TracingSettings = TracingSettings()
 
     @classmethod

@@ -177,6 +177,14 @@ class ConsoleSettings(SettingsGroup):
     basemap_attribution: Annotated[str, Field(description="Attribution of the basemap, as plain text.")] = ""
 
 
+class McpSettings(SettingsGroup):
+    """The Model Context Protocol."""
+
+    enabled: Annotated[
+        bool, Field(description="Whether the gateway serves tools for agents at /mcp; needs the extra `mcp`.")
+    ] = True
+
+
 class TracingSettings(SettingsGroup):
     """OpenTelemetry traces."""
 

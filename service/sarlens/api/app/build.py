@@ -31,6 +31,8 @@ from sarlens.api.common.translated_chat import ChatTranslator
 from sarlens.api.console.documentation import documentation_router
 from sarlens.api.console.pages import ConsoleConfig, console_router
 from sarlens.api.jobs.submission import SurveySubmission
+from sarlens.api.mcp.routes import McpEndpoint
+from sarlens.api.mcp.tools import Tools
 from sarlens.api.messages.routes import messages_router
 from sarlens.api.messages.schemas import MessageBody
 from sarlens.api.ogc.collections import Collections
@@ -112,6 +114,7 @@ def build_api(
     cors_origins: Sequence[str] = (),
     public_url: str | None = None,
     management_port: bool = False,
+    with_mcp: bool = True,
 ) -> Endpoints:
     """Build the protocols of HTTP over one core. With a management port, the metrics are only there."""
     drain, metrics = DrainController(), recorder.metrics
@@ -127,6 +130,8 @@ def build_api(
         inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
     )
     translator = ChatTranslator(chat_runner)
+    tools = Tools(inference, authorizer, tasks, submission, job_service, max_questions=max_questions)
+    mcp = McpEndpoint(tools, memory, max_body_bytes=max_body_bytes, origins=cors_origins, public_url=public_url)
     fastapi = _fastapi()
     for router in (
         models_router(inference.pool),
@@ -151,6 +156,7 @@ def build_api(
         health_router(
             inference.pool, drain, lambda request: authorizer.visible_models(request.state.headers.bearer_token)
         ),
+        *((mcp.router(),) if with_mcp else ()),
         *(() if management_port else (metrics_router(metrics),)),
     ):
         fastapi.include_router(router)

@@ -23,7 +23,7 @@ from sarlens.observability.metrics import CLIENT_CLOSED_REQUEST
 
 log = structlog.get_logger(__name__)
 
-PROTECTED_PREFIXES = ("/v1/", "/v2/models", "/v2/repository", "/processes", "/jobs", "/collections")
+PROTECTED_PREFIXES = ("/v1/", "/v2/models", "/v2/repository", "/processes", "/jobs", "/collections", "/mcp")
 """Paths that require an API key if the gateway has keys, are traced, and are rejected while the gateway drains."""
 
 _KEYED_PATHS = frozenset({"/metrics", "/openapi.json"})

@@ -7,11 +7,32 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from sarlens.api.common.auth import Authorizer
+from sarlens.api.common.request_context import RequestContext
 from sarlens.api.common.responses import HEADERS_ONLY, has_etag
 from sarlens.chat.query import parse_render, parse_render_query
+from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import Calibration, Filter, Noise, Orient, Preset, RenderParams, Scale
+
+
+async def resolve_preview(
+    inference: InferencePipeline,
+    authorizer: Authorizer,
+    image_request: ImageRequest,
+    model: str | None,
+    caller: RequestContext,
+) -> ResolvedImage:
+    """Open the image of a preview, which counts as one request; ``model`` sets its size.
+
+    Raises:
+        SarlensError: the caller isn't allowed, or the image can't be opened.
+    """
+    # The size shows nothing about models that the caller can't use.
+    known_model = model if model is None or caller.policy.can_use(model) else ""
+    await authorizer.authorize_preview(caller.key, image_request)
+    side = inference.model_image_size(known_model)
+    return await inference.image_service.resolve(image_request, side, caller.policy)
 
 
 def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIRouter:
@@ -58,13 +79,9 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         fields |= {"nodata": nodata, "scale": scale, "stretch": stretch}
         fields |= {"size": size, "swath": swath, "looks": looks, "orient": orient}
         sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
-        caller = request.state.context
-        # The size shows nothing about models that the caller can't use.
-        known_model = model if model is None or caller.policy.can_use(model) else ""
-        render, side = parse_render(sar, "sar") or RenderParams(), inference.model_image_size(known_model)
+        render = parse_render(sar, "sar") or RenderParams()
         image_request = ImageRequest(url, render)
-        await authorizer.authorize_preview(caller.key, image_request)
-        resolved = await inference.image_service.resolve(image_request, side, caller.policy)
+        resolved = await resolve_preview(inference, authorizer, image_request, model, request.state.context)
         headers = {"ETag": f'"{resolved.id}"', "Cache-Control": "no-cache"}
         headers["Sarlens-Radiometry"] = render.radiometry
         if has_etag(request.headers.getlist("if-none-match"), headers["ETag"]):

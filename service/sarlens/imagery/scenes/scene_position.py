@@ -83,6 +83,17 @@ def _pixel_size_m(georeference: Georeference) -> tuple[float, float] | None:
     return size if np.isfinite(size).all() else None
 
 
+def window_bounds(georeference: Georeference, window: Window | None) -> Bounds | None:
+    """West, south, east and north of a window, or of the whole image, in degrees. Blocks.
+
+    The west is greater than the east across the antimeridian. None if a part of the window has no position.
+    """
+    try:
+        return _bounds(georeference.boundary(window or Window(0, 0, georeference.width, georeference.height)))
+    except NotGeoreferenced:
+        return None
+
+
 def _bounds(outline: Values) -> Bounds:
     (west, south), (east, north) = outline.min(axis=0), outline.max(axis=0)
     if east - west >= 360:

@@ -12,7 +12,7 @@ from sarlens.errors import SourceChanged, Timeout
 from sarlens.imagery.calibration.models import Calibrator
 from sarlens.imagery.core.cache import LRUCache, SingleFlight
 from sarlens.imagery.core.image_threads import ImageThreads
-from sarlens.imagery.core.object_reader import DecodeLimits
+from sarlens.imagery.core.object_reader import DecodeLimits, ObjectReader
 from sarlens.imagery.core.raster import RenderedImage
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.core.source_image import SourceImage
@@ -21,6 +21,7 @@ from sarlens.imagery.detection.search import TargetSearch
 from sarlens.imagery.detection.targets import Target
 from sarlens.imagery.formats.reader import locate_window, read_extent, read_turn_to_north
 from sarlens.imagery.products.image_resolver import ImageResolver
+from sarlens.imagery.scenes.scene_position import Bounds, window_bounds
 from sarlens.imagery.service.image_id import image_id
 from sarlens.imagery.service.renderer import Renderer
 from sarlens.imagery.service.source_metrics import SourceMetrics
@@ -152,6 +153,19 @@ class ImageService:
                 found = (await self._threads.run(reader, read_turn_to_north, reader, self._limits),)
             self._turns.put(source_image.version, found)
         return found[0]
+
+    async def bounds(self, resolved: ResolvedImage) -> Bounds | None:
+        """Return west, south, east and north of an image's window in degrees; None if it isn't georeferenced.
+
+        The west is greater than the east across the antimeridian.
+
+        Raises:
+            SarlensError: the header can't be read.
+        """
+        reader, window = resolved.source_image.georeferencing_file, resolved.render.window
+        async with self._time_limit(self._timeout_s):
+            with self._source_metrics.count_errors(resolved.source_image.name):
+                return await self._threads.run(reader, _read_bounds, reader, window, self._limits)
 
     @asynccontextmanager
     async def _time_limit(self, seconds: float) -> AsyncIterator[None]:
@@ -288,6 +302,13 @@ class ImageService:
             async with self._time_limit(self._timeout_s):
                 with self._source_metrics.count_errors(resolved.source_image.name):
                     return await self._renderer.find_targets(resolved, search)
+
+
+def _read_bounds(reader: ObjectReader, window: tuple[int, int, int, int] | None, limits: DecodeLimits) -> Bounds | None:
+    extent = read_extent(reader, limits)
+    if extent is None or extent.georeference is None:
+        return None
+    return window_bounds(extent.georeference, None if window is None else Window(*window))
 
 
 class RenderedRow(NamedTuple):

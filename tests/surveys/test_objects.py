@@ -187,7 +187,7 @@ async def test_objects_are_a_layer_of_their_own(base: str, scene: str, tmp_path:
     assert len(frame) == len(SHIPS)
     assert set(frame.geometry.geom_type) == {"Point"}
     assert frame["contrast_db"].dtype.kind == "f"
-    assert set(geopandas.list_layers(answers)["name"]) == {"answers", "objects"}
+    assert set(geopandas.list_layers(answers)["name"]) == {"answers", "objects", "layer_styles"}
     assert len(geopandas.read_file(answers, layer="objects")) == len(SHIPS)
 
 

@@ -13,6 +13,7 @@ from shapely.geometry import shape
 
 from sarlens.errors import JobFailed
 from sarlens.surveys.columns import ACQUISITION_COLUMNS, Column, answer_columns, object_columns
+from sarlens.surveys.layer_style import ANSWERS_STYLE, OBJECTS_STYLE, Style, add_default_style
 from sarlens.surveys.spec import Output
 
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 
 
 class Layer(NamedTuple):
-    """A layer of a file, and its columns with or without those of the acquisition."""
+    """A layer of a file, its columns with or without those of the acquisition, and its style in QGIS."""
 
     name: str
     columns: Callable[..., tuple[Column, ...]]
+    style: Style
 
 
-ANSWERS_LAYER = Layer("answers", answer_columns)
-OBJECTS_LAYER = Layer("objects", object_columns)
+ANSWERS_LAYER = Layer("answers", answer_columns, ANSWERS_STYLE)
+OBJECTS_LAYER = Layer("objects", object_columns, OBJECTS_STYLE)
 _TIME = "datetime64[ms, UTC]"
 _DTYPES = {"integer": "Int64", "number": "Float64", "boolean": "boolean", "string": "string", "array": "string"}
 """Nullable types of pandas: a column of integers with a null stays one of integers."""
@@ -39,7 +41,7 @@ def write_layer(
     """Convert a GeoJSON file to another format next to it, in CRS84.
 
     The formats are CSV, GeoPackage (OGC 12-128), FlatGeobuf and GeoParquet 1.1.
-    With ``extends``, the layer is added to this GeoPackage instead.
+    With ``extends``, the layer is added to this GeoPackage instead. Layers of a GeoPackage have a default style.
 
     Raises:
         JobFailed: the file can't be written.
@@ -51,6 +53,8 @@ def write_layer(
             _write_csv(features, converted, layer)
         else:
             _write_frame(_typed_frame(features, layer), converted, file_format, layer.name, "a" if extends else "w")
+            if file_format == "gpkg":
+                add_default_style(converted, layer.name, layer.style)
     except (OSError, RuntimeError, ValueError) as error:
         raise JobFailed(f"The {file_format} file can't be written: {type(error).__name__}.") from error
     return converted

@@ -21,7 +21,6 @@ from sarlens.imagery.detection.search import TargetSearch
 from sarlens.imagery.detection.targets import Target
 from sarlens.imagery.formats.reader import locate_window, read_extent, read_turn_to_north
 from sarlens.imagery.products.image_resolver import ImageResolver
-from sarlens.imagery.scenes.scene_position import Bounds, window_bounds
 from sarlens.imagery.service.image_id import image_id
 from sarlens.imagery.service.renderer import Renderer
 from sarlens.imagery.service.source_metrics import SourceMetrics
@@ -36,6 +35,7 @@ from sarlens.types.window import Window
 if TYPE_CHECKING:
     from sarlens.imagery.formats.row_reader import RowBlock, RowReader
     from sarlens.imagery.geo.georeference import ImageExtent
+    from sarlens.imagery.scenes.scene_position import Bounds
 
 T = TypeVar("T")
 
@@ -305,6 +305,8 @@ class ImageService:
 
 
 def _read_bounds(reader: ObjectReader, window: tuple[int, int, int, int] | None, limits: DecodeLimits) -> Bounds | None:
+    from sarlens.imagery.scenes.scene_position import window_bounds  # noqa: PLC0415  imports GDAL
+
     extent = read_extent(reader, limits)
     if extent is None or extent.georeference is None:
         return None

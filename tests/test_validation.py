@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -107,3 +107,41 @@ def test_wide_documents_have_one_error(document: object, message: str) -> None:
         Wide.model_validate(document)
     assert raised.value.error_count() == 1
     assert InvalidField.first(raised.value).describe("the document") == message
+
+
+class Square(BaseModel):
+    """A member of a union."""
+
+    type: Literal["square"]
+    side: int = Field(ge=0)
+
+
+class Point(BaseModel):
+    """Another member of it."""
+
+    type: Literal["point"]
+
+
+class Body(BaseModel):
+    """A document with a union of texts, objects and lists."""
+
+    area: str | Annotated[Square | Point, Field(discriminator="type")] | list[Square]
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"area": {"type": "square", "side": -1}}, "area.side"),
+        ({"area": {"type": "square"}}, "area.side"),
+        ({"area": {"type": "circle"}}, "area"),
+        ({"area": [{"type": "square", "side": "x"}]}, "area.0.side"),
+        ({"area": 5}, "area"),
+        ({}, "area"),
+    ],
+)
+def test_a_path_has_no_members_of_unions(value: object, path: str) -> None:
+    """The path to an invalid field has only fields and indexes of the document."""
+
+    with pytest.raises(ValidationError) as error:
+        Body.model_validate(value)
+    assert InvalidField.first(error.value, document=value).name == path

@@ -38,7 +38,7 @@ def parse_model(model_cls: type[ModelT], value: object, param: str) -> ModelT:
     try:
         return model_cls.model_validate(value)
     except ValidationError as error:
-        field = InvalidField.first(error, param)
+        field = InvalidField.first(error, param, document=value)
         raise BadRequest(f"{field.describe(param)}.", param=field.name) from None
 
 

@@ -282,12 +282,12 @@ def validate_body(model_cls: type[Body], document: object) -> Body:
     try:
         return model_cls.model_validate(document)
     except ValidationError as error:
-        raise validation_error(error) from None
+        raise validation_error(error, document) from None
 
 
-def validation_error(error: ValidationError) -> BadRequest:
-    """The error about the first invalid field of a body."""
-    field = InvalidField.first(error)
+def validation_error(error: ValidationError, document: object = None) -> BadRequest:
+    """The error about the first invalid field of a body, which ``document`` is."""
+    field = InvalidField.first(error, document=document)
     return BadRequest(f"{field.describe('The body')}.", param=field.name)
 
 

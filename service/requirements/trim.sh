@@ -4,7 +4,10 @@ set -eu
 cd "$1"
 # The benchmark, with the weights of sarlens-nano.
 rm -rf sarbench
-# Tests of libraries.
+# Build tools of NumPy.
+rm -rf numpy/f2py numpy/distutils
+# Tests of libraries, and what they use.
+rm -rf sqlalchemy/testing
 find . -depth -type d -name tests -exec rm -rf {} +
 # Sources of compiled modules, and types for editors.
 find . -type f \( -name '*.c' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' \) -delete

@@ -92,7 +92,7 @@ def _divide_usage(usage: Any, choices: Sequence[dict[str, Any]]) -> list[dict[st
 
     The prompt tokens are divided evenly. The completion tokens are those of each choice, if the worker lists them.
     """
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or not choices:
         return [None] * len(choices)
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int) or min(prompt, completion) < 0:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagery.object_fixtures import TILED
+from imagery.object_fixtures import geotiff as tiff_with_overviews
 from sarlens.api.tiles.scene_routes import _describe
 from sarlens.errors import BadRequest, NoValidPixels
 from sarlens.imagery.core.cache import LRUCache
@@ -23,6 +25,7 @@ from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import RenderParams
 from support.georeferenced_scenes import geotiff
 from support.in_memory_store import InMemoryStore
+from support.pictures import DATA_URL
 from support.sentinel1_safe import DUAL, SAFE, VV, small_product
 
 
@@ -101,6 +104,42 @@ async def test_a_tile_outside_the_scene_reads_nothing(scenes: SceneService, stor
     assert not np.asarray(Image.open(io.BytesIO(outside.data))).any()
     with pytest.raises(NoValidPixels):
         await scenes.tile(opened, PIXELS, TileIndex(0, 0, 0), "")
+
+
+async def test_a_scene_without_a_valid_pixel_is_measured_once(
+    scenes: SceneService, store: InMemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tiles and the statistics of such a scene raise the same error; the scene is read for the first of them."""
+    store.objects["s3://scenes/x.tif"] = geotiff(np.zeros((300, 300), np.uint16))
+    opened = await scenes.open(ImageRequest("s3://scenes/x.tif"), ANONYMOUS)
+    with pytest.raises(NoValidPixels) as first:
+        await scenes.tile(opened, PIXELS, TileIndex(1, 0, 0), "")
+    monkeypatch.setattr("sarlens.imagery.scenes.appearance.measure_appearance", None)
+    for measured in (scenes.tile(opened, PIXELS, TileIndex(1, 1, 0), ""), scenes.statistics(opened, None)):
+        with pytest.raises(NoValidPixels) as later:
+            await measured
+        assert later.value.message == first.value.message
+    other = await scenes.open(ImageRequest("s3://scenes/x.tif", RenderParams(nodata=1)), ANONYMOUS)
+    with pytest.raises(TypeError):  # another nodata value is another question
+        await scenes.tile(other, PIXELS, TileIndex(1, 0, 0), "")
+
+
+async def test_a_nodata_value_excludes_overviews_that_measured_it(scenes: SceneService, store: InMemoryStore) -> None:
+    """A COG whose averages include -9999 is read at full resolution with ``nodata``: half of the pixels are valid."""
+    power = np.full((600, 600), 4.0, np.float32)
+    power[:, ::2] = -9999
+    store.objects["s3://scenes/x.tif"] = tiff_with_overviews(power, overviews=[2, 4], **TILED)
+    found = {}
+    for nodata in (None, -9999.0):
+        render = RenderParams(nodata=nodata, scale="linear")
+        opened = await scenes.open(ImageRequest("s3://scenes/x.tif", render), ANONYMOUS)
+        found[nodata] = opened
+    assert _describe(found[None], "")["overviews"] == [2, 4]
+    assert _describe(found[-9999.0], "")["overviews"] == []
+    (band,) = (await scenes.statistics(found[-9999.0], None))["bands"]
+    assert (band["valid_ratio"], band["linear"]["min"], band["linear"]["max"]) == (0.5, 4.0, 4.0)
+    with pytest.raises(BadRequest, match="no nodata value"):
+        await scenes.open(ImageRequest(DATA_URL, RenderParams(nodata=0)), ANONYMOUS)
 
 
 def test_tile_ids_depend_on_the_scene_and_its_looks(scenes: SceneService, store: InMemoryStore) -> None:

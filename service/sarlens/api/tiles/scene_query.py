@@ -42,6 +42,7 @@ def parse_scene_query(
     scale: Annotated[Scale | None, Query(description="Scale of the pixels")] = None,
     calibration: Annotated[Calibration | None, Query(description="Backscatter coefficient to compute")] = None,
     noise: Annotated[Noise | None, Query(description="`keep` calibrates without removing the noise")] = None,
+    nodata: Annotated[str | None, Query(description="Stored number of pixels without a measurement")] = None,
     stretch: Annotated[str | None, Query(description="Two percentiles of the whole scene, such as `2,98`")] = None,
 ) -> SceneQuery:
     """Parse the query string.
@@ -52,7 +53,7 @@ def parse_scene_query(
     if polarization is not None and bands is not None:
         raise BadRequest("Send either polarization or bands, which mean the same.", param="polarization")
     named = {"bands": bands or polarization, "asset": asset, "swath": swath, "preset": preset, "filter": filter}
-    named |= {"scale": scale, "calibration": calibration, "noise": noise, "stretch": stretch}
+    named |= {"scale": scale, "calibration": calibration, "noise": noise, "nodata": nodata, "stretch": stretch}
     fields = {name: text for name, text in named.items() if text is not None}
     render = parse_render(parse_render_query(fields), "sar") or RenderParams()
     return SceneQuery(url, render, urlencode({"url": url, **fields}))

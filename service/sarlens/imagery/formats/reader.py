@@ -71,8 +71,7 @@ def read_image(reader: ObjectReader, params: RenderParams, size: int, limits: De
         from sarlens.imagery.formats.tiff import decode_tiff
 
         return decode_tiff(reader, head, params, side, limits)
-    if params.nodata is not None:
-        raise BadRequest(f"{reader.name} isn't a TIFF, so it has no nodata value.", param="sar.nodata")
+    _check_nodata(reader, params.nodata)
     if head.startswith(_NITF_MAGIC):
         from sarlens.imagery.formats.sicd import decode_sicd
 
@@ -81,6 +80,11 @@ def read_image(reader: ObjectReader, params: RenderParams, size: int, limits: De
     if params.calibration != "none":
         raise CalibrationMissing(f"{reader.name} isn't a TIFF or SICD, so it can't be calibrated.")
     return decode_bitmap(reader, head, params, side, limits)
+
+
+def _check_nodata(reader: ObjectReader, nodata: float | None) -> None:
+    if nodata is not None:
+        raise BadRequest(f"{reader.name} isn't a TIFF, so it has no nodata value.", param="sar.nodata")
 
 
 def _check_bitmap(reader: ObjectReader, head: bytes) -> None:
@@ -121,10 +125,11 @@ def stack_bands(source_image: SourceImage, rasters: Sequence[Raster]) -> Raster:
     return replace(rasters[0], pixels=pixels, valid=valid, bands=names)
 
 
-def read_header(reader: ObjectReader, limits: DecodeLimits) -> ImageHeader:
-    """Return what the header of a file states.
+def read_header(reader: ObjectReader, limits: DecodeLimits, nodata: float | None = None) -> ImageHeader:
+    """Return what the header of a file states, with the overviews that fit a nodata value; None for the file's own.
 
     Raises:
+        BadRequest: There is a nodata value, and the file isn't a TIFF.
         UnsupportedImage, PayloadTooLarge, SarlensError: As ``read_image``.
     """
     from sarlens.imagery.formats.image_header import ImageHeader
@@ -133,7 +138,8 @@ def read_header(reader: ObjectReader, limits: DecodeLimits) -> ImageHeader:
     if head.startswith(TIFF_MAGIC):
         from sarlens.imagery.formats.tiff import read_tiff_header
 
-        return read_tiff_header(reader, head, limits)
+        return read_tiff_header(reader, head, limits, nodata)
+    _check_nodata(reader, nodata)
     if head.startswith(_NITF_MAGIC):
         from sarlens.imagery.formats.sicd import read_sicd_header
 

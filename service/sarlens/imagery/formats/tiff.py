@@ -195,15 +195,17 @@ def read_tiff_extent(reader: ObjectReader, head: bytes, limits: DecodeLimits) ->
             return ImageExtent(dataset.width, dataset.height, None, error.message)
 
 
-def read_tiff_header(reader: ObjectReader, head: bytes, limits: DecodeLimits) -> ImageHeader:
-    """Return what the header of a TIFF states.
+def read_tiff_header(
+    reader: ObjectReader, head: bytes, limits: DecodeLimits, nodata: float | None = None
+) -> ImageHeader:
+    """Return what the header of a TIFF states, with the overviews that fit a nodata value; None for the file's own.
 
     Raises:
         UnsupportedImage, PayloadTooLarge, SarlensError: As ``decode_tiff``.
     """
     file = open_tiff_file(reader, head, limits)
     ranges = file.ranges
-    with open_tiff(ranges) as image:
+    with open_tiff(ranges, nodata) as image:
         check_limits(image, reader, limits)
         overviews = tuple(_read_overviews(ranges, image))
         try:
@@ -226,9 +228,8 @@ def read_tiff_header(reader: ObjectReader, head: bytes, limits: DecodeLimits) ->
 
 
 def _read_overviews(ranges: GdalRangeReader, image: TiffDataset) -> Iterator[Level]:
-    """Yield the overviews that can be read in place of an image: smaller ones, and none of complex pixels."""
-    factors = [] if image.dtype.kind == "c" else image.rasterio_dataset.overviews(1)
-    for index in range(len(factors[:_MAX_OVERVIEWS])):
+    """Yield the overviews that can be read in place of an image, and are smaller."""
+    for index in range(len(image.overview_factors[:_MAX_OVERVIEWS])):
         with open_tiff(ranges, OVERVIEW_LEVEL=index) as overview:
             if 1 <= overview.width < image.width and 1 <= overview.height <= image.height:
                 yield Level(index, overview.width, overview.height)

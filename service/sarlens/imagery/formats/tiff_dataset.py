@@ -77,14 +77,19 @@ class TiffDataset:
         rows, cols = self._blocks(window)
         return rows * self.block_shape[0] * cols * self.block_shape[1] * self._bands_per_block(bands)
 
-    def overview_level(self, window: Window, side: int) -> int | None:
-        """Return the coarsest overview in which a window has 1.5 times ``side`` pixels; None for full resolution.
+    @property
+    def overview_factors(self) -> list[int]:
+        """Reduction of each overview that can be read in place of the image.
 
         Overviews of complex pixels are never used: a mean of complex values isn't a mean of power. Neither are those
         that took another nodata value for a measurement.
         """
         is_unusable = self.dtype.kind == "c" or self._nodata_differs
-        factors = [] if is_unusable else self.rasterio_dataset.overviews(1)
+        return [] if is_unusable else self.rasterio_dataset.overviews(1)
+
+    def overview_level(self, window: Window, side: int) -> int | None:
+        """Return the coarsest overview in which a window has 1.5 times ``side`` pixels; None for full resolution."""
+        factors = self.overview_factors
         longest = max(window.width, window.height)
         sufficient = [level for level, factor in enumerate(factors) if longest >= _OVERSAMPLING * side * factor]
         return max(sufficient, key=lambda level: factors[level], default=None)

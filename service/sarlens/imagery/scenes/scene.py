@@ -108,12 +108,12 @@ class Scene:
         return min(max(0, whole, readable), max_zoom), max_zoom
 
 
-def read_scene(source_image: SourceImage, limits: DecodeLimits) -> Scene:
+def read_scene(source_image: SourceImage, limits: DecodeLimits, nodata: float | None = None) -> Scene:
     """Read the header of a scene, and place it. Blocks.
 
     Raises:
-        SarlensError: the image can't be read.
+        SarlensError: as ``read_header``.
     """
-    scene = Scene(read_header(source_image.georeferencing_file, limits), limits.window_pixels)
+    scene = Scene(read_header(source_image.georeferencing_file, limits, nodata), limits.window_pixels)
     _ = scene.placements, scene.position
     return scene

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sarlens.errors import NoValidPixels
 from sarlens.imagery.core.bands import polarizations
 from sarlens.imagery.core.cache import LRUCache, SingleFlight
 from sarlens.imagery.core.image_threads import Bulkhead
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 TILE_REVISION = 1
 """Increase this number with every change of the pixels of tiles, so that no cache returns an outdated tile."""
+_SceneKey: TypeAlias = tuple[str, float | None]
+"""Version of an image, and the nodata value of the request."""
 _PICTURE_SIDE = 448
 """Side of the picture of the whole scene that defines its stretch."""
 _MAX_SCENES, _MAX_SPECKLES = 256, 4096
@@ -98,14 +101,15 @@ class SceneService:
         self._images = images
         self._tiles = cache
         self._limits = limits
-        self._scenes: LRUCache[str, Scene] = LRUCache(_MAX_SCENES, getsizeof=lambda _: 1)
+        self._scenes: LRUCache[_SceneKey, Scene] = LRUCache(_MAX_SCENES, getsizeof=lambda _: 1)
         self._appearances: LRUCache[str, Appearance] = LRUCache(
             _MAX_APPEARANCE_BYTES, getsizeof=lambda appearance: appearance.nbytes
         )
+        self._blank: LRUCache[str, str] = LRUCache(_MAX_SCENES, getsizeof=lambda _: 1)
         self._speckles: LRUCache[tuple[str, int | None, Looks], tuple[Speckle, ...]] = LRUCache(
             _MAX_SPECKLES, getsizeof=lambda _: 1
         )
-        self._scene_flights: SingleFlight[str, Scene] = SingleFlight()
+        self._scene_flights: SingleFlight[_SceneKey, Scene] = SingleFlight()
         self._appearance_flights: SingleFlight[str, Appearance] = SingleFlight()
         self._tile_flights: SingleFlight[str, RenderedImage] = SingleFlight()
         self._bulkhead = Bulkhead(_MAX_TILES, _MAX_TILES_PER_CLIENT)
@@ -119,23 +123,21 @@ class SceneService:
             SarlensError: the image can't be opened, or its header can't be read.
         """
         resolved = await self._images.resolve(image_request, _PICTURE_SIDE, policy, any_swath=any_swath)
-        version = resolved.source_image.version
-        scene = self._scenes.get(version)
+        key = resolved.source_image.version, resolved.render.nodata
+        scene = self._scenes.get(key)
         if scene is None:
-            scene = await self._scene_flights.run(version, lambda: self._read_scene(resolved))
+            scene = await self._scene_flights.run(key, lambda: self._read_scene(resolved))
+            self._scenes.put(key, scene)
         return OpenScene(resolved, scene)
 
     async def _read_scene(self, resolved: ResolvedImage) -> Scene:
-        source_image = resolved.source_image
 
         def read() -> Scene:
             from sarlens.imagery.scenes.scene import read_scene  # noqa: PLC0415  loads GDAL
 
-            return read_scene(source_image, self._limits)
+            return read_scene(resolved.source_image, self._limits, resolved.render.nodata)
 
-        scene = await self._images.read(resolved, "decode", read)
-        self._scenes.put(source_image.version, scene)
-        return scene
+        return await self._images.read(resolved, "decode", read)
 
     async def placement(self, opened: OpenScene, tms_id: str) -> Placement:
         """Return the placement of a scene in a tile matrix set; raises as ``Scene.placement``."""
@@ -232,6 +234,8 @@ class SceneService:
 
     async def _appearance(self, opened: OpenScene) -> Appearance:
         image_id = opened.resolved.id
+        if reason := self._blank.get(image_id):
+            raise NoValidPixels(reason)
         return self._appearances.get(image_id) or await self._appearance_flights.run(
             image_id, lambda: self._measure(opened)
         )
@@ -244,7 +248,11 @@ class SceneService:
         measure = partial(
             measure_appearance, resolved.source_image, opened.scene, resolved.render, calibrator, self._limits
         )
-        appearance = await self._images.read(resolved, "decode", measure)
+        try:
+            appearance = await self._images.read(resolved, "decode", measure)
+        except NoValidPixels as error:  # so that each tile of such a scene doesn't measure it again
+            self._blank.put(resolved.id, error.message)
+            raise
         self._appearances.put(resolved.id, appearance)
         return appearance
 

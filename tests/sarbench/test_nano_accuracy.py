@@ -65,7 +65,7 @@ async def test_overall_accuracy_is_above_the_baselines(scorecards: tuple[Scoreca
     """Every question has an answer, and accuracy exceeds that of all baselines."""
     seeing, blind = scorecards
     right = seeing.strict["overall"].mean
-    assert seeing.answered == seeing.total
+    assert seeing.all_texts.answered == seeing.all_texts.texts
     assert right >= OVERALL
     assert right - blind.strict["overall"].mean >= ABOVE
     assert right - seeing.baselines.majority["overall"].mean >= ABOVE

@@ -10,11 +10,11 @@ from run_command import TEST_TEXTS, read_errors, run_command
 from typer.testing import CliRunner
 
 from sarbench.cli import app
-from sarbench.run.answers import read_answers
+from sarbench.run.answers import Outcome, read_answers
 from sarbench.run.config import load_metadata
 from sarlens.prompts.applications import CAPTION_PROMPT
 from support.sarlang_fixture import BOXED, DARWIN, NICE, SARDET, write_csv, write_questions, write_released
-from support.workers.fake_openai_server import FakeOpenAIServer, picture, prompt
+from support.workers.fake_openai_server import FakeOpenAIServer, completion, picture, prompt
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ async def test_credentials_are_sent_and_not_saved(oracle: FakeOpenAIServer, data
     await run_command(oracle, data, tmp_path / "address", *in_address)
     assert set(oracle.keys) == {"Basic dXNlcjpwYTU1"}
     written = [path.read_text() for run_ in ("key", "address") for path in (tmp_path / run_).iterdir()]
-    assert len(written) == 6
+    assert len(written) == 8
     assert not any("sk-secret" in text or "pa55" in text for text in written)
 
 
@@ -127,3 +127,24 @@ async def test_options_must_be_json_objects(
     assert result.exit_code == 1
     assert option in result.output
     assert not oracle.bodies
+
+
+async def test_answers_that_the_limit_cuts_off_are_a_warning(
+    oracle: FakeOpenAIServer, data: Path, tmp_path: Path
+) -> None:
+    """The run states how many answers the limit cut off, and stores how each answer ended."""
+    oracle.misbehave = lambda body: (
+        completion(None, finish_reason="length", reasoning_content="Let me think")
+        if "Where is" in prompt(body)
+        else completion("<think>3 and then", finish_reason="stop")
+        if "most" in prompt(body)
+        else None
+    )
+    result = await run_command(oracle, data, tmp_path / "run", "--max-tokens", "7")
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    assert "4 of 20 answers are cut off by the limit of 7 tokens and count as wrong" in text
+    answers = read_answers(tmp_path / "run")
+    assert {answer.outcome for answer in answers} == {Outcome.ANSWERED, Outcome.CUT_OFF}
+    cut_off = next(answer for answer in answers if "orchard" in answer.question)
+    assert (cut_off.finish_reason, cut_off.reasoning, cut_off.text) == ("length", "Let me think", "")

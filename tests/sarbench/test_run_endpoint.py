@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from sarbench.run.endpoint import ChatEndpoint, RequestFailed
-from support.workers.fake_openai_server import FakeOpenAIServer, completion, error
+from support.workers.fake_openai_server import FakeOpenAIServer, error
 
 
 def _cut_short() -> web.Response:
@@ -24,7 +24,8 @@ def _cut_short() -> web.Response:
         (lambda: web.Response(text="<html>busy</html>"), True),
         (lambda: web.json_response({"choices": []}), True),
         (lambda: web.json_response([1]), True),
-        (lambda: completion(None), False),
+        (lambda: web.json_response({"choices": [{"message": {"content": None}}]}), True),
+        (lambda: web.json_response({"choices": [{"message": {"content": 3}, "finish_reason": "stop"}]}), True),
         (_cut_short, True),
         (lambda: error(503, "no worker"), True),
         (lambda: error(429, "slow down"), True),

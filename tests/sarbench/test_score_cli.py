@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from math import exp
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from score_command import run_and_score, sarbench_command, true_answers
 
-from support.sarlang_fixture import write_released
-from support.workers.fake_openai_server import FakeOpenAIServer, error, first, prompt, serving
+from sarbench.score.scorecard import load_scorecard
+from support.sarlang_fixture import NICE, write_released
+from support.workers.fake_openai_server import FakeOpenAIServer, completion, error, first, picture, prompt, serving
 
 
 @pytest.fixture
@@ -45,12 +48,52 @@ async def test_correct_answers_score_100_percent(oracle: FakeOpenAIServer, data:
     assert score["captions"]["concise"]["n"] == 2
 
 
-async def test_unanswered_texts_are_excluded(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
-    """Texts without an answer are excluded from the scores, and their number is printed."""
-    oracle.misbehave = lambda body: error(400, "damaged") if "harbors are located" in prompt(body) else None
+async def test_texts_without_an_answer_count_as_wrong(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """Of 16 questions, 12 are answered and right: the accuracy is 75 %, and each of the four causes is counted."""
+    replies: dict[str, Callable[[], web.Response]] = {
+        "harbors are": lambda: error(400, "damaged"),
+        "tanks are": lambda: completion(None, refusal="I can't help with that."),
+        "most harbors": lambda: completion("bottom", finish_reason="length"),
+        "most bridges": lambda: completion(""),
+    }
+    oracle.misbehave = lambda body: next((reply() for part, reply in replies.items() if part in prompt(body)), None)
     result, score = await run_and_score(oracle, data, tmp_path / "run")
-    assert (score["total"], score["answered"], score["strict"]["instance_counting"]["n"]) == (20, 19, 1)
-    assert "1 of 20 texts have no answer and are excluded from all scores" in result.output
+    for rule in (score["strict"], score["paper"]["accuracy"]):
+        assert (rule["overall"]["n"], rule["overall"]["mean"]) == (16, 0.75)
+        assert (rule["instance_counting"]["n"], rule["instance_counting"]["mean"]) == (2, 0.0)
+    causes = {"answered": 12, "failed": 1, "refused": 1, "cut off": 1, "empty": 1}
+    assert score["coverage"]["overall"] == {"texts": 16, "outcomes": causes}
+    assert score["coverage"]["object_positioning"]["outcomes"] == {"cut off": 1, "empty": 1, "answered": 1}
+    assert score["all_texts"]["texts"] == 20
+    told = "4 of 20 texts have no answer and count as wrong: 1 refused, 1 cut off, 1 empty, 1 failed"
+    assert told in result.output
+    assert "75.0 %" in result.output
+
+
+async def test_texts_that_were_not_sent_count_as_wrong(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """A run that ended after half of its answers has no score above the share that it answered."""
+    await run_and_score(oracle, data, tmp_path / "run")
+    path = tmp_path / "run" / "answers.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if b"SARVQA1" not in line))
+    result = await sarbench_command("score", str(tmp_path / "run"))
+    assert "6 of 20 texts have no answer and count as wrong: 6 not sent" in result.output
+    assert load_scorecard(tmp_path / "run").strict["overall"].mean == 10 / 16
+
+
+async def test_a_caption_without_a_text_is_an_empty_caption(
+    oracle: FakeOpenAIServer, data: Path, tmp_path: Path
+) -> None:
+    """A refused caption lowers CIDEr and ROUGE-L of its subset to the other's share, and BLEU by its missing words."""
+    refused = (data / "SARimages" / NICE).read_bytes()
+    oracle.misbehave = lambda body: completion(None, refusal="No.") if picture(body) == refused else None
+    _, score = await run_and_score(oracle, data, tmp_path / "run")
+    concise = score["captions"]["concise"]
+    assert concise["n"] == 2
+    assert concise["rouge_l"]["mean"] == 0.5
+    # The brevity penalty of 11 predicted words for 20 words of references.
+    assert concise["bleu"][0] == pytest.approx(exp(1 - 20 / 11))
+    assert score["coverage"]["concise"]["outcomes"] == {"answered": 1, "refused": 1}
 
 
 async def test_a_run_is_scored_without_its_data_set(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def _card(poor: PoorAnswer, dataset: SarlangDataset | None) -> str:
     answer = poor.answer
     tag = " · ".join(filter(None, (answer.application.heading, poor.remark)))
     question = f"<p>{escape(answer.question)}</p>" if answer.question else ""
-    answer_text = escape(answer.answer) or "<em>empty</em>"
+    answer_text = escape(answer.answer or answer.refusal or "") or "<em>empty</em>"
     return (
         f'<figure class="card">{_image(poor, dataset)}<figcaption><p class="tag">{escape(tag)}</p>{question}'
         f'<p class="truth">Truth: {escape(answer.truth)}</p><p class="answer">Answer: {answer_text}</p>'

@@ -11,8 +11,9 @@ from sarbench.report.published import CIDERS, PROVENANCE
 from sarbench.run.answers import Answer
 from sarbench.score.caption_metrics import CaptionPair, cider
 from sarbench.score.scorecard import CaptionScore, captions_by_subset
+from sarbench.score.tables import format_coverage
 
-COLUMNS = ("Captions", "Source", "Texts", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
+COLUMNS = ("Captions", "Source", "Texts", "Answered", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
 
 
 def caption_section(runs: Sequence[ScoredRun], answers: Sequence[Answer]) -> str:
@@ -21,9 +22,11 @@ def caption_section(runs: Sequence[ScoredRun], answers: Sequence[Answer]) -> str
     for subset in runs[0].scorecard.captions:
         for label, run in zip(run_labels(runs), runs, strict=True):
             if score := run.scorecard.captions.get(subset):
-                rows.append(("", (escape(subset), label, *_score_cells(score))))
+                rows.append(
+                    ("", (escape(subset), label, *_score_cells(score, format_coverage(run.scorecard.coverage[subset]))))
+                )
         if nearest := runs[0].scorecard.baselines.retrieval.get(subset):
-            rows.append(("dim", (escape(subset), "caption of the nearest image", *_score_cells(nearest))))
+            rows.append(("dim", (escape(subset), "caption of the nearest image", *_score_cells(nearest, "-"))))
     published_rows = [("", (row.name, row.setting, f"{row.complex_:.2f}", f"{row.concise:.2f}")) for row in CIDERS]
     published_table = table(("Published CIDEr", "Setting", "Complex", "Concise"), published_rows, text_columns=2)
     return (
@@ -34,9 +37,10 @@ def caption_section(runs: Sequence[ScoredRun], answers: Sequence[Answer]) -> str
     )
 
 
-def _score_cells(score: CaptionScore) -> Iterable[str]:
+def _score_cells(score: CaptionScore, coverage: str) -> Iterable[str]:
     return (
         f"{score.n:,}",
+        coverage,
         *(f"{100 * part:.1f}" for part in score.bleu),
         mean_cell(score.rouge_l),
         mean_cell(score.cider),
@@ -45,6 +49,6 @@ def _score_cells(score: CaptionScore) -> Iterable[str]:
 
 def _histograms(answers: Sequence[Answer]) -> Iterable[str]:
     for subset, group in captions_by_subset(answers).items():
-        scores = [100 * score for score in cider([CaptionPair(answer.truth, answer.answer) for answer in group])]
+        scores = [100 * score for score in cider([CaptionPair(answer.truth, answer.text) for answer in group])]
         title = f"CIDEr of {subset} captions"
         yield f'<div class="panel"><h3>{title}</h3>{histogram(title, scores, 1000)}</div>'

@@ -16,7 +16,7 @@ from sarbench.report.answer_cards import answer_cards
 from sarbench.report.html.elements import ScoredRun
 from sarbench.report.page import render_page
 from sarbench.report.worst_answers import worst_answers
-from sarbench.run.answers import read_answers
+from sarbench.run.answers import read_outcomes
 from sarbench.run.config import load_config, load_metadata
 from sarbench.score.scorecard import load_scorecard
 
@@ -29,7 +29,7 @@ def report(
     path = out or runs[0] / "report.html"
     console = Console()
     scored_runs = [_load_scored_run(run) for run in runs]
-    answers = read_answers(runs[0])
+    answers = read_outcomes(runs[0])
     dataset = _open_dataset(load_config(runs[0]).data, console)
     prepare_file(path)
     with Progress(console=console, transient=True) as progress:

@@ -41,7 +41,14 @@ def render_page(runs: Sequence[ScoredRun], answers: Sequence[Answer], cards: str
 
 def _run_table(runs: Sequence[ScoredRun]) -> str:
     rows = [
-        ("", (label, *map(escape, run.metadata), f"{run.scorecard.answered:,} of {run.scorecard.total:,}"))
+        (
+            "",
+            (
+                label,
+                *map(escape, run.metadata),
+                f"{run.scorecard.all_texts.answered:,} of {run.scorecard.all_texts.texts:,}",
+            ),
+        )
         for label, run in zip(run_labels(runs), runs, strict=True)
     ]
     header = ("Run", "Model", "Endpoint", "Data", "Started", "Answered")
@@ -49,9 +56,12 @@ def _run_table(runs: Sequence[ScoredRun]) -> str:
 
 
 def _unanswered_warning(run: ScoredRun) -> str:
-    missing = run.scorecard.total - run.scorecard.answered
+    coverage = run.scorecard.all_texts
+    missing = coverage.texts - coverage.answered
     if not missing:
         return ""
+    causes = escape(coverage.causes)
     return (
-        f'<p class="warn">{missing:,} texts of {escape(run.label)} have no answer and are excluded from all scores.</p>'
+        f'<p class="warn">{missing:,} of {coverage.texts:,} texts of {escape(run.label)} have no answer and count as '
+        f"wrong: {causes}.</p>"
     )

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from html import escape
 
 from sarbench.report.html.charts import Interval, heatmap, interval_chart
-from sarbench.report.html.elements import BASELINE_COLOR, ScoredRun, color_index, mean_cell, run_labels, table
+from sarbench.report.html.elements import (
+    BASELINE_COLOR,
+    ScoredRun,
+    color_index,
+    covered_mean_cell,
+    mean_cell,
+    run_labels,
+    table,
+)
 from sarbench.report.published import ACCURACIES, PROVENANCE
 from sarbench.run.answers import Answer
-from sarbench.score.scorecard import OVERALL
+from sarbench.score.coverage import OVERALL
 from sarbench.score.tables import group_title
 from sarlens.prompts.applications import Application
 from sarlens.prompts.normalize import parse_integer
@@ -21,7 +29,7 @@ MAX_COUNT_COLUMN = 12
 STRICT_HEADING = """<h2>Questions, by the strict rule</h2>
 <p class="soft">Accuracy in percent, with the 95 % bootstrap interval over images. An answer is correct if it states the
 truth and nothing else: the same integer, the same one of nine positions, or the same words apart from case, plurals,
-and known synonyms. Source of the majority answer: {origin}.</p>"""
+and known synonyms. A text without an answer is wrong. Source of the majority answer: {origin}.</p>"""
 
 PAPER_HEADING = """<h2>Questions, by the paper's rule</h2>
 <p class="soft">An answer that contains the truth is correct, so “unknown” passes for “no” and “14” for “4”. A language
@@ -37,7 +45,7 @@ def strict_section(runs: Sequence[ScoredRun]) -> str:
             (
                 group_title(group),
                 f"{accuracy.n:,}",
-                *(mean_cell(run.scorecard.strict.get(group)) for run in runs),
+                *(covered_mean_cell(run, run.scorecard.strict.get(group), group) for run in runs),
                 mean_cell(scorecard.baselines.majority.get(group)),
             ),
         )
@@ -66,7 +74,7 @@ def counting_section(answers: Sequence[Answer]) -> str:
     for answer in answers:
         truth = parse_integer(answer.truth)
         if answer.application is Application.INSTANCE_COUNTING and truth is not None and truth <= MAX_COUNT_COLUMN:
-            predicted = parse_integer(answer.answer)
+            predicted = parse_integer(answer.text)
             pairs[truth, predicted if predicted is not None and predicted <= MAX_COUNT_COLUMN else None] += 1
     if not pairs:
         return ""
@@ -83,7 +91,7 @@ def paper_section(runs: Sequence[ScoredRun]) -> str:
             (
                 group_title(group),
                 f"{accuracy.n:,}",
-                *(mean_cell(run.scorecard.paper.accuracy.get(group)) for run in runs),
+                *(covered_mean_cell(run, run.scorecard.paper.accuracy.get(group), group) for run in runs),
             ),
         )
         for group, accuracy in runs[0].scorecard.strict.items()

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from sarbench.run.answers import Answer
+from sarbench.run.answers import Answer, Outcome
 from sarbench.score.caption_metrics import CaptionPair, cider
-from sarbench.score.scorecard import captions_by_subset, question_answers
-from sarbench.score.strict_rule import is_strictly_correct
+from sarbench.score.scorecard import captions_by_subset, is_strictly_right, question_answers
 from sarlens.prompts.applications import Application
 from sarlens.prompts.normalize import parse_integer
 
@@ -43,18 +42,25 @@ def worst_answers(answers: Sequence[Answer], count: int = MAX_ANSWERS) -> list[P
 
 def _wrong_answers(answers: Iterable[Answer]) -> Iterable[PoorAnswer]:
     for answer in question_answers(answers):
-        if not is_strictly_correct(answer.truth, answer.answer):
-            truth, predicted = parse_integer(answer.truth), parse_integer(answer.answer)
-            if truth is None:
-                yield PoorAnswer(answer, 1.0)
-            elif predicted is None:
-                yield PoorAnswer(answer, NOT_A_NUMBER_ERROR, "no number")
-            else:
-                yield PoorAnswer(answer, abs(predicted - truth) / max(truth, 1), f"off by {abs(predicted - truth)}")
+        if is_strictly_right(answer) or answer.failure is not None:
+            continue
+        truth, predicted = parse_integer(answer.truth), parse_integer(answer.text)
+        if answer.outcome is not Outcome.ANSWERED:
+            yield PoorAnswer(answer, 1.0, answer.outcome)
+        elif truth is None:
+            yield PoorAnswer(answer, 1.0)
+        elif predicted is None:
+            yield PoorAnswer(answer, NOT_A_NUMBER_ERROR, "no number")
+        else:
+            yield PoorAnswer(answer, abs(predicted - truth) / max(truth, 1), f"off by {abs(predicted - truth)}")
 
 
 def _poor_captions(answers: Iterable[Answer]) -> Iterable[PoorAnswer]:
     for group in captions_by_subset(answers).values():
-        scores = cider([CaptionPair(answer.truth, answer.answer) for answer in group])
+        scores = cider([CaptionPair(answer.truth, answer.text) for answer in group])
         for answer, score in zip(group, scores, strict=True):
-            yield PoorAnswer(answer, 10 - score, f"CIDEr {100 * score:.0f}")
+            if answer.failure is None:
+                remark = f"CIDEr {100 * score:.0f}"
+                yield PoorAnswer(
+                    answer, 10 - score, remark if answer.outcome is Outcome.ANSWERED else f"{answer.outcome}, {remark}"
+                )

@@ -22,12 +22,12 @@ from sarbench.dataset.rows import Sample
 from sarbench.dataset.sarlang import SarlangDataset, open_dataset
 from sarbench.errors import RunError
 from sarbench.preflight import prepare_directory
-from sarbench.run.answers import ANSWERS_FILE, read_answers
+from sarbench.run.answers import ANSWERS_FILE, ERRORS_FILE, Outcome, count_outcomes, read_answers, write_texts
 from sarbench.run.config import RunConfig, RunMetadata, Selection, save_run, select_samples
 from sarbench.run.endpoint import ChatEndpoint
 from sarbench.run.images import RequestImages
 from sarbench.run.jsonl_log import JsonlLog, read_jsonl
-from sarbench.run.runner import ERRORS_FILE, Runner, RunProgress, run_all
+from sarbench.run.runner import Runner, RunProgress, run_all
 from sarlens.prompts.applications import Application
 
 MAX_SHOWN_ERRORS = 5
@@ -109,14 +109,32 @@ def run(
     save_run(
         out, config, RunMetadata(version("sarlens"), started_at, endpoint, selection.total, len(selection.invalid_rows))
     )
+    write_texts(out, selection)
     request_options = _RequestOptions(base_url, api_key, concurrency, attempts, timeout)
     progress = asyncio.run(_run_selection(dataset, config, selection, request_options, out, console))
     console.print(
         f"{progress.answered:,} new answers, {progress.failed:,} failed, {selection.total:,} texts in total: {out}"
     )
+    _warn_of_unanswered(out, config, console)
     if progress.failed:
         console.print(f"The errors are in {out / ERRORS_FILE}. To retry the failed texts, run the same command.")
         raise typer.Exit(1)
+
+
+def _warn_of_unanswered(out: Path, config: RunConfig, console: Console) -> None:
+    """Print the number of answers that are cut off, refused, or empty. Each counts as wrong in the scores."""
+    outcomes = count_outcomes(read_answers(out))
+    if cut_off := outcomes[Outcome.CUT_OFF]:
+        limit = f"the limit of {config.max_tokens} tokens" if "max_tokens" not in config.body else "the limit of tokens"
+        console.print(
+            f"[yellow]{cut_off:,} of {outcomes.total():,} answers are cut off by {limit} and count as wrong. For a new "
+            "run, choose a larger --max-tokens; a reasoning model needs room for its reasoning.[/]"
+        )
+    for cause in (Outcome.REFUSED, Outcome.EMPTY):
+        if outcomes[cause]:
+            console.print(
+                f"[yellow]{outcomes[cause]:,} of {outcomes.total():,} answers are {cause} and count as wrong.[/]"
+            )
 
 
 async def _run_selection(
@@ -146,7 +164,11 @@ async def _run_selection(
         progress = RunProgress()
 
         def on_sample() -> None:
-            bar.update(task, advance=1, note=f"{progress.failed} failed" if progress.failed else "")
+            counts = {**progress.outcomes, Outcome.FAILED: progress.failed}
+            causes = [
+                f"{counts[cause]:,} {cause}" for cause in Outcome if cause != Outcome.ANSWERED and counts.get(cause)
+            ]
+            bar.update(task, advance=1, note=", ".join(causes))
 
         async with aiohttp.ClientSession(connector=connector) as session:
             endpoint = ChatEndpoint(

@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+from sarbench.run.completion import Completion, parse_completion
+
 RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
 """HTTP statuses below 500 that are retried."""
 INITIAL_BACKOFF_S = 0.5
@@ -41,8 +43,8 @@ class ChatEndpoint:
     api_key: str | None = field(default=None, repr=False)
     timeout_s: float = 300.0
 
-    async def complete(self, body: dict[str, Any]) -> str:
-        """Send one request and return the text of the first choice.
+    async def complete(self, body: dict[str, Any]) -> Completion:
+        """Send one request and return the completion of the first choice.
 
         Raises:
             RequestFailed: the endpoint is unreachable, rejects the request, or returns no chat completion.
@@ -57,7 +59,7 @@ class ChatEndpoint:
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=self.timeout_s),
             ) as response:
-                return _parse_completion(response, await response.read())
+                return _parse_response(response, await response.read())
         except TimeoutError as error:
             raise RequestFailed(f"no response within {self.timeout_s:g} s", retryable=True) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -65,7 +67,7 @@ class ChatEndpoint:
 
     async def complete_with_retries(
         self, body: dict[str, Any], attempts: int, on_failure: Callable[[int, RequestFailed], None] = lambda _, __: None
-    ) -> str:
+    ) -> Completion:
         """Try up to ``attempts`` times with exponential backoff. ``on_failure`` receives each failed attempt.
 
         Raises:
@@ -83,19 +85,16 @@ class ChatEndpoint:
         raise ValueError("attempts must be at least 1")
 
 
-def _parse_completion(response: aiohttp.ClientResponse, raw: bytes) -> str:
+def _parse_response(response: aiohttp.ClientResponse, raw: bytes) -> Completion:
     if response.status != 200:
         retryable = response.status in RETRYABLE_STATUSES or response.status >= 500
         raise RequestFailed(
             _error_message(raw), status=response.status, retryable=retryable, retry_after_s=_retry_after(response)
         )
     try:
-        text = orjson.loads(raw)["choices"][0]["message"]["content"]
-    except (orjson.JSONDecodeError, LookupError, TypeError) as error:
-        raise RequestFailed("the response is not a chat completion", status=200, retryable=True) from error
-    if not isinstance(text, str):
-        raise RequestFailed("the response has no text", status=200, retryable=False)
-    return text
+        return parse_completion(raw)
+    except ValueError as error:
+        raise RequestFailed(str(error), status=200, retryable=True) from error
 
 
 def _error_message(raw: bytes) -> str:

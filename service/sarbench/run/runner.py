@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sarbench.dataset.rows import Sample
 from sarbench.errors import RunError, SarbenchError
-from sarbench.run.answers import Answer
+from sarbench.run.answers import Answer, Outcome, Text
 from sarbench.run.config import RunConfig
 from sarbench.run.endpoint import ChatEndpoint, RequestFailed
 from sarbench.run.images import RequestImages
 from sarbench.run.jsonl_log import JsonlLog
 
-ERRORS_FILE = "errors.jsonl"
 MAX_CONSECUTIVE_FAILURES = 20
 """Consecutive failed samples after which the run stops."""
 
 
 @dataclass
 class RunProgress:
-    """Counts of answered and failed samples."""
+    """Counts of samples with and without a response. ``outcomes`` counts the responses."""
 
     answered: int = 0
     failed: int = 0
     consecutive_failures: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,16 @@ class Runner:
 
         try:
             image_url = await self._image_url(sample, record)
-            answer = await self.endpoint.complete_with_retries(
+            completion = await self.endpoint.complete_with_retries(
                 self.config.request_body(sample, image_url), self.attempts, record
             )
         except RequestFailed as failure:
             self._count_failure(failure)
         else:
-            self.answers.append(asdict(Answer.from_sample(sample, answer, time.monotonic() - started_at)))
+            answer = Answer.of(Text.from_sample(sample), completion, time.monotonic() - started_at)
+            self.answers.append(answer.record())
             self.progress.answered += 1
+            self.progress.outcomes[answer.outcome] += 1
             self.progress.consecutive_failures = 0
 
     async def _image_url(self, sample: Sample, record: Callable[[int, RequestFailed], None]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from rich.progress import Progress
 
 from sarbench.dataset.sarlang import SarlangDataset, open_dataset
 from sarbench.errors import DatasetError, ScoreError
-from sarbench.run.answers import Answer, read_answers
-from sarbench.run.config import load_config, load_metadata
+from sarbench.run.answers import Answer, Outcome, read_outcomes
+from sarbench.run.config import load_config
+from sarbench.score.coverage import coverage_of, coverages
 from sarbench.score.judge import PROMPT, Judge, JudgeCase, judge_cases
 from sarbench.score.majority import fit_on_answers, fit_on_train_split
 from sarbench.score.retrieval import retrieve_captions
@@ -52,8 +53,9 @@ def score(
 ) -> None:
     """Score captions, and questions by the paper's rule and a strict rule. The scores go to RUN/score.json."""
     console = Console()
-    config, answers = load_config(run), read_answers(run)
-    if not answers:
+    config, answers = load_config(run), read_outcomes(run)
+    coverage = coverage_of(answers)
+    if not coverage.texts - coverage.outcomes.get(Outcome.FAILED, 0) - coverage.outcomes.get(Outcome.NOT_SENT, 0):
         raise ScoreError(f"{run} has no answers yet: continue the run with sarbench run")
     vqa_answers = question_answers(answers)
     judge = None
@@ -66,8 +68,8 @@ def score(
         scorecard = Scorecard(
             model=config.model,
             blackout=config.blackout,
-            total=load_metadata(run).total,
-            answered=len(answers),
+            all_texts=coverage,
+            coverage=coverages(answers),
             strict=strict_accuracies(vqa_answers),
             paper=paper_score(vqa_answers, verdicts, judge_model if judge else None),
             captions={subset: caption_score(captions) for subset, captions in captions_by_subset(answers).items()},
@@ -94,9 +96,10 @@ def _print_scores(scorecard: Scorecard, console: Console) -> None:
         console.print(caption_table(scorecard))
     if unjudged := scorecard.paper.unjudged.get("overall"):
         console.print(f"[yellow]{unjudged:,} answers need a judge but have no verdict: they count as wrong[/]")
-    if missing := scorecard.total - scorecard.answered:
+    coverage = scorecard.all_texts
+    if missing := coverage.texts - coverage.answered:
         console.print(
-            f"[yellow]{missing:,} of {scorecard.total:,} texts have no answer and are excluded from all scores[/]"
+            f"[yellow]{missing:,} of {coverage.texts:,} texts have no answer and count as wrong: {coverage.causes}[/]"
         )
 
 

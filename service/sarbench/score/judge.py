@@ -53,7 +53,7 @@ class Judge:
 
 def judge_case(answer: Answer) -> JudgeCase:
     """Return the case that an answer presents to the judge."""
-    return answer.question.lower(), answer.truth.lower(), answer.answer.lower()
+    return answer.question.lower(), answer.truth.lower(), answer.text.lower()
 
 
 def load_verdicts(out: Path, judge_model: str) -> dict[JudgeCase, bool]:
@@ -98,7 +98,7 @@ async def judge_cases(
 async def _request_verdict(endpoint: ChatEndpoint, judge: Judge, case: JudgeCase) -> bool | None:
     try:
         return {0: False, 1: True}.get(
-            int(await endpoint.complete_with_retries(judge.request_body(case), MAX_ATTEMPTS))
+            int((await endpoint.complete_with_retries(judge.request_body(case), MAX_ATTEMPTS)).text)
         )
     except (RequestFailed, ValueError):
         return None

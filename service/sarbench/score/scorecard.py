@@ -11,16 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from sarbench.dataset.release_files import Subset
 from sarbench.errors import ScoreError
-from sarbench.run.answers import Answer
+from sarbench.run.answers import Answer, Outcome
 from sarbench.score.bootstrap import MeanInterval, bootstrap_mean
 from sarbench.score.caption_metrics import CaptionPair, bleu, cider, rouge_l
+from sarbench.score.coverage import OVERALL, Coverage
 from sarbench.score.judge import JudgeCase, judge_case
 from sarbench.score.majority import MajorityBaseline
 from sarbench.score.paper_rule import PaperVerdict, apply_paper_rule
 from sarbench.score.strict_rule import is_strictly_correct
 from sarlens.prompts.applications import Application
 
-OVERALL = "overall"
 Accuracies = dict[str, MeanInterval]
 """Accuracy overall and per application, keyed by ``overall`` and the application's name."""
 
@@ -55,12 +55,14 @@ class Baselines:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """The scores of one run. Of ``total`` texts, ``answered`` have an answer; the others are in no score."""
+    """The scores of one run. A question without an answer counts as wrong, and a caption without a text as empty."""
 
     model: str
     blackout: bool
-    total: int
-    answered: int
+    all_texts: Coverage
+    """Coverage of all questions and captions."""
+    coverage: dict[str, Coverage]
+    """Coverage of all questions, of each application, and of each subset of captions."""
     strict: Accuracies
     paper: PaperScore
     captions: dict[str, CaptionScore]
@@ -102,9 +104,14 @@ def captions_by_subset(answers: Iterable[Answer]) -> Mapping[Subset, list[Answer
     return dict(sorted(captions.items()))
 
 
+def is_strictly_right(answer: Answer) -> bool:
+    """Whether a text has an answer that is correct by the strict rule."""
+    return answer.outcome is Outcome.ANSWERED and is_strictly_correct(answer.truth, answer.text)
+
+
 def strict_accuracies(answers: Sequence[Answer]) -> Accuracies:
     """Return accuracies by the strict rule."""
-    return _accuracies(answers, [is_strictly_correct(answer.truth, answer.answer) for answer in answers])
+    return _accuracies(answers, [is_strictly_right(answer) for answer in answers])
 
 
 def majority_accuracies(answers: Sequence[Answer], majority: MajorityBaseline) -> Accuracies:
@@ -116,16 +123,17 @@ def majority_accuracies(answers: Sequence[Answer], majority: MajorityBaseline) -
 
 def cases_to_judge(answers: Iterable[Answer]) -> set[JudgeCase]:
     """Return the distinct cases that the paper's rule leaves to a judge."""
-    return {
-        judge_case(answer)
-        for answer in answers
-        if apply_paper_rule(answer.truth, answer.answer) is PaperVerdict.NEEDS_JUDGE
-    }
+    return {judge_case(answer) for answer in answers if _paper_verdict(answer) is PaperVerdict.NEEDS_JUDGE}
+
+
+def _paper_verdict(answer: Answer) -> PaperVerdict:
+    """Mark a text by the paper's rule; without an answer it is wrong."""
+    return apply_paper_rule(answer.truth, answer.text) if answer.outcome is Outcome.ANSWERED else PaperVerdict.WRONG
 
 
 def paper_score(answers: Sequence[Answer], verdicts: Mapping[JudgeCase, bool], judge: str | None) -> PaperScore:
     """Return accuracies by the paper's rule, given the verdicts of the judge."""
-    marks = [apply_paper_rule(answer.truth, answer.answer) for answer in answers]
+    marks = [_paper_verdict(answer) for answer in answers]
     judged = [
         verdicts.get(judge_case(answer)) if mark is PaperVerdict.NEEDS_JUDGE else mark is PaperVerdict.CORRECT
         for answer, mark in zip(answers, marks, strict=True)
@@ -138,10 +146,12 @@ def paper_score(answers: Sequence[Answer], verdicts: Mapping[JudgeCase, bool], j
 
 
 def caption_score(answers: Sequence[Answer], predictions: Mapping[str, str] | None = None) -> CaptionScore:
-    """Return caption metrics of the answers, or of ``predictions`` by key if given."""
+    """Return caption metrics of the answers, or of ``predictions`` by key if given.
+
+    A caption that is cut off is scored as it is.
+    """
     pairs = [
-        CaptionPair(answer.truth, answer.answer if predictions is None else predictions[answer.key])
-        for answer in answers
+        CaptionPair(answer.truth, answer.text if predictions is None else predictions[answer.key]) for answer in answers
     ]
     images = [answer.image for answer in answers]
     rouges = bootstrap_mean([rouge_l(pair) for pair in pairs], images)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from sarbench.score.bootstrap import MeanInterval
-from sarbench.score.scorecard import OVERALL, CaptionScore, Scorecard
+from sarbench.score.coverage import OVERALL, Coverage
+from sarbench.score.scorecard import CaptionScore, Scorecard
 from sarlens.prompts.applications import Application
 
 
@@ -21,16 +22,23 @@ def format_percent(mean: MeanInterval | None) -> str:
     return "-" if mean is None else f"{100 * mean.mean:.1f}\n[dim]{100 * mean.low:.1f}-{100 * mean.high:.1f}[/]"
 
 
+def format_coverage(coverage: Coverage) -> str:
+    """Format the share of texts with an answer, rounded down, so that 100 % means all of them."""
+    share = 100.0 if coverage.answered == coverage.texts else min(100 * coverage.answered / coverage.texts, 99.9)
+    return f"{share:.1f} %"
+
+
 def accuracy_table(scorecard: Scorecard) -> Table:
     """Return a table of accuracies by both rules and of the majority baseline, overall and per application."""
     table = Table(title=f"{scorecard.model}{' (blacked out)' if scorecard.blackout else ''}")
     table.add_column("Accuracy, %", no_wrap=True)
-    for column in ("n", "Strict", "Paper", "Unjudged", "Majority"):
+    for column in ("n", "Answered", "Strict", "Paper", "Unjudged", "Majority"):
         table.add_column(column, justify="right")
     for group, strict in scorecard.strict.items():
         table.add_row(
             group_title(group),
             f"{strict.n:,}",
+            format_coverage(scorecard.coverage[group]),
             format_percent(strict),
             format_percent(scorecard.paper.accuracy[group]),
             f"{scorecard.paper.unjudged[group]:,}",
@@ -43,18 +51,19 @@ def accuracy_table(scorecard: Scorecard) -> Table:
 def caption_table(scorecard: Scorecard) -> Table:
     """Return a table of BLEU, ROUGE-L, and CIDEr times 100, as the paper prints them, per caption subset."""
     table = Table("Captions, scores times 100")
-    for column in ("n", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"):
+    for column in ("n", "Answered", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"):
         table.add_column(column, justify="right")
     for subset, score in scorecard.captions.items():
-        table.add_row(subset, *_score_cells(score))
+        table.add_row(subset, *_score_cells(score, format_coverage(scorecard.coverage[subset])))
         if nearest := scorecard.baselines.retrieval.get(subset):
-            table.add_row("nearest", *_score_cells(nearest), style="dim")
+            table.add_row("nearest", *_score_cells(nearest, "-"), style="dim")
     return table
 
 
-def _score_cells(score: CaptionScore) -> Iterable[str]:
+def _score_cells(score: CaptionScore, coverage: str) -> Iterable[str]:
     return (
         f"{score.n:,}",
+        coverage,
         *(f"{100 * part:.1f}" for part in score.bleu),
         format_percent(score.rouge_l),
         format_percent(score.cider),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any
 
+from sarlens.chat.reasoning import reasoning_text
 from sarlens.errors import WorkerFailed
-from sarlens.inference.reasoning import reasoning_text
 from sarlens.inference.worker_error import to_gateway_error
 from sarlens.inference.worker_response import CompleteResponse, JudgedResponse, RejectedResponse
 from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse

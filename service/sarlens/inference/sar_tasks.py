@@ -11,11 +11,11 @@ from time import perf_counter
 from typing import Any
 
 from sarlens.chat.parse import IMAGE_PART, ChatRequest
+from sarlens.chat.reasoning import split_reasoning
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.question_batch import QuestionBatches
-from sarlens.inference.reasoning import split_reasoning
 from sarlens.inference.reply_parser import Completion
 from sarlens.prompts.answer_types import FREE_TEXT, AnswerType, Value, answer_type_for
 from sarlens.prompts.applications import Application

@@ -72,10 +72,14 @@ def picture(body: Body) -> bytes:
     return base64.b64decode(picture_url(body).partition(",")[2])
 
 
-def completion(text: str | None) -> web.Response:
-    """Return a chat completion."""
-    message = {"role": "assistant", "content": text}
-    return web.json_response({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+def completion(text: str | None, finish_reason: str = "stop", **message: str) -> web.Response:
+    """Return a chat completion; ``message`` has further fields, such as a refusal."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text, **message},
+        "finish_reason": finish_reason,
+    }
+    return web.json_response({"choices": [choice]})
 
 
 def error(status: int, sentence: str) -> web.Response:

@@ -8,6 +8,7 @@ from html import escape
 
 from sarbench.score.bootstrap import MeanInterval
 from sarbench.score.scorecard import Scorecard
+from sarbench.score.tables import format_coverage
 
 BASELINE_COLOR = 5
 
@@ -53,3 +54,11 @@ def mean_cell(mean: MeanInterval | None) -> str:
     if mean is None:
         return "-"
     return f"{100 * mean.mean:.1f}<small>{100 * mean.low:.1f} to {100 * mean.high:.1f}</small>"
+
+
+def covered_mean_cell(run: ScoredRun, mean: MeanInterval | None, group: str) -> str:
+    """Format a mean as ``mean_cell``, with the share of answered texts if some have no answer."""
+    coverage = run.scorecard.coverage.get(group)
+    if mean is None or coverage is None or coverage.answered == coverage.texts:
+        return mean_cell(mean)
+    return f'{mean_cell(mean)}<small class="left-out">{format_coverage(coverage)} answered</small>'

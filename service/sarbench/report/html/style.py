@@ -22,7 +22,7 @@ th, td { padding: .42rem 1rem .42rem 0; text-align: right; vertical-align: basel
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); font-size: .86rem; }
 .words { text-align: left; }
-td small { display: block; font-size: .76rem; line-height: 1.2; }
+td small.left-out { color: var(--warn-ink); } td small { display: block; font-size: .76rem; line-height: 1.2; }
 tr.overall td { font-weight: 650; border-bottom: 2px solid var(--ink); } tr.overall small { font-weight: 400; }
 tr.dim td { color: var(--soft); }
 .key::before { content: ""; display: inline-block; width: .7rem; height: .7rem; margin-right: .45rem;

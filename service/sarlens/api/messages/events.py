@@ -9,7 +9,7 @@ import orjson
 
 from sarlens.api.common.error_responses import anthropic_error
 from sarlens.api.messages.response import empty_message, stop_of, usage_of
-from sarlens.inference.reasoning import reasoning_text
+from sarlens.chat.reasoning import reasoning_text
 
 
 class MessageEvents:

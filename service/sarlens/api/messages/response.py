@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import orjson
 
-from sarlens.inference.reasoning import reasoning_text
+from sarlens.chat.reasoning import reasoning_text
 
 _STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 

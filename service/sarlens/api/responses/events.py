@@ -19,7 +19,7 @@ from sarlens.api.responses.response import (
     token_logprobs,
 )
 from sarlens.api.responses.schemas import ResponseBody
-from sarlens.inference.reasoning import reasoning_text
+from sarlens.chat.reasoning import reasoning_text
 
 _FROM_CHUNK = (("created_at", "created"), ("model", "model"))
 """Fields of a response, and the fields of a chunk that have their values."""

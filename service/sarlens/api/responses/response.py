@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from sarlens.api.responses.schemas import ResponseBody
-from sarlens.inference.reasoning import reasoning_text
+from sarlens.chat.reasoning import reasoning_text
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reason of an incomplete response, by the finish reason of a chat completion."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarlens.inference.reasoning import split_reasoning
+from sarlens.chat.reasoning import split_reasoning
 
 
 @pytest.mark.parametrize(

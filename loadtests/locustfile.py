@@ -20,13 +20,12 @@ import grpc
 import grpc.experimental.gevent
 from locust import HttpUser, LoadTestShape, constant, events, tag, task
 
+from response_parts import FIRST_FEATURE, PARTS, PER_TOKEN, TTFT, record_part, write_parts
 from sarlens.api.grpc.v1 import sar_pb2_grpc
 from workload_mix import CAPTIONS, CHAT, RPC, SEQUENCE, SURVEYS, VQA, Mix, weights
 
 grpc.experimental.gevent.init_gevent()
 
-ANSWERS = ("POST", "gRPC")
-TTFT, PER_TOKEN, FIRST_FEATURE = "TTFT", "per token", "first feature"
 OFTEN = weights()
 STARTED = count()
 
@@ -85,10 +84,10 @@ class Analyst(HttpUser):
             if response.status_code == 200 and not done:
                 response.failure("the stream ended early")
         if times:
-            self.record(TTFT, CHAT, times[0] - began)
+            record_part(TTFT, CHAT, times[0] - began)
         if times and tokens > 1:
             # The last token has no text: its time is the end of the stream.
-            self.record(PER_TOKEN, CHAT, (time.perf_counter() - times[0]) / (tokens - 1))
+            record_part(PER_TOKEN, CHAT, (time.perf_counter() - times[0]) / (tokens - 1))
 
     @tag("vqa")
     @task(OFTEN[VQA])
@@ -120,7 +119,7 @@ class Analyst(HttpUser):
             if response.status_code == 200 and features < int(response.headers["Sarlens-Tiles"]):
                 response.failure(f"{features} features of {response.headers['Sarlens-Tiles']} tiles")
         if features:
-            self.record(FIRST_FEATURE, SURVEYS, first - began)
+            record_part(FIRST_FEATURE, SURVEYS, first - began)
 
     @tag("grpc")
     @task(OFTEN[RPC])
@@ -132,14 +131,10 @@ class Analyst(HttpUser):
             self.stub.Vqa(self.mix.rpc(), timeout=60)
         except grpc.RpcError as rpc_error:
             error = RuntimeError(rpc_error.code().name)
-        self.record("gRPC", RPC, time.perf_counter() - began, error)
-
-    def record(self, request_type: str, name: str, seconds: float, error: Exception | None = None) -> None:
-        """Record a duration as a metric of Locust."""
         self.environment.events.request.fire(
-            request_type=request_type,
-            name=name,
-            response_time=1000 * seconds,
+            request_type="gRPC",
+            name=RPC,
+            response_time=1000 * (time.perf_counter() - began),
             response_length=0,
             exception=error,
             context={},
@@ -187,18 +182,19 @@ class Load(LoadTestShape):
 
 @events.quitting.add_listener
 def _judge(environment: Any, **_: Any) -> None:
-    """Fail the run if a threshold is exceeded."""
-    options, entries = environment.parsed_options, environment.stats.entries.values()
-    answers = [entry for entry in entries if entry.method in ANSWERS]
+    """Print the times within responses, and fail the run if a threshold is exceeded."""
+    options, answers, parts = environment.parsed_options, environment.stats.entries.values(), PARTS.entries.values()
+    write_parts(options.csv_prefix)
     requests, failed = (sum(getattr(entry, name) for entry in answers) for name in ("num_requests", "num_failures"))
     reasons = [] if requests else ["no requests were sent"]
     if requests and failed / requests > options.max_failed:
         reasons.append(f"{failed} of {requests} requests failed")
-    limits = {TTFT: options.max_ttft_ms, PER_TOKEN: options.max_token_ms, **dict.fromkeys(ANSWERS, options.max_p95_ms)}
-    for entry in entries:
-        limit = limits.get(entry.method)
+    limits = {TTFT: options.max_ttft_ms, PER_TOKEN: options.max_token_ms}
+    limited = [(entry, options.max_p95_ms) for entry in answers]
+    limited += [(entry, limits[entry.method]) for entry in parts if entry.method in limits]
+    for entry, limit in limited:
         p95 = entry.get_response_time_percentile(0.95)
-        if limit is not None and p95 > limit:
+        if p95 > limit:
             reasons.append(f"{entry.method} {entry.name} took {p95:.0f} ms (p95), more than {limit:.0f}")
     for reason in reasons:
         print(f"FAILED: {reason}")

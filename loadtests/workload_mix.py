@@ -51,15 +51,18 @@ class Mix:
         model: model name in the requests.
         scenes: URLs of scenes of at least ``SCENE`` pixels a side.
         seed: random seed; None draws a new one.
+        side: side of the windows, in pixels, at most ``SCENE``.
     """
 
-    def __init__(self, model: str, scenes: Sequence[str], seed: int | None = None) -> None:
-        corners = range(0, SCENE - SIDE + 1, STEP)
+    def __init__(self, model: str, scenes: Sequence[str], seed: int | None = None, side: int = SIDE) -> None:
+        corners = range(0, SCENE - side + 1, STEP)
         self._windows = list(itertools.product(scenes, corners, corners))
         # The same images are popular in every Mix.
         random.Random(0).shuffle(self._windows)
         self._cumulative_weights = list(itertools.accumulate(1 / rank for rank in range(1, len(self._windows) + 1)))
         self._scenes = scenes
+        self._side = side
+        self._drawn = set[str]()
         self._model = model
         self._random = random.Random(seed)
 
@@ -67,7 +70,21 @@ class Mix:
         """Draw a scene and a window; the n-th most popular one has a weight of 1/n."""
         index = bisect.bisect(self._cumulative_weights, self._random.random() * self._cumulative_weights[-1])
         scene, col, row = self._windows[min(index, len(self._windows) - 1)]
-        return scene, [col, row, SIDE, SIDE]
+        return scene, [col, row, self._side, self._side]
+
+    def is_new(self, request: Mapping[str, Any] | sar_pb2.VqaRequest) -> bool:
+        """Return whether ``request`` is the first one about its image, and count the image as known."""
+        if isinstance(request, sar_pb2.VqaRequest):
+            window = request.image.render.window
+            key = f"{request.image.url} {window.col} {window.row}"
+        else:
+            content = request["messages"][0]["content"] if "messages" in request else [{"image_url": request["image"]}]
+            image = content[0]["image_url"]
+            col, row, width, _ = image["sar"]["window"]
+            key = f"{image['url']} {col} {row}" if width == self._side else image["url"]
+        new = key not in self._drawn
+        self._drawn.add(key)
+        return new
 
     def question(self, applications: Sequence[Application] = tuple(QUESTIONS)) -> str:
         """Draw a question of one of the applications, with their frequencies in SARLANG-1M."""

@@ -15,7 +15,7 @@ env -u SARLENS_URL SARLENS_KEYS__FILE="$folder/keys.json" SARLENS_GRPC__PORT=non
   sarlens serve --worker "$base" --port "$port" 2>"$folder/log" &
 gateway=$!
 trap 'kill "$gateway"; wait "$gateway" || true; rm -r "$folder"' EXIT
-curl --fail --silent --output /dev/null --retry 60 --retry-connrefused --retry-delay 1 "http://localhost:$port/readyz"
+curl --fail --silent --output /dev/null --retry 60 --retry-connrefused --retry-delay 1 "http://localhost:$port/health"
 
 for _ in 1 2 3; do
   curl --silent --output /dev/null --write-out 'status %{http_code} retry-after %header{retry-after}\n' \

@@ -80,7 +80,7 @@ def sarlens(
     options = [word for worker in workers for word in ("--worker", worker)]
     command = [sys.executable, *profile, "-m", "sarlens", "serve", "--port", str(port), *options]
     process = start("sarlens", command, {"SARLENS_LOG_LEVEL": "error", "SARLENS_GRPC__PORT": "none", **environment})
-    return _when_ready(f"http://127.0.0.1:{port}", "/readyz", process)
+    return _when_ready(f"http://127.0.0.1:{port}", "/health", process)
 
 
 def peer(start: Start, name: str, workers: Sequence[str], model: str, state: Path) -> tuple[str, ManagedProcess]:

@@ -27,9 +27,6 @@ TITLES = {
 }
 """Heading of each tag, in the order of the page."""
 
-ALIASES = {"/health": "/readyz"}
-"""Routes that are documented with another one, besides those of a version under ``/v2``."""
-
 _INTRODUCTION = """\
 # REST API
 
@@ -80,7 +77,7 @@ def route_of(method: str, path: str) -> str:
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in document["paths"].items():
-        if "/versions/" not in path and path not in ALIASES:
+        if "/versions/" not in path:
             yield from ((method, path, item[method]) for method in METHODS if method in item)
 
 

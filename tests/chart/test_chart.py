@@ -157,7 +157,7 @@ def test_pods_outlive_their_drain(profile: str, more: dict[str, Any]) -> None:
 
 @every_profile
 def test_probes_are_separate(profile: str) -> None:
-    """Startup, liveness and readiness have separate probes: a gateway without workers is alive but not ready."""
+    """Startup, liveness and readiness have separate probes, and no probe of a gateway waits for its workers."""
     for item in of_kind(rendered(profile), "Deployment", "StatefulSet"):
         spec = item["spec"]["template"]["spec"]["containers"][0]
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= spec.keys()
@@ -166,6 +166,9 @@ def test_probes_are_separate(profile: str) -> None:
         assert gateway[probe]["httpGet"]["port"] == "management"
     assert gateway["livenessProbe"]["httpGet"]["path"] == gateway["startupProbe"]["httpGet"]["path"] == "/healthz"
     assert gateway["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    (deployment,) = of_kind(rendered(profile), "Deployment")
+    startup = gateway["startupProbe"]
+    assert deployment["spec"]["progressDeadlineSeconds"] > startup["periodSeconds"] * startup["failureThreshold"]
 
 
 @every_profile
@@ -299,25 +302,34 @@ def test_a_gateway_with_grpc_tls_has_no_grpc_route() -> None:
     assert not of_kind(objects, "GRPCRoute")
 
 
-async def test_the_helm_test_hook_checks_the_gateway(worker: FakeWorker) -> None:
-    """The script of `helm test` passes for a gateway that serves REST and gRPC, and fails without one."""
+async def test_the_helm_test_hook_waits_for_a_worker(worker: FakeWorker) -> None:
+    """The script of `helm test` repeats its checks of REST and gRPC until a worker is ready, or the time is over."""
     (hook,) = of_kind(rendered("values-dev.yaml"), "Pod")
     (script,) = hook["spec"]["containers"][0]["args"]
+    assert "deadline = time.monotonic() + 660\n" in script  # startupSeconds, and a minute
+    assert hook["spec"]["activeDeadlineSeconds"] == 720
     port, management = free_port(), free_port()
     settings = Settings(
-        worker=WorkerSettings(urls=(worker.url,)),
+        worker=WorkerSettings(urls=(worker.url,), probe_interval_s=0.1),
         grpc=GrpcSettings(port=port),
         management=ManagementSettings(port=management),
     )
-    async with gateway(settings) as url:
-        local_script = script.replace("http://demo-sarlens:8080", url).replace("demo-sarlens:8081", f"127.0.0.1:{port}")
-        local_script = local_script.replace("demo-sarlens-management:8082", f"127.0.0.1:{management}")
+    worker.health_status = 503
+    async with gateway(settings, ready=False) as url, asyncio.timeout(60):
+        script = script.replace("http://demo-sarlens:8080", url).replace("demo-sarlens:8081", f"127.0.0.1:{port}")
+        script = script.replace("demo-sarlens-management:8082", f"127.0.0.1:{management}")
+        process = await _run(script)
+        assert process.stdout
+        while b"No worker is ready" not in await process.stdout.readline():
+            pass
+        worker.health_status = 200
+        assert (await process.communicate())[0].endswith(b"SERVING\n")
+        assert process.returncode == 0
+    too_late = await _run(script.replace("monotonic() + 660", "monotonic() - 1"))
+    await too_late.communicate()
+    assert too_late.returncode == 1
 
-        async def passes() -> bool:
-            run = asyncio.create_subprocess_exec(sys.executable, "-c", local_script, stderr=asyncio.subprocess.DEVNULL)
-            return await (await run).wait() == 0
 
-        async with asyncio.timeout(30):
-            while not await passes():  # gRPC is healthy at most one second after REST
-                await asyncio.sleep(0.2)
-    assert not await passes()
+async def _run(script: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=pipe, stderr=pipe)

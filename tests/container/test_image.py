@@ -149,7 +149,7 @@ async def test_a_trimmed_gateway_answers(trimmed: Path, worker: FakeWorker, s3: 
     environment = _packages(trimmed) | s3.environment
     process = await asyncio.create_subprocess_exec(sys.executable, *command, env=environment)
     try:
-        await until_it_answers(f"{url}/readyz")
+        await until_it_answers(f"{url}/health")
         async with aiohttp.ClientSession(url) as session:
             image = "s3://scenes/trimmed.tif"
             async with session.get("/v1/sar/picture", params={"url": image}) as answer:

@@ -53,7 +53,7 @@ async def until_waiting(http: aiohttp.ClientSession, url: str) -> None:
 
 
 async def test_requests_at_startup_wait_for_the_first_worker() -> None:
-    """Ten requests that arrive before the worker is ready are all answered, and /readyz says why it is not ready."""
+    """Ten requests that arrive before the worker is ready are all answered, and /health says why it is not ready."""
     async with (
         aiohttp.ClientSession() as http,
         fake_worker(model="m", health_status=503) as worker,
@@ -61,7 +61,7 @@ async def test_requests_at_startup_wait_for_the_first_worker() -> None:
     ):
         asking = [asyncio.create_task(ask(http, url)) for _ in range(10)]
         await until_waiting(http, url)
-        async with http.get(f"{url}/readyz") as response:
+        async with http.get(f"{url}/health") as response:
             assert response.status == 503
             message = (await response.json())["error"]["message"]
         assert message == "No worker is ready: 1 of 1 haven't passed a health check yet, and 0 are lost."
@@ -161,7 +161,7 @@ async def test_the_restart_of_the_only_worker_fails_no_request() -> None:
 
 async def _until_unready(keys: Tenants) -> None:
     async with asyncio.timeout(30):
-        while (await keys.get(None, "/readyz"))[0] == 200:
+        while (await keys.get(None, "/health"))[0] == 200:
             await asyncio.sleep(0.02)
 
 

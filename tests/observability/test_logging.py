@@ -70,7 +70,7 @@ async def gateway_process(worker: str, **environment: str) -> AsyncIterator[Gate
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        await until_it_answers(f"{url}/readyz")
+        await until_it_answers(f"{url}/health")
         yield GatewayProcess(url, f"127.0.0.1:{grpc_port}", process)
     finally:
         if process.returncode is None:
@@ -166,7 +166,7 @@ async def test_the_access_log_has_worker_and_usage(worker: FakeWorker) -> None:
         await gate.send("POST", CHAT, json=chat("ftp://nowhere"))
         async with grpc.aio.insecure_channel(gate.grpc) as channel:
             await sar_pb2_grpc.SarStub(channel).Caption(pb.CaptionRequest(image=pb.Image(url=DATA_URL), model=MODEL))
-        lines = [line for line in await gate.end() if line["event"] == "request" and line["route"] != "/readyz"]
+        lines = [line for line in await gate.end() if line["event"] == "request" and line["route"] != "/health"]
     for line in lines:
         assert 0 < line.pop("duration_s") < 20
         datetime.fromisoformat(line.pop("timestamp"))

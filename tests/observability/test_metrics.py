@@ -94,7 +94,7 @@ async def test_outcomes_are_counted(url: str, worker: FakeWorker) -> None:
     assert await post(url, body | {"model": "another"}) == 404
     assert await post(url, {}, "/v1/sar/nothing") == 404
     requests = await samples(url, "sarlens_requests_total")
-    assert {labels: value for labels, value in requests.items() if labels[1] != "/readyz"} == {
+    assert {labels: value for labels, value in requests.items() if labels[1] != "/health"} == {
         ("failed", CHAT, "200"): 1,
         ("answered", CHAT, "200"): 1,
         ("refused", CHAT, "404"): 1,

@@ -24,8 +24,8 @@ async def test_processes_share_the_management_port(worker: FakeWorker) -> None:
     rest, operations = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{management}"
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Ships?"}]}
     async with asyncio.timeout(60), aiohttp.ClientSession() as http:
-        await until_it_answers(f"{operations}/readyz")
-        await until_it_answers(f"{rest}/readyz")
+        await until_it_answers(f"{operations}/health")
+        await until_it_answers(f"{rest}/health")
         for _ in range(6):
             async with http.post(f"{rest}/v1/chat/completions", json=body) as response:
                 assert response.status == 200

@@ -93,7 +93,7 @@ async def _start(worker: FakeWorker) -> tuple[asyncio.subprocess.Process, str]:
     port = free_port()
     command = ["-m", "sarlens", "serve", "--worker", worker.url, "--port", str(port)]
     process = await asyncio.create_subprocess_exec(sys.executable, *command)
-    await until_it_answers(f"http://127.0.0.1:{port}/readyz")
+    await until_it_answers(f"http://127.0.0.1:{port}/health")
     return process, f"http://127.0.0.1:{port}"
 
 

@@ -194,7 +194,7 @@ async def test_it_starts_without_workers_collector_and_store() -> None:
         assert {line["level"] for line in lines.values()} == {"warning"}
         assert lines["worker not ready yet"]["worker"] == NOWHERE
         async with aiohttp.ClientSession() as session:
-            for page, status in (("healthz", 200), ("readyz", 503)):
+            for page, status in (("healthz", 200), ("readyz", 200), ("health", 503)):
                 async with session.get(f"http://127.0.0.1:{port}/{page}") as response:
                     assert response.status == status
         process.send_signal(signal.SIGTERM)

@@ -29,7 +29,7 @@ async def gateway(settings: Settings, *, ready: bool = True, ready_workers: int 
         serving = asyncio.create_task(server._serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            await until_it_answers(f"{url}/{'readyz' if ready else 'healthz'}")
+            await until_it_answers(f"{url}/{'health' if ready else 'healthz'}")
             await until_ready(url, ready_workers)
             yield url
         finally:

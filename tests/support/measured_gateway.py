@@ -145,7 +145,7 @@ async def measured_gateway(**settings: Any) -> AsyncIterator[MeasuredGateway]:
     try:
         async with aiohttp.ClientSession() as http:
             url = f"http://127.0.0.1:{port}"
-            await until_it_answers(f"{url}/readyz")
+            await until_it_answers(f"{url}/health")
             yield MeasuredGateway(url, f"127.0.0.1:{rpc_port}", http)
     finally:
         process.terminate()

@@ -18,7 +18,7 @@ async def gateway_process(environment: Mapping[str, str], port: int) -> AsyncIte
     command = [sys.executable, "-m", "sarlens", "serve", "--port", str(port)]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)  # noqa: ASYNC220
     try:
-        await until_it_answers(f"http://127.0.0.1:{port}/readyz")
+        await until_it_answers(f"http://127.0.0.1:{port}/health")
         yield process
     finally:
         process.kill()

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sarlens.settings import Settings, WorkerSettings
-from support.gateway import gateway
+from support.gateway import gateway, until_it_answers
 from support.workers.fake_worker import fake_worker
 
 CHAT = {"messages": [{"role": "user", "content": "Any ships?"}]}
@@ -58,6 +58,21 @@ async def test_workers_join_and_leave_without_a_restart(tmp_path: Path) -> None:
                 page = await response.text()
             assert (one.url in page, two.url in page) == (False, True)
             assert float(page.split('sarlens_discovery_failures_total{place="file"} ')[1].split()[0]) >= 1
+
+
+async def test_a_gateway_accepts_requests_after_the_first_checks() -> None:
+    """A gateway that starts isn't ready before its first health check ends, so that it knows its workers then."""
+    async with (
+        fake_worker(health_pause_s=0.5) as worker,
+        gateway(Settings(worker=WorkerSettings(urls=(worker.url,))), ready=False) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        async with http.get(f"{url}/readyz") as response:
+            message = (await response.json())["error"]["message"]
+            assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        assert message == "The first health checks of the workers aren't complete."
+        await until_it_answers(f"{url}/readyz")
+        assert await ready_workers(http, url) == 1
 
 
 async def test_a_hung_worker_delays_no_other() -> None:

@@ -137,14 +137,15 @@ async def _open_grpc(settings: Settings, endpoints: Endpoints, stack: AsyncExitS
     if grpc.port is None:
         return
     from sarlens.api.app.grpc_services import build_grpc_services
-    from sarlens.api.grpc.server import read_credentials, serve_grpc
+    from sarlens.api.grpc.server import HealthOf, read_credentials, serve_grpc
 
+    data_plane = endpoints.core.data_plane
     credentials = None
     if grpc.cert_file and grpc.key_file:
         credentials = read_credentials(grpc.cert_file, grpc.key_file, grpc.client_ca_file)
     server = serve_grpc(
         build_grpc_services(endpoints.core, grpc.max_concurrent_calls),
-        lambda: endpoints.core.data_plane.ready,
+        HealthOf(lambda: data_plane.accepts_requests, lambda: data_plane.ready),
         settings.host,
         grpc.port,
         message_bytes=min(grpc.max_message_bytes, settings.limit.max_body_bytes),

@@ -170,7 +170,7 @@ class _Startup:
             console.print(f"[green]✓[/] S3 server at {self.ports.s3_endpoint}, bucket {BUCKET}: {listed or 'empty'}")
             with console.status("Starting the vLLM worker on the CPU, which takes about a minute …"):
                 _wait_for(self.worker, f"{self.ports.worker_url}/health")
-                _wait_for(self.worker, f"http://127.0.0.1:{self.ports.rest}/readyz")
+                _wait_for(self.worker, f"http://127.0.0.1:{self.ports.rest}/health")
             seconds = time.monotonic() - started_at
             console.print(f"[green]✓[/] vLLM worker at {self.ports.worker_url}, ready after {seconds:.0f} s")
         except ProcessFailed as error:

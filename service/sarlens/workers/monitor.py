@@ -37,11 +37,13 @@ class WorkerMonitor:
         self._failures = {
             discovery: metrics.discovery_failures.labels(discovery.scheme) for discovery in self._endpoints
         }
+        self._untried = set(self._endpoints)
         self._interval_s = interval_s
         self._probes: dict[Worker, asyncio.Task[None]] = {}
 
     async def run_forever(self) -> None:
         """Run until canceled."""
+        self._note_first_checks()
         async with TaskGroup() as group:
             for discovery in self._endpoints:
                 group.create_task(self._discover_forever(discovery, group))
@@ -59,6 +61,8 @@ class WorkerMonitor:
                 # The next attempt may succeed; without discovery the gateway would keep workers that are gone.
                 log.exception("worker discovery failed")
             self._update(group)
+            self._untried.discard(discovery)
+            self._note_first_checks()
             await self._sleep(started_at)
 
     def _update(self, group: asyncio.TaskGroup) -> None:
@@ -70,6 +74,10 @@ class WorkerMonitor:
             if worker not in self._probes:
                 self._probes[worker] = group.create_task(self._probe_forever(worker))
 
+    def _note_first_checks(self) -> None:
+        if not self._untried and all(worker.checked for worker in self._pool.workers):
+            self._pool.initialized = True
+
     async def _probe_forever(self, worker: Worker) -> None:
         while True:
             started_at = asyncio.get_running_loop().time()
@@ -78,6 +86,8 @@ class WorkerMonitor:
             except Exception:
                 # The next check may succeed; without health checks the gateway would route blindly.
                 log.exception("health check failed", worker=worker.client.url)
+            worker.checked = True
+            self._note_first_checks()
             await self._sleep(started_at, worker)
 
     async def _estimate_load_forever(self) -> None:

@@ -32,6 +32,8 @@ class WorkerPool:
         self, make_worker: Callable[[str], Worker], weights: EndpointWeights, *, replacement_timeout_s: float
     ) -> None:
         self.workers: tuple[Worker, ...] = ()
+        self.initialized = False
+        """Whether each location was tried once, and each worker found there was checked once."""
         self._make_worker = make_worker
         self._weights = weights
         self._replacement_timeout_s = replacement_timeout_s

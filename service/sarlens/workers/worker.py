@@ -46,6 +46,8 @@ class Worker:
         self.weight = 1.0
         self.models: dict[str, dict[str, Any]] = {}
         self.ready = False
+        self.checked = False
+        """Whether a health check has ended, well or not."""
         self.added_at = monotonic()
         self.on_change: list[Callable[[Worker], None]] = []
         """Called when the worker becomes ready, is lost, or serves other models."""

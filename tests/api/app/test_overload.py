@@ -144,7 +144,7 @@ async def test_open_streams_complete_during_a_drain(monkeypatch: pytest.MonkeyPa
         process, url = await gateway_process(worker)
         try:
             async with asyncio.timeout(30):
-                while not await answers(http, f"{url}/readyz", 200):
+                while not await answers(http, f"{url}/health", 200):
                     await asyncio.sleep(0.05)
             stream = asyncio.create_task(post(http, url, stream=True))
             while not worker.running:
@@ -181,7 +181,7 @@ async def test_several_processes_serve_one_port() -> None:
         try:
             async with asyncio.timeout(60):
                 async with aiohttp.ClientSession() as http:
-                    while not await answers(http, f"{url}/readyz", 200):
+                    while not await answers(http, f"{url}/health", 200):
                         await asyncio.sleep(0.1)
                 children = children_of(process.pid)
                 assert len(children) == 2

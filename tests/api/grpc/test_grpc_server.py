@@ -14,7 +14,7 @@ from sarlens.devstack.ports import free_port
 from sarlens.errors import BindError
 from sarlens.server.server import GatewayServer, bind_socket
 from sarlens.settings import GrpcSettings, Settings, WorkerSettings
-from support.gateway import grpc_gateway, until_it_answers
+from support.gateway import gateway, grpc_gateway, until_it_answers
 from support.workers.fake_worker import fake_worker
 
 
@@ -26,7 +26,7 @@ async def test_health_watchers_see_the_drain() -> None:
         async with open_gateway(settings) as app, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             server = GatewayServer(app, settings.server, drain_timeout_s=5)
             running = asyncio.create_task(server.serve(sockets=[bound]))
-            await until_it_answers(f"http://127.0.0.1:{bound.getsockname()[1]}/readyz")
+            await until_it_answers(f"http://127.0.0.1:{bound.getsockname()[1]}/health")
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="sarlens.v1.Sar"))
             async with asyncio.timeout(10):
                 while (await watch.read()).status != health_pb2.HealthCheckResponse.SERVING:
@@ -39,6 +39,22 @@ async def test_health_watchers_see_the_drain() -> None:
                     assert rejected.value.code() is grpc.StatusCode.UNAVAILABLE
                 await running
             watch.cancel()
+
+
+async def test_health_tells_the_gateway_from_its_workers() -> None:
+    """Without a ready worker, the server is SERVING, so that clients get its errors, and its services aren't."""
+    port = free_port()
+    settings = Settings(worker=WorkerSettings(urls=("http://127.0.0.1:9",)), grpc=GrpcSettings(port=port))
+    async with gateway(settings, ready=False), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        async with asyncio.timeout(10):
+            watch = health.Watch(health_pb2.HealthCheckRequest())
+            while (await watch.read()).status != health_pb2.HealthCheckResponse.SERVING:
+                pass
+            watch.cancel()
+        for service in ("sarlens.v1.Sar", "inference.GRPCInferenceService"):
+            status = await health.Check(health_pb2.HealthCheckRequest(service=service))
+            assert status.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def test_a_port_in_use_is_rejected() -> None:

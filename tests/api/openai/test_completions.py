@@ -233,15 +233,24 @@ async def test_another_worker_answers_for_a_dead_one(http: aiohttp.ClientSession
 
 
 async def test_without_a_worker_the_gateway_is_not_ready(http: aiohttp.ClientSession) -> None:
-    """Without a worker the gateway is alive, has its version and is not ready; requests are 503 with Retry-After 2."""
+    """Without a worker the gateway has its version and accepts requests, which are 503 with Retry-After 2.
+
+    /readyz stays 200, so that a load balancer leads requests to the error that says why; /health is 503.
+    """
     settings = Settings(worker=WorkerSettings(urls=("http://127.0.0.1:9",)), admission={"queue_timeout_s": 0.2})
     async with gateway(settings, ready=False) as url:
         async with http.post(f"{url}/v1/chat/completions", json=CHAT) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "2")
             assert (await response.json())["error"]["code"] == "no_worker"
-        for page in ("readyz", "health"):
-            async with http.get(f"{url}/{page}") as response:
-                assert (response.status, response.headers["Retry-After"]) == (503, "2")
+        async with http.get(f"{url}/health") as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "2")
+            why = (await response.json())["error"]["message"]
+        assert why == "No worker is ready: 1 of 1 haven't passed a health check yet, and 0 are lost."
+        async with http.get(f"{url}/readyz") as response:
+            assert (response.status, await response.json()) == (200, {"status": "ready", "models": [], "detail": why})
+        async with http.get(f"{url}/metrics") as response:
+            page = await response.text()
+        assert 'sarlens_requests_total{outcome="failed",route="/v1/chat/completions",status="503"} 1.0' in page
         async with http.get(f"{url}/healthz") as response:
             assert response.status == 200
         async with http.get(f"{url}/version") as response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -18,11 +18,43 @@ from sarlens.workers.pool import WorkerPool
 ModelFilter = Callable[[str], bool]
 
 
+class _Readiness(NamedTuple):
+    """Readiness of the gateway and of its workers, as a caller may see it."""
+
+    pool: WorkerPool
+    drain: DrainController
+    visible_models: Callable[[Request], ModelFilter | None]
+
+    def of_gateway(self, request: Request) -> JSONResponse:
+        self._raise_if_draining()
+        if not self.pool.initialized:
+            raise NoWorkerAvailable("The first health checks of the workers aren't complete.", retry_after=1)
+        return self._response(request)
+
+    def of_workers(self, request: Request) -> JSONResponse:
+        self._raise_if_draining()
+        if not self.pool.ready:
+            raise NoWorkerAvailable(self.pool.describe_unready(), retry_after=2)
+        return self._response(request)
+
+    def _raise_if_draining(self) -> None:
+        if self.drain.draining:
+            raise Draining("The gateway is shutting down.", retry_after=1)
+
+    def _response(self, request: Request) -> JSONResponse:
+        status: dict[str, Any] = {"status": "ready"}
+        if (can_see := self.visible_models(request)) is not None:
+            status["models"] = sorted(filter(can_see, self.pool.models()))
+        if not self.pool.ready:
+            status["detail"] = self.pool.describe_unready()
+        return JSONResponse(status)
+
+
 def health_router(
     pool: WorkerPool, drain: DrainController, visible_models: Callable[[Request], ModelFilter | None]
 ) -> APIRouter:
     """The routes for orchestrators, which need no API key; ``visible_models`` returns which names a caller may see."""
-    router = APIRouter(tags=["health"])
+    router, readiness = APIRouter(tags=["health"]), _Readiness(pool, drain, visible_models)
 
     @router.get("/healthz")
     async def alive() -> dict[str, str]:
@@ -34,24 +66,23 @@ def health_router(
         """Report the version of the gateway, in the format of vLLM."""
         return {"version": sarlens.__version__}
 
-    unready: dict[int | str, dict[str, object]] = {503: {"description": "No worker is ready, or the gateway drains."}}
+    @router.get("/readyz", responses={503: {"description": "The gateway starts or drains."}})
+    async def accepts_requests(request: Request) -> Response:
+        """Report whether the gateway accepts requests, with the models that the caller can use.
 
-    @router.get("/readyz", responses=unready)
-    @router.get("/health", responses=unready)
-    async def ready(request: Request) -> Response:
+        The gateway accepts requests from the end of the first health checks to its shutdown. Without a ready worker,
+        requests wait or fail with an error that says why, and the response has it in `detail`. If the gateway has API
+        keys, callers without a key see no models.
+        """
+        return readiness.of_gateway(request)
+
+    @router.get("/health", responses={503: {"description": "No worker is ready, or the gateway drains."}})
+    async def has_ready_worker(request: Request) -> Response:
         """Report whether a worker is ready, with the models that the caller can use.
 
-        If the gateway has API keys, callers without a key see no models. `GET /health` is the same route under the name
-        that vLLM clients use.
+        vLLM has a route of the same name. If the gateway has API keys, callers without a key see no models.
         """
-        if drain.draining:
-            raise Draining("The gateway is shutting down.", retry_after=1)
-        if not pool.ready:
-            raise NoWorkerAvailable(pool.describe_unready(), retry_after=2)
-        status: dict[str, Any] = {"status": "ready"}
-        if (can_see := visible_models(request)) is not None:
-            status["models"] = sorted(filter(can_see, pool.models()))
-        return JSONResponse(status)
+        return readiness.of_workers(request)
 
     return router
 

@@ -40,6 +40,15 @@ class Services(NamedTuple):
     guard: CallGuard
 
 
+class HealthOf(NamedTuple):
+    """What the health service reports."""
+
+    accepts_requests: Callable[[], bool]
+    """Health of the whole server, the service without a name, which load balancers check."""
+    worker_ready: Callable[[], bool]
+    """Health of each service by its name."""
+
+
 def read_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
     """Load the TLS credentials from PEM files; with ``client_ca``, clients need a certificate that it signed.
 
@@ -64,7 +73,7 @@ def read_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.Serv
 @asynccontextmanager
 async def serve_grpc(
     services: Services,
-    ready: Callable[[], bool],
+    health_of: HealthOf,
     host: str,
     port: int,
     *,
@@ -99,7 +108,7 @@ async def serve_grpc(
             f"can't listen on {host}:{port} for gRPC: is it in use? Set SARLENS_GRPC__PORT to another port or none"
         ) from None
     await server.start()
-    updates = asyncio.create_task(update_health(health_servicer, ready))
+    updates = asyncio.create_task(update_health(health_servicer, health_of))
     try:
         yield bound_port
     finally:
@@ -109,11 +118,11 @@ async def serve_grpc(
         await server.stop(grace=1)
 
 
-async def update_health(servicer: health.aio.HealthServicer, ready: Callable[[], bool]) -> None:
-    """Report to health watchers, four times a second, whether the gateway accepts requests."""
+async def update_health(servicer: health.aio.HealthServicer, health_of: HealthOf) -> None:
+    """Report to health watchers, four times a second, whether the gateway accepts requests and a worker is ready."""
     statuses = health_pb2.HealthCheckResponse
     while True:
-        status = statuses.SERVING if ready() else statuses.NOT_SERVING
         for service in ("", *SERVICES):
-            await servicer.set(service, status)
+            serves = health_of.worker_ready() if service else health_of.accepts_requests()
+            await servicer.set(service, statuses.SERVING if serves else statuses.NOT_SERVING)
         await asyncio.sleep(_HEALTH_INTERVAL_S)

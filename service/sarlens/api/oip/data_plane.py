@@ -36,6 +36,11 @@ class DataPlane:
         self._statistics = Statistics()
 
     @property
+    def accepts_requests(self) -> bool:
+        """Whether the first health checks have ended and the gateway isn't draining."""
+        return self.pool.initialized and not self._drain_controller.draining
+
+    @property
     def ready(self) -> bool:
         """Whether at least one worker is ready and the gateway isn't draining."""
         return self.pool.ready and not self._drain_controller.draining

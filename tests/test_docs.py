@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sarlens.errors
-from sarlens.api.openai.completions import PATHS
+from sarlens.chat.paths import COMPLETION_PATHS
 from sarlens.errors import SarlensError
 from sarlens.observability.metrics import Metrics
 from sarlens.settings import describe
@@ -64,7 +64,7 @@ TASKS = {"/v1/sar/vqa", "/v1/sar/captions"}
 OTHERS = {"/v1/models", "/v1/sar/picture", "/healthz", "/readyz", "/health", "/version", "/metrics"}
 
 
-@pytest.mark.parametrize("path", sorted(PATHS | TASKS | OTHERS))
+@pytest.mark.parametrize("path", sorted(COMPLETION_PATHS | TASKS | OTHERS))
 def test_every_route_is_in_the_readme(path: str) -> None:
     """The table of the README names each route."""
     assert re.search(rf"(GET|POST) {path}\b", (ROOT / "README.md").read_text())

@@ -87,6 +87,16 @@ async def over_messages(url: str, data: str, *, streams: bool) -> Answer:
     return Answer(message.content[0].text, usage.input_tokens + usage.cache_read_input_tokens, usage.output_tokens)
 
 
+async def test_a_count_of_tokens_is_that_of_the_message(url: str) -> None:
+    """``count_tokens`` states the input tokens that a message about an image then has, cached ones included."""
+    data = image()
+    source: Any = {"type": "base64", "media_type": "image/png", "data": data}
+    content: Any = [{"type": "image", "source": source}, {"type": "text", "text": PROMPT}]
+    async with anthropic.AsyncAnthropic(base_url=url, api_key="none") as sdk:
+        counted = await sdk.messages.count_tokens(model=MODEL, messages=[{"role": "user", "content": content}])
+    assert counted.input_tokens == (await over_messages(url, data, streams=False)).prompt_tokens > 64
+
+
 @pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("send", [over_responses, over_messages])
 async def test_all_protocols_give_the_same_answer(url: str, send: Any, streams: bool) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from chart.rendering import CHART, EVERYTHING, merged, of_kind, render, rendered, values_of
 from sarlens.api.grpc.v1 import sar_pb2
-from sarlens.api.openai.completions import PATHS
+from sarlens.chat.paths import COMPLETION_PATHS
 from sarlens.observability.metrics import Metrics
 from support.prometheus import needs_prometheus, promtool
 
@@ -78,7 +78,7 @@ def test_rules_use_existing_metrics() -> None:
 def test_objectives_count_questions() -> None:
     """The objectives count the routes that ask a model, in every protocol, except surveys and all other routes."""
     (pattern,) = set(re.findall(r'route=~"([^"]+)"', RULES.read_text()))
-    counted = {*PATHS, "/v1/sar/vqa", "/v1/sar/captions", "/v2/models/{model}/infer"}
+    counted = {*COMPLETION_PATHS, "/v1/sar/vqa", "/v1/sar/captions", "/v2/models/{model}/infer"}
     counted |= {f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ModelStreamInfer")}
     (service,) = sar_pb2.DESCRIPTOR.services_by_name.values()
     counted |= {f"/{service.full_name}/{method.name}" for method in service.methods if method.name != "Survey"}

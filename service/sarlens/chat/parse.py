@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sarlens.chat.content_parts import IMAGE_TYPES, check_content, check_part, without_unknown_fields
 from sarlens.chat.lax_values import read_boolean
+from sarlens.chat.paths import CHAT_PATH, COMPLETION_PATHS
 from sarlens.chat.query import parse_model, parse_render
 from sarlens.chat.request_count import count_requests
 from sarlens.chat.restricted_fields import restricted_fields
@@ -21,7 +22,7 @@ IMAGE_PART = {"type": "image_url", "image_url": {}}
 
 
 class ChatRequest(NamedTuple):
-    """A parsed completion or chat request."""
+    """A parsed completion or chat request, or another request that workers answer, such as one for tokens."""
 
     path: str
     """Path of the request, such as ``/v1/chat/completions``."""
@@ -43,6 +44,16 @@ class ChatRequest(NamedTuple):
     """Terms of the caller's service."""
     ignored_fields: tuple[str, ...] = ()
     """Fields of the caller's body that the gateway removed, because only an operator may set them."""
+
+    @property
+    def generates(self) -> bool:
+        """Whether a worker generates text for the request, so that its prompt costs tokens from its start on."""
+        return self.path in COMPLETION_PATHS
+
+    @property
+    def uses_image_cache(self) -> bool:
+        """Whether workers keep the images of the request, so that later requests can name them by id."""
+        return self.path == CHAT_PATH
 
     @property
     def requests(self) -> int:
@@ -115,7 +126,7 @@ def chat_request_of(
         removed = frozenset(ignored)
         kept = {name: messages if name == "messages" else document[name] for name in document if name not in removed}
         unchanged = None
-    stream = read_boolean(document.get("stream")) is True
+    stream = path in COMPLETION_PATHS and read_boolean(document.get("stream")) is True
     text_size = size - sum([len(ref.location) for ref in images if isinstance(ref.location, str)])
     return ChatRequest(path, unchanged, text_size, kept, model, stream, images, request_id, policy, ignored)
 

@@ -213,7 +213,8 @@ class InferencePipeline:
     def _with_priority(self, chat_request: ChatRequest) -> ChatRequest:
         """Return the request with the priority of the caller's key, if workers schedule by it; 0 is their default."""
         priority = chat_request.policy.priority
-        if not self._priority_scheduling or not priority or "priority" in chat_request.document:
+        wanted = self._priority_scheduling and priority and chat_request.generates
+        if not wanted or "priority" in chat_request.document:
             return chat_request
         return chat_request.with_fields(priority=priority)
 

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from sarlens.chat.parse import IMAGE_PART, ChatRequest
+from sarlens.chat.paths import CHAT_PATH
 from sarlens.chat.reasoning import split_reasoning
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.imagery.core.turn import NO_TURN, Turn
@@ -25,8 +26,6 @@ from sarlens.stac import Acquisition
 from sarlens.types.caller import CallerPolicy
 from sarlens.types.image_request import ImageLocation, ImageRef, ImageRequest
 from sarlens.types.render_params import RenderParams, radiometry_label
-
-PATH = "/v1/chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,5 +286,5 @@ def _to_chat_request(
         document["structured_outputs"] = task.answer_type.constraint
     refs = (ImageRef(image.location, image.render, 0, 0, image.version),)
     return ChatRequest(
-        PATH, None, 0, document, image.model, stream=False, images=refs, request_id=request_id, policy=policy
+        CHAT_PATH, None, 0, document, image.model, stream=False, images=refs, request_id=request_id, policy=policy
     )

@@ -23,7 +23,8 @@ _INVALID_STATUSES = frozenset({400, 404, 422})
 class WorkerRequest:
     """One request, and the body of it for each worker.
 
-    ``image_ids`` are the ids under which workers cache the images; callers can't compute them.
+    ``image_ids`` are the ids under which workers cache the images; callers can't compute them. They are empty if the
+    request bypasses the workers' caches, and then every worker gets the images as data.
     ``image_bytes`` holds the sizes of the images rendered so far, by id.
     """
 
@@ -31,6 +32,7 @@ class WorkerRequest:
         "_bodies_with_images",
         "_chat_request",
         "_image_first",
+        "_image_keys",
         "_image_service",
         "_resolved_images",
         "image_bytes",
@@ -72,11 +74,13 @@ class WorkerRequest:
         """Receipt of the caller's request, if the caller or a trace needs one."""
         self.image_bytes: dict[str, int] = {}
         salt = chat_request.policy.cache_salt
-        self.image_ids = tuple(
+        self._image_keys = tuple(
             [worker_image_id(image_id_secret, image.id, "" if image.public else salt) for image in resolved_images]
         )
-        self.pixels = sum([resolved.pixels for resolved in resolved_images])
-        """Pixels of all images."""
+        cached = chat_request.uses_image_cache
+        self.image_ids = self._image_keys if cached else ()
+        self.pixels = sum([resolved.pixels for resolved in resolved_images]) if cached else 0
+        """Pixels of the images that the worker prefills."""
 
     @property
     def path(self) -> str:
@@ -116,8 +120,8 @@ class WorkerRequest:
         return self.pixels - sum([pixels for image_id, pixels in self.pixels_by_image() if has_or_expects(image_id)])
 
     def pixels_by_image(self) -> Iterable[tuple[str, int]]:
-        """Return the id and the pixels of each image."""
-        return zip(self.image_ids, [resolved.pixels for resolved in self._resolved_images], strict=True)
+        """Return the id and the pixels of each image in ``image_ids``."""
+        return zip(self.image_ids, [resolved.pixels for resolved in self._resolved_images], strict=False)
 
     def pixels_without(self, cached_ids: frozenset[str]) -> int:
         """Return the pixels of the images whose bytes are sent to a worker whose cache holds ``cached_ids``."""
@@ -125,7 +129,7 @@ class WorkerRequest:
 
     def unchanged_body(self, *, adds_usage: bool) -> Document | None:
         """Return the caller's body if the worker gets it as it is, else None."""
-        return None if self.image_ids or adds_usage else self._chat_request.body
+        return None if self._image_keys or adds_usage else self._chat_request.body
 
     async def body(self, cached_ids: frozenset[str], *, adds_usage: bool) -> Document:
         """Return the body for a worker whose cache holds the images in ``cached_ids``.
@@ -133,14 +137,14 @@ class WorkerRequest:
         Raises:
             SarlensError: an image can't be read or rendered, or the chat is nested too deeply.
         """
-        if cached_ids or not self.image_ids:
+        if cached_ids or not self._image_keys:
             return await self._build_body(cached_ids, adds_usage=adds_usage)
         if adds_usage not in self._bodies_with_images:
             self._bodies_with_images[adds_usage] = await self._build_body(cached_ids, adds_usage=adds_usage)
         return self._bodies_with_images[adds_usage]
 
     async def _build_body(self, cached_ids: frozenset[str], *, adds_usage: bool) -> bytes:
-        payloads = await self._image_payloads(cached_ids) if self.image_ids else ()
+        payloads = await self._image_payloads(cached_ids) if self._image_keys else ()
         compose = partial(self._compose, payloads, adds_usage=adds_usage)
         return await run_off_loop(self._chat_request.size, compose)
 
@@ -155,6 +159,6 @@ class WorkerRequest:
             self.image_bytes[image_id] = len(rendered.data)
             return ImagePayload(image_id, rendered.data, rendered.media_type)
 
-        pairs = zip(self.image_ids, self._resolved_images, strict=True)
+        pairs = zip(self._image_keys, self._resolved_images, strict=True)
         payloads = [payload_of(image_id, resolved) for image_id, resolved in pairs]
         return [await payloads[0]] if len(payloads) == 1 else await asyncio.gather(*payloads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from sarlens.chat.parse import ChatRequest
 from sarlens.errors import WorkerFailed
 from sarlens.inference.worker_error import WorkerReportedError, error_of_body, reported_error, status_of
 from sarlens.inference.worker_stream import StreamedResponse, parse_object
@@ -11,6 +12,8 @@ from sarlens.observability.tracing import Span
 from sarlens.workers.clients.base import WorkerResponse
 from sarlens.workers.worker import Worker
 
+_NO_ROUTE = {404: "Not Found", 405: "Method Not Allowed"}
+"""Messages of web frameworks about a path that they don't serve, by status."""
 _JSON_TYPES = frozenset({"application/json", ""})
 
 
@@ -37,6 +40,13 @@ class RejectedResponse(NamedTuple):
     """Seconds until a retry may succeed, if the worker states them."""
     in_stream: bool = False
     """Whether the error is the first event of a stream."""
+
+    def error_for(self, chat_request: ChatRequest) -> dict[str, Any]:
+        """Return the error object for the caller of a request: with its id, and the path if the worker lacks it."""
+        error = {**self.error, "request_id": chat_request.request_id}
+        if not chat_request.generates and error["message"] == _NO_ROUTE.get(self.status):
+            error["message"] = f"The worker of this model has no route {chat_request.path}."
+        return error
 
 
 JudgedResponse = CompleteResponse | RejectedResponse | StreamedResponse

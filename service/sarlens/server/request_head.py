@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from sarlens.api.openai.completions import PATHS
+from sarlens.chat.paths import COMPLETION_PATHS
 from sarlens.errors import BadRequest, MethodNotAllowed
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -52,7 +52,7 @@ class Target(NamedTuple):
         return cls(unquote(path) if "%" in path else path, raw_path, url.query or b"", authority)
 
 
-_KNOWN_TARGETS = {path.encode(): Target(path, path.encode(), b"", None) for path in PATHS}
+_KNOWN_TARGETS = {path.encode(): Target(path, path.encode(), b"", None) for path in COMPLETION_PATHS}
 
 
 def head_size(url: bytes, headers: Headers) -> int:

@@ -76,6 +76,8 @@ class FakeWorker:
     """Text in a request that makes the worker respond with 500."""
     batch_reply: RawReply | None = None
     """Response to every batch, instead of answers."""
+    has_token_routes: bool = True
+    """Whether the worker has the routes of tokens; other servers than vLLM don't."""
     has_batch_route: bool = True
     """Whether the worker has the batch route; old ones and other servers don't."""
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -145,6 +147,12 @@ class FakeWorker:
             return _error(400, "1 validation error", "Bad Request", "body.messages")
         return await self._complete(request)
 
+    async def _convert_tokens(self, request: web.Request) -> web.StreamResponse:
+        """Tokenize or detokenize: a byte is a token, and a chat has as many as its completion states."""
+        if not self.has_token_routes:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        return await self._complete(request)
+
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.bodies.append(body)
@@ -181,7 +189,7 @@ class FakeWorker:
             return _error(400, "temperature must be non-negative", "BadRequestError", "temperature")
         if "stream_options" in request_body and not self.knows_stream_options:
             return _error(400, "Unrecognized request argument supplied: stream_options", "BadRequestError")
-        missing = self._first_missing_image(request_body)
+        missing = self._first_missing_image(request_body, caches=self.paths[-1] != "/tokenize")
         if missing is None:
             return None
         return _error(400, f"Cache miss for image at index {missing} but data is not provided.", "BadRequestError")
@@ -192,6 +200,8 @@ class FakeWorker:
             request.transport.abort()
         while self.hangs or (self.hangs_on and self.hangs_on in json.dumps(request_body)):
             await asyncio.sleep(0.01)
+        if request.path in {"/tokenize", "/detokenize"}:
+            return web.json_response(_converted_tokens(request.path, request_body))
         chat = request.path.endswith("chat/completions")
         if request.path == BATCH_PATH:
             return await self._respond_to_batch(request_body)
@@ -223,17 +233,20 @@ class FakeWorker:
                 choice["logprobs"] = {"content": [token]}
         return answer
 
-    def _first_missing_image(self, request_body: dict[str, Any]) -> int | None:
-        """Cache the images of a chat, and fill in those sent by id; return the index of the first unknown one."""
+    def _first_missing_image(self, request_body: dict[str, Any], *, caches: bool) -> int | None:
+        """Cache the images of a chat, and fill in those sent by id; return the index of the first unknown one.
+
+        ``caches`` is false on routes that bypass the cache.
+        """
         messages = request_body.get("messages") or []
         for chat in messages if messages and isinstance(messages[0], list) else [messages]:
             contents = [message["content"] for message in chat if isinstance(message["content"], list)]
             images = [part for content in contents for part in content if part["type"] == "image_url"]
             for index, part in enumerate(images):
-                if part["image_url"] is None and part["uuid"] not in self.known:
+                if part["image_url"] is None and (part["uuid"] not in self.known or not caches):
                     return index
                 self.shown += part["image_url"] is not None
-                if part.get("uuid"):
+                if part.get("uuid") and caches:
                     part["image_url"] = self.known.setdefault(part["uuid"], part["image_url"])
         return None
 
@@ -252,6 +265,14 @@ class FakeWorker:
             await asyncio.sleep(self.pause_s)
         await response.write(b"data: [DONE]\n\n")
         return response
+
+
+def _converted_tokens(path: str, request_body: dict[str, Any]) -> dict[str, Any]:
+    if path == "/detokenize":
+        return {"prompt": bytes(request_body["tokens"]).decode()}
+    prompt = request_body.get("prompt")
+    tokens = list(prompt.encode()) if prompt is not None else [0] * _usage()["prompt_tokens"]
+    return {"count": len(tokens), "max_model_len": 2048, "tokens": tokens, "token_strs": None}
 
 
 def _usage() -> dict[str, int]:
@@ -307,6 +328,8 @@ async def fake_worker(*, port: int = 0, **behavior: Any) -> AsyncIterator[FakeWo
     app.router.add_post("/v1/chat/completions", worker._complete)
     app.router.add_post(BATCH_PATH, worker._complete_batch)
     app.router.add_post("/v1/completions", worker._complete)
+    for path in ("/tokenize", "/detokenize"):
+        app.router.add_post(path, worker._convert_tokens)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
     await runner.setup()
     try:

@@ -18,13 +18,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from sarbench.nano.checkpoint import write_trained
 from sarbench.nano.tokenizer import CHAT_TEMPLATE
 from sarlens.bootstrap.gateway import open_gateway
+from sarlens.chat.paths import CHAT_PATH
 from sarlens.devstack.ports import free_port
 from sarlens.devstack.vllm import cpu_environment
 from sarlens.errors import BadRequest
 from sarlens.runtime.child_process import run_process
 from sarlens.settings import Settings, WorkerSettings
 from sarlens.workers.clients.chat_template import ChatTemplateError, load_chat_template
-from sarlens.workers.clients.triton_protocol import CHAT, to_triton_inputs
+from sarlens.workers.clients.triton_protocol import to_triton_inputs
 from sarlens.workers.discovery.base_url import normalize_base_url
 from sarlens.workers.discovery.location import make_discovery
 from support.gateway import gateway
@@ -90,7 +91,7 @@ async def ask(url: str, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
 async def test_triton_answers_as_vllm_does(both: tuple[str, str]) -> None:
     """A chat, typed questions and a text completion have the same text, values and usage with either worker."""
     for path, body in [
-        (CHAT, chat()),
+        (CHAT_PATH, chat()),
         ("/v1/completions", {"model": MODEL, "prompt": "Radar", "max_tokens": 4, "temperature": 0}),
         ("/v1/sar/vqa", {"image": DATA_URL, "questions": [COUNT, "Are there any ships in the image?"]}),
     ]:
@@ -112,7 +113,7 @@ async def test_triton_streams(both: tuple[str, str]) -> None:
     """A stream from Triton has the deltas, the finish reason and the usage of vLLM's stream."""
     told = []
     for url in both:
-        status, body = await ask(url, CHAT, chat(stream=True, stream_options={"include_usage": True}))
+        status, body = await ask(url, CHAT_PATH, chat(stream=True, stream_options={"include_usage": True}))
         assert status == 200
         *events, done = [line[6:] for line in body.splitlines() if line.startswith(b"data: ")]
         assert done == b"[DONE]"
@@ -130,7 +131,7 @@ async def test_a_disconnect_cancels_the_triton_call(triton_url: str, template: P
     settings = Settings(worker=WorkerSettings(urls=(triton_url,), chat_templates={MODEL: template}))
     async with gateway(settings) as url, aiohttp.ClientSession() as http:
         body = chat(stream=True, temperature=2.0, max_tokens=2000)
-        async with http.post(url + CHAT, json=body) as response:
+        async with http.post(url + CHAT_PATH, json=body) as response:
             await response.content.readany()
         async with asyncio.timeout(10):
             while True:
@@ -155,7 +156,7 @@ async def test_triton_and_vllm_mix(triton_url: str, vllm_url: str, template: Pat
                 if sum(line.startswith("sarlens_worker_ready{") and line.endswith(" 1.0") for line in lines) == 2:
                     break
                 await asyncio.sleep(0.1)
-        said = [await ask(url, CHAT, chat()) for _ in range(6)]
+        said = [await ask(url, CHAT_PATH, chat()) for _ in range(6)]
         owners = {orjson.loads(body)["id"].startswith("chatcmpl") for _, body in said}
     assert {status for status, _ in said} == {200}
     assert len({orjson.loads(body)["choices"][0]["message"]["content"] for _, body in said}) == 1
@@ -164,19 +165,22 @@ async def test_triton_and_vllm_mix(triton_url: str, vllm_url: str, template: Pat
 
 @pytest.mark.slow
 async def test_unsupported_fields_are_rejected(both: tuple[str, str]) -> None:
-    """An unsupported field and an unsupported prompt get 400 with a reason."""
+    """An unsupported field or prompt gets 400 with a reason, and a request for tokens 404: Triton has none."""
     long = [{"role": "user", "content": "ship " * 9000}]
     for body in (chat(logprobs=True), chat(n=2), {"model": MODEL, "messages": long}):
-        status, answer = await ask(both[0], CHAT, body)
+        status, answer = await ask(both[0], CHAT_PATH, body)
         assert status == 400, answer
         assert orjson.loads(answer)["error"]["message"]
+    status, answer = await ask(both[0], "/tokenize", {"model": MODEL, "prompt": "Radar"})
+    assert (status, orjson.loads(answer)["error"]["code"]) == (404, 404)
+    assert b"has no route /tokenize" in answer
 
 
 async def test_an_unreachable_triton_server_is_not_ready(template: Path) -> None:
     """A gateway with an unreachable Triton server is alive but not ready."""
     worker = WorkerSettings(urls=(f"triton://127.0.0.1:{free_port()}",), chat_templates={MODEL: template})
     async with gateway(Settings(worker=worker, admission={"queue_timeout_s": 0.2}), ready=False) as url:
-        status, answer = await ask(url, CHAT, chat())
+        status, answer = await ask(url, CHAT_PATH, chat())
     assert status == 503, answer
 
 
@@ -197,7 +201,7 @@ def test_templates_run_in_a_sandbox(tmp_path: Path) -> None:
         path.write_text(text)
         document = {"model": MODEL, "messages": [{"role": "user", "content": "x"}]}
         with pytest.raises(BadRequest):
-            to_triton_inputs(CHAT, document, {MODEL: load_chat_template(path)})
+            to_triton_inputs(CHAT_PATH, document, {MODEL: load_chat_template(path)})
 
 
 @pytest.mark.parametrize("url", ["triton://gpu-2:8001", "triton+grpcs://gpu-2:8001"])

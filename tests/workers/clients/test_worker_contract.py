@@ -98,6 +98,24 @@ async def test_an_image_in_a_data_url_is_answered(base: str) -> None:
     assert answer["usage"]["prompt_tokens"] > 64
 
 
+async def test_the_tokens_of_a_chat_are_those_of_its_prompt(base: str) -> None:
+    """The count of a chat with an image is the prompt of its completion; a text has its tokens, and they its text."""
+    image = {"type": "image_url", "image_url": {"url": DATA_URL}}
+    content = [image, {"type": "text", "text": "How many ships are in the image?"}]
+    body = {**CHAT, "messages": [{"role": "user", "content": content}]}
+    _, answer = await _post(base, body)
+    for _ in range(2):
+        status, counted = await _post(base, {name: body[name] for name in ("model", "messages")}, "/tokenize")
+        assert (status, counted["count"], len(counted["tokens"])) == (
+            200,
+            answer["usage"]["prompt_tokens"],
+            counted["count"],
+        )
+    _, tokens = await _post(base, {"prompt": "Radar", "add_special_tokens": False}, "/tokenize")
+    assert (await _post(base, {"tokens": tokens["tokens"]}, "/detokenize")) == (200, {"prompt": "Radar"})
+    assert (await _post(base, {"model": "unknown", "prompt": "Radar"}, "/tokenize"))[0] == 404
+
+
 MOCK_WORKER = Path(__file__).parents[2] / "support/workers/mock_worker.py"
 
 

@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sarlens.api.common.drain import DrainController
 from sarlens.api.common.responses import HEADERS_ONLY
-from sarlens.api.openai.completions import PATHS, Completions
+from sarlens.api.openai.completions import Completions
+from sarlens.chat.paths import COMPLETION_PATHS
 from sarlens.errors import BadRequest
 from sarlens.observability.metrics import Metrics
 
@@ -59,7 +60,7 @@ class Routes:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve a request."""
-        if scope["path"] in PATHS:
+        if scope["path"] in COMPLETION_PATHS:
             return self._completions(scope, receive, send)
         _check_query(scope["query_string"])
         return self._fastapi(scope, receive, send)

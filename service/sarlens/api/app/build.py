@@ -34,7 +34,7 @@ from sarlens.api.jobs.submission import SurveySubmission
 from sarlens.api.mcp.routes import McpEndpoint
 from sarlens.api.mcp.tools import Tools
 from sarlens.api.messages.routes import messages_router
-from sarlens.api.messages.schemas import MessageBody
+from sarlens.api.messages.schemas import CountTokensBody, MessageBody
 from sarlens.api.ogc.collections import Collections
 from sarlens.api.ogc.features import Features
 from sarlens.api.ogc.inputs import Execution
@@ -45,6 +45,7 @@ from sarlens.api.oip.data_plane import DataPlane
 from sarlens.api.oip.rest import InferRequest, open_inference_router
 from sarlens.api.openai.completions import Completions
 from sarlens.api.openai.models import models_router
+from sarlens.api.openai.tokens import DetokenizeBody, TokenizeBody, tokens_router
 from sarlens.api.openai.usage import usage_router
 from sarlens.api.responses.routes import responses_router
 from sarlens.api.responses.schemas import ResponseBody
@@ -74,6 +75,13 @@ _EXPOSED_HEADERS = (
     "X-Request-Id",
 )
 """Response headers that scripts of other origins may read."""
+
+
+_BODIES = (
+    *(ResponseBody, MessageBody, CountTokensBody, TokenizeBody, DetokenizeBody),
+    *(VqaBody, CaptionBody, SurveyBody, Execution, InferRequest),
+)
+"""Request bodies that routes parse themselves."""
 
 
 class ApiCore(NamedTuple):
@@ -129,7 +137,7 @@ def build_api(
     chat_runner = ChatRunner(
         inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
     )
-    translator = ChatTranslator(chat_runner)
+    completions, translator = Completions(chat_runner), ChatTranslator(chat_runner)
     tools = Tools(inference, authorizer, tasks, submission, job_service, max_questions=max_questions)
     mcp = McpEndpoint(tools, memory, max_body_bytes=max_body_bytes, origins=cors_origins, public_url=public_url)
     fastapi = _fastapi()
@@ -138,6 +146,7 @@ def build_api(
         usage_router(authorizer.rate_limiter),
         responses_router(translator),
         messages_router(translator),
+        tokens_router(completions),
         preview_router(inference, authorizer),
         scene_router(scenes, inference, authorizer),
         Tiles(scenes, authorizer, public_url=public_url).router(),
@@ -160,10 +169,10 @@ def build_api(
         *(() if management_port else (metrics_router(metrics),)),
     ):
         fastapi.include_router(router)
-    document_api(fastapi, ResponseBody, MessageBody, VqaBody, CaptionBody, SurveyBody, Execution, InferRequest)
+    document_api(fastapi, *_BODIES)
     middlewares = _middlewares(recorder, authorizer, drain, cors_origins)
     management = build_management(inference.pool, drain, recorder, fastapi.openapi) if management_port else None
-    app = GatewayApp(Routes(Completions(chat_runner), fastapi), fastapi, middlewares, drain, metrics, management)
+    app = GatewayApp(Routes(completions, fastapi), fastapi, middlewares, drain, metrics, management)
     core = ApiCore(
         authorizer, drain, recorder, memory, tasks, data_plane, submission, job_service, max_questions=max_questions
     )

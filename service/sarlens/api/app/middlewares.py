@@ -17,13 +17,22 @@ from sarlens.api.common.drain import DrainController
 from sarlens.api.common.error_responses import INTERNAL_ERROR_MESSAGE, send_error
 from sarlens.api.common.request_context import RequestContext, RequestHeaders, parse_deadline
 from sarlens.api.common.request_recorder import RequestRecord, RequestRecorder
-from sarlens.api.openai.completions import PATHS
+from sarlens.chat.paths import COMPLETION_PATHS, TOKEN_PATHS
 from sarlens.errors import SarlensError
 from sarlens.observability.metrics import CLIENT_CLOSED_REQUEST
 
 log = structlog.get_logger(__name__)
 
-PROTECTED_PREFIXES = ("/v1/", "/v2/models", "/v2/repository", "/processes", "/jobs", "/collections", "/mcp")
+PROTECTED_PREFIXES = (
+    "/v1/",
+    "/v2/models",
+    "/v2/repository",
+    "/processes",
+    "/jobs",
+    "/collections",
+    "/mcp",
+    *sorted(TOKEN_PATHS),
+)
 """Paths that require an API key if the gateway has keys, are traced, and are rejected while the gateway drains."""
 
 _KEYED_PATHS = frozenset({"/metrics", "/openapi.json"})
@@ -86,7 +95,7 @@ class TelemetryMiddleware:
                 await response.end_with(problem, path)
             status = record.status = response.status
             record.effective_status = record.effective_status or status
-            record.route = path if path in PATHS else getattr(scope.get("route"), "path", "other")
+            record.route = path if path in COMPLETION_PATHS else getattr(scope.get("route"), "path", "other")
             record.attributes = {
                 "http.request.method": scope["method"],
                 "http.route": record.route,

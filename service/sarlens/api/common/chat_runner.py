@@ -74,7 +74,8 @@ class ChatRunner:
                         meter.expect_prompt(estimate)
                     await respond(response, meter)
             except ClientDisconnected:
-                meter.expect_sent_prompt(estimate)
+                if chat_request.generates:
+                    meter.expect_sent_prompt(estimate)
                 raise
             finally:
                 meter.export(self.metrics, self._inference.pool)

@@ -17,14 +17,13 @@ from sarlens.api.common.request_context import RequestContext
 from sarlens.api.common.responses import NOSNIFF, body_writer, send_json, with_ignored_fields
 from sarlens.api.common.usage import UsageMeter
 from sarlens.chat.parse import ChatRequest, chat_request_of
+from sarlens.chat.paths import CHAT_PATH
 from sarlens.errors import SarlensError, WorkerFailed
 from sarlens.inference.worker_error import WorkerReportedError
 from sarlens.inference.worker_response import CompleteResponse, JudgedResponse, RejectedResponse
 from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse
 from sarlens.json_input import Document
 from sarlens.observability.logging import record_error
-
-CHAT_PATH = "/v1/chat/completions"
 
 
 class StreamTranslator(Protocol):
@@ -41,14 +40,16 @@ class StreamTranslator(Protocol):
 
 
 class Translation(NamedTuple):
-    """A request as a chat completion, and the way back."""
+    """A request as a chat completion, or as another request about a chat, and the way back."""
 
     chat: dict[str, Any]
     """Body of the chat completion."""
     complete: Callable[[Mapping[str, Any]], dict[str, Any]]
-    """Makes the response of a chat completion."""
-    stream: Callable[[], StreamTranslator]
-    """Makes the translator of a stream."""
+    """Makes the response, from that of the worker."""
+    stream: Callable[[], StreamTranslator] | None = None
+    """Makes the translator of a stream; None if the response is never one."""
+    path: str = CHAT_PATH
+    """Path of the request at the worker."""
 
 
 class AsgiResponse(Response):
@@ -84,7 +85,7 @@ class ChatTranslator:
         context: RequestContext = scope["state"]["context"]
         translation = translate(body)
         chat_request = chat_request_of(
-            CHAT_PATH,
+            translation.path,
             translation.chat,
             context.request_id,
             size=len(body),
@@ -106,16 +107,18 @@ class ChatTranslator:
         meter: UsageMeter,
     ) -> None:
         match response:
-            case StreamedResponse():
+            case StreamedResponse() if translation.stream is not None:
                 await self._send_stream(translation.stream(), chat_request, response, scope, send, meter)
             case CompleteResponse(_, document):
                 meter.record(document)
                 await send_json(send, 200, orjson.dumps(_complete(translation, document)))
-            case RejectedResponse(status, error):
+            case RejectedResponse():
                 self._runner.metrics.errors.labels("worker_answered_error").inc()
                 record_error("worker_answered_error")
-                document = error_body({**error, "request_id": chat_request.request_id}, scope["path"])
-                await send_json(send, status, orjson.dumps(document))
+                error = error_body(response.error_for(chat_request), scope["path"])
+                await send_json(send, response.status, orjson.dumps(error))
+            case _:
+                raise WorkerFailed("The worker sent a stream, which the request didn't ask for.")
 
     async def _send_stream(
         self,
@@ -166,7 +169,7 @@ def _complete(translation: Translation, document: Mapping[str, Any]) -> dict[str
     try:
         return translation.complete(document)
     except _MALFORMED:
-        raise WorkerFailed("The worker's response isn't a chat completion.") from None
+        raise WorkerFailed("The worker's response doesn't have the fields of its route.") from None
 
 
 def _error_object(error: SarlensError, request_id: str) -> dict[str, Any]:

@@ -58,6 +58,16 @@ def chat_prompt(body: CountTokensBody) -> dict[str, Any]:
     return chat
 
 
+def to_tokenize(body: CountTokensBody) -> dict[str, Any]:
+    """Return the body of the equivalent request for the tokens of a chat. Which tool the model uses has none.
+
+    Raises:
+        BadRequest: ``tool_choice`` names no tool.
+    """
+    choices = ("tool_choice", "parallel_tool_calls")
+    return {name: value for name, value in chat_prompt(body).items() if name not in choices}
+
+
 def _tool_choice(choice: ToolChoice) -> dict[str, Any]:
     if choice.type == "tool" and choice.name is None:
         raise BadRequest("tool_choice.name is missing.", param="tool_choice.name")

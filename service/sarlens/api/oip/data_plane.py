@@ -19,8 +19,9 @@ from sarlens.api.oip.requests import InferItem, InferParameters, to_chat
 from sarlens.api.oip.statistics import Statistics
 from sarlens.api.oip.tensors import Outputs, make_outputs
 from sarlens.chat.parse import ChatRequest
+from sarlens.chat.paths import CHAT_PATH
 from sarlens.errors import ModelNotFound, SarlensError
-from sarlens.inference.sar_tasks import PATH, vqa_task
+from sarlens.inference.sar_tasks import vqa_task
 from sarlens.json_input import run_off_loop
 from sarlens.types.image_request import MAX_URL_CHARS, ImageRequest
 
@@ -151,7 +152,7 @@ class DataPlane:
         convert = partial(to_chat, item, model, parameters, stream=stream, max_images=self._max_images)
         document, images = await run_off_loop(len(item.text), convert)
         size = len(item.text)
-        return ChatRequest(PATH, None, size, document, model, stream, images, caller.request_id, caller.policy)
+        return ChatRequest(CHAT_PATH, None, size, document, model, stream, images, caller.request_id, caller.policy)
 
 
 async def _gather(answers: Sequence[Coroutine[Any, Any, list[Outputs]]]) -> list[list[Outputs]]:

@@ -1,4 +1,4 @@
-"""The hot path: OpenAI completions and chat completions as bare ASGI.
+"""The hot path: OpenAI completions and chat completions as bare ASGI, and other requests under a worker's path.
 
 The gateway reads only the fields that it needs. A request without images is forwarded unchanged, apart from a request
 for the usage of its stream, and so is every response, apart from that usage.
@@ -7,7 +7,6 @@ for the usage of its stream, and so is every response, apart from that usage.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -26,11 +25,9 @@ from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse, j
 from sarlens.json_input import Document
 from sarlens.observability.logging import record_error
 
-PATHS = frozenset({"/v1/chat/completions", "/v1/completions"})
-
 
 class Completions:
-    """``POST /v1/chat/completions`` and ``POST /v1/completions``."""
+    """Forwards requests to a worker under the same path: chat and text completions, and others without streams."""
 
     def __init__(self, runner: ChatRunner) -> None:
         self._runner = runner
@@ -64,10 +61,10 @@ class Completions:
             case CompleteResponse(body, document):
                 meter.record(document)
                 await send_json(send, 200, body)
-            case RejectedResponse(status, error):
+            case RejectedResponse():
                 self._runner.metrics.errors.labels("worker_answered_error").inc()
                 record_error("worker_answered_error")
-                await send_json(send, status, _error_body(error, chat_request.request_id))
+                await send_json(send, response.status, orjson.dumps({"error": response.error_for(chat_request)}))
 
     async def _send_stream(
         self, chat_request: ChatRequest, response: StreamedResponse, scope: Scope, send: Send, meter: UsageMeter
@@ -93,10 +90,10 @@ class Completions:
         except SarlensError as error:
             # The status was sent already, so the client gets the error as an event, as OpenAI's clients expect it.
             if isinstance(error, WorkerReportedError):
-                document = _error_body(error.error, chat_request.request_id)
+                document = {"error": {**error.error, "request_id": chat_request.request_id}}
             else:
-                document = orjson.dumps(openai_error(error, chat_request.request_id))
-            await send({"type": "http.response.body", "body": b"data: " + document + b"\n\n"})
+                document = openai_error(error, chat_request.request_id)
+            await send({"type": "http.response.body", "body": b"data: " + orjson.dumps(document) + b"\n\n"})
             raise
         await send({"type": "http.response.body", "body": b""})
 
@@ -105,8 +102,3 @@ _DRAIN = {"type": "http.response.body", "body": b"", "more_body": True}
 """Message that waits until the client has read enough of the response."""
 
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), NOSNIFF]
-
-
-def _error_body(error: dict[str, Any], request_id: str) -> bytes:
-    """A worker's error object with the request id."""
-    return orjson.dumps({"error": {**error, "request_id": request_id}})

@@ -13,6 +13,7 @@ from jinja2 import Template
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from sarlens.chat.paths import COMPLETION_PATHS
 from sarlens.errors import BadRequest, SarlensError, Timeout, WorkerFailed, WorkerUnreachable
 from sarlens.json_input import Document, run_off_loop
 from sarlens.workers.clients.base import EVENT_STREAM, WorkerResponse, WorkerStatus
@@ -61,6 +62,8 @@ class TritonClient:
         self, path: str, body: Document, request_id: str, trace: Mapping[str, str], *, stream: bool
     ) -> WorkerResponse:
         """Send a request; return when the first chunk of a stream, or the complete body, has arrived."""
+        if path not in COMPLETION_PATHS:
+            return CompleteResponse(404, openai_error(f"The Triton worker of this model has no route {path}.", 404))
         document = await run_off_loop(len(body), partial(orjson.loads, body))
         builder = OpenAIResponseBuilder(path, document, request_id)
         try:

@@ -16,10 +16,10 @@ from jinja2 import Template
 from tritonclient.grpc import InferInput
 
 from sarlens.chat.lax_values import read_boolean, read_integer, requests_usage
+from sarlens.chat.paths import CHAT_PATH
 from sarlens.errors import BadRequest
 from sarlens.workers.clients.chat_template import apply_chat_template
 
-CHAT = "/v1/chat/completions"
 _OUTPUTS = ("exclude_input_in_output", "return_finish_reason", "return_num_input_tokens", "return_num_output_tokens")
 _SAMPLING = frozenset(
     {"temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty"}
@@ -52,7 +52,7 @@ def to_triton_inputs(path: str, document: Mapping[str, Any], templates: Mapping[
     """
     images: list[str] = []
     prompt: Any = document.get("prompt")
-    if path == CHAT:
+    if path == CHAT_PATH:
         messages = [_plain(message, images) for message in document["messages"]]
         prompt = apply_chat_template(templates[document["model"]], messages)
     if not isinstance(prompt, str):
@@ -77,7 +77,7 @@ class OpenAIResponseBuilder:
     """Builds OpenAI responses from chunks: one document, or the events of a stream."""
 
     def __init__(self, path: str, document: Mapping[str, Any], request_id: str) -> None:
-        self._chat = path == CHAT
+        self._chat = path == CHAT_PATH
         object_type = ("chat.completion" if self._chat else "text_completion") + (
             ".chunk" if self._chat and read_boolean(document.get("stream")) is True else ""
         )
@@ -117,9 +117,10 @@ class OpenAIResponseBuilder:
         self._completion_tokens += chunk.completion_tokens
 
 
-def openai_error(message: str) -> bytes:
+def openai_error(message: str, code: int = 400) -> bytes:
     """Return the OpenAI error object for a request that the backend rejects."""
-    return orjson.dumps({"error": {"message": message, "type": "BadRequestError", "param": None, "code": 400}})
+    error_type = "NotFoundError" if code == 404 else "BadRequestError"
+    return orjson.dumps({"error": {"message": message, "type": error_type, "param": None, "code": code}})
 
 
 def _event(document: Mapping[str, Any]) -> bytes:

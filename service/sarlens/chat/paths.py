@@ -1,0 +1,10 @@
+"""Paths of the requests that workers answer, and what the gateway may assume of each."""
+
+from __future__ import annotations
+
+CHAT_PATH = "/v1/chat/completions"
+COMPLETION_PATHS = frozenset({CHAT_PATH, "/v1/completions"})
+"""Requests for which a worker generates text."""
+TOKENIZE_PATH = "/tokenize"
+TOKEN_PATHS = frozenset({TOKENIZE_PATH, "/detokenize"})
+"""Requests that convert between text and tokens, as vLLM names them."""

@@ -28,13 +28,22 @@ def data(tmp_path: Path) -> Path:
 
 
 async def test_images_can_be_sent_as_urls(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
-    """With a prefix, requests contain image URLs and the render parameters."""
+    """With a prefix, requests contain image URLs and the render parameters; a box asks for its conversion."""
     sar = {"filter": "lee", "size": 224}
     more = ("--image-url-prefix", "s3://scenes/SARimages/", "--sar", json.dumps(sar))
     await run_command(oracle, data, tmp_path / "run", *more)
-    images = [body["messages"][0]["content"][0]["image_url"] for body in oracle.bodies]
+    contents = [body["messages"][0]["content"] for body in oracle.bodies]
+    images = [image["image_url"] for image, _ in contents]
     assert {image["url"] for image in images} == {f"s3://scenes/SARimages/{name}" for name in (DARWIN, NICE, SARDET)}
-    assert all(image["sar"] == sar for image in images)
+    boxed = [text["text"].count("[56.0, 191.0, 112.0, 122.0]") for _, text in contents]
+    assert sum(boxed) == 1
+    assert [image["sar"] for image in images] == [sar | ({"boxes": "image"} if box else {}) for box in boxed]
+
+
+async def test_boxes_stay_as_they_are_for_other_endpoints(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """With --boxes picture, no request has a sar object, which only Sarlens knows."""
+    await run_command(oracle, data, tmp_path / "run", "--boxes", "picture")
+    assert all("sar" not in body["messages"][0]["content"][0]["image_url"] for body in oracle.bodies)
 
 
 async def test_urls_name_the_existing_file(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:

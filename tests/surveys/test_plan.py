@@ -46,13 +46,17 @@ def test_a_tile_has_its_window() -> None:
 )
 def test_scale_factors(render: dict[str, Any], size: int, scale: tuple[float, float]) -> None:
     """The longest side after looks is reduced to the size of the model or of the render parameters, never enlarged."""
-    assert make_plan(model_size=size, **render).scale_factor(0) == scale
-    assert make_plan(model_size=size, tiles=(None,), **render).scale_factor(0) == (1.0, 1.0)
+    boxes = make_plan(model_size=size, **render).boxes(0)
+    assert boxes is not None
+    assert (boxes.frame.width, boxes.frame.height) == (256 * scale[0], 256 * scale[1])
+    assert make_plan(model_size=size, tiles=(None,), **render).boxes(0) is None
 
 
 def test_a_narrow_tile_is_scaled_by_its_height() -> None:
     """The last tile of 100 x 256 pixels has the scale of its longer side."""
-    assert make_plan().scale_factor(2) == (0.5, 0.5)
+    boxes = make_plan().boxes(2)
+    assert boxes is not None
+    assert (boxes.frame.width, boxes.frame.height) == (50, 128)
 
 
 def test_every_tile_has_every_question() -> None:
@@ -69,11 +73,12 @@ def test_every_tile_has_every_question() -> None:
 @pytest.mark.parametrize(
     ("region", "tile", "prompt"),
     [
-        ("[0, 0, 256, 256]", 0, "[0.0, 0.0, 128.0, 128.0]"),
-        ("[192, 10, 64, 20]", 0, "[96.0, 5.0, 32.0, 10.0]"),
-        ("[193, 10, 64, 20]", 1, "[0.5, 5.0, 32.0, 10.0]"),
-        ("[384, 0, 64, 256]", 1, "[96.0, 0.0, 32.0, 128.0]"),
-        ("[384, 0, 100, 256]", 2, "[0.0, 0.0, 50.0, 128.0]"),
+        ("[0, 0, 256, 256]", 0, "[0, 0, 128, 128]"),
+        ("[192.0, 10, 64, 20]", 0, "[96.0, 5.0, 32.0, 10.0]"),
+        ("[193.5, 10, 64, 20]", 1, "[0.8, 5.0, 32.0, 10.0]"),
+        ("[193, 10, 65, 20]", 1, "[1, 5, 32, 10]"),
+        ("[384, 0, 64, 256]", 1, "[96, 0, 32, 128]"),
+        ("[384, 0, 100, 256]", 2, "[0, 0, 50, 128]"),
     ],
 )
 def test_a_region_belongs_to_the_first_tile_that_contains_it(region: str, tile: int, prompt: str) -> None:
@@ -96,9 +101,18 @@ def test_a_region_in_no_tile_is_rejected(region: str) -> None:
 
 
 def test_one_window_has_all_regions() -> None:
-    """Without a tile size, a question keeps its region, wherever it is."""
-    plan = make_plan("What is the object in the region [900, 0, 10, 10]?", tile=None, tiles=(TILES[0],))
+    """Without a tile size, regions are clipped to the window and moved to its picture; others are rejected."""
+    plan = make_plan("What is the object in the region [250, 0, 10, 10]?", tile=None, tiles=(TILES[0],))
     plan.check()
     ((index, task),) = plan.tasks(0)
     assert index == 0
-    assert "[900, 0, 10, 10]" in task.prompt
+    assert "[125, 0, 3, 5]" in task.prompt
+    outside = make_plan("What is the object in the region [900, 0, 10, 10]?", tile=None, tiles=(TILES[0],))
+    with pytest.raises(BadRequest, match=r"\[900, 0, 10, 10\] is outside the window \[0, 0, 256, 256\]"):
+        outside.check()
+
+
+def test_surveys_have_no_regions_of_pictures() -> None:
+    """A survey has many pictures, so its regions are always those of the image."""
+    with pytest.raises(BadRequest, match="leave boxes out"):
+        make_plan("How many ships are in the image?", boxes="picture").check()

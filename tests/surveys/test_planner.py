@@ -15,6 +15,7 @@ from sarlens.imagery.formats import row_reader, tiff
 from sarlens.imagery.geo.georeference import Georeference, ImageExtent
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.jobs.models import JobOwner
+from sarlens.prompts.boxes import BoxFormat
 from sarlens.settings import Settings
 from sarlens.surveys import planner as planner_module
 from sarlens.surveys.exporter import survey_summary
@@ -86,6 +87,10 @@ class FakeInference:
         """Return the size of the model's images."""
         return {"nano": 128}[model]
 
+    def box_format(self, _: str) -> BoxFormat:
+        """Return how the model writes boxes."""
+        return BoxFormat()
+
     async def extent(
         self, image_request: ImageRequest, policy: CallerPolicy
     ) -> tuple[Any, RenderParams | None, ImageExtent]:
@@ -144,7 +149,9 @@ async def test_the_summary_of_reduced_tiles_has_a_warning() -> None:
     plan = await planner.take_plan(job)
     # The last tile has as many pixels as the first one.
     assert [plan.reduction(tile) for tile in (0, len(plan.tiles) - 1)] == [1.75, 1.75]
-    assert plan.scale_factor(0).cols == pytest.approx(128 / 224)
+    boxes = plan.boxes(0)
+    assert boxes is not None
+    assert boxes.frame.width == pytest.approx(128)
     exact = survey_summary(await planner.new_job(make_spec(tile="model"), "survey", JobOwner()))
     assert (exact["tile"], exact["reduction"], "warning" in exact) == (128, 1.0, False)
 

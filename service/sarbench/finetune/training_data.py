@@ -10,9 +10,13 @@ from PIL import Image
 from sarbench.dataset.release_files import Subset
 from sarbench.dataset.render import render_image
 from sarbench.dataset.sarlang import SarlangDataset, open_dataset
-from sarbench.errors import TrainingError
+from sarbench.errors import DatasetError, TrainingError
 from sarbench.finetune.config import FinetuneConfig
 from sarbench.run.config import RunConfig, select_samples
+from sarlens.errors import SarlensError
+from sarlens.imagery.core.raster import RenderedImage
+from sarlens.inference.picture_boxes import PictureBoxes
+from sarlens.prompts.boxes import BoxFormat
 from sarlens.types.render_params import RenderParams
 
 if TYPE_CHECKING:
@@ -24,10 +28,13 @@ MAX_SHOWN_ERRORS = 5
 def build_training_dataset(config: FinetuneConfig) -> Dataset:
     """Return the training texts with the prompts of ``sarbench run``. Images are rendered on access.
 
+    Boxes of the texts become those of the rendered image, in the form in which the data set writes them.
+
     Each sample is ``{"images": [image], "prompt": [message], "completion": [message]}``, the format of TRL.
 
     Raises:
-        DatasetError: the data set cannot be read, or later, an image cannot be read on access.
+        DatasetError: the data set cannot be read, or later, an image cannot be read on access, or a
+            box of its texts is outside of it.
         TrainingError: the data set has invalid rows, or no text of the selected applications.
     """
     from datasets import Dataset  # noqa: PLC0415  takes a second to import
@@ -65,11 +72,24 @@ class _ToConversations:
         self._size = size
 
     def __call__(self, columns: dict[str, list[str]]) -> dict[str, list[Any]]:
+        names = columns["image"]
+        pictures = [render_image(self._dataset, name, RenderParams(), self._size) for name in names]
+        prompts, answers = (
+            [
+                _with_picture_boxes(text, picture, name)
+                for text, picture, name in zip(texts, pictures, names, strict=True)
+            ]
+            for texts in (columns["prompt"], columns["answer"])
+        )
         return {
-            "images": [[self._image(name)] for name in columns["image"]],
-            "prompt": [[{"role": "user", "content": prompt}] for prompt in columns["prompt"]],
-            "completion": [[{"role": "assistant", "content": answer}] for answer in columns["answer"]],
+            "images": [[Image.open(BytesIO(picture.data)).convert("RGB")] for picture in pictures],
+            "prompt": [[{"role": "user", "content": prompt}] for prompt in prompts],
+            "completion": [[{"role": "assistant", "content": answer}] for answer in answers],
         }
 
-    def _image(self, name: str) -> Image.Image:
-        return Image.open(BytesIO(render_image(self._dataset, name, RenderParams(), self._size).data)).convert("RGB")
+
+def _with_picture_boxes(text: str, picture: RenderedImage, name: str) -> str:
+    try:
+        return PictureBoxes(picture.frame, BoxFormat()).to_picture_text(text, "text")
+    except SarlensError as error:
+        raise DatasetError(f"{name}: {error.message}") from error

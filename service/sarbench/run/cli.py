@@ -29,6 +29,7 @@ from sarbench.run.images import RequestImages
 from sarbench.run.jsonl_log import JsonlLog, read_jsonl
 from sarbench.run.runner import Runner, RunProgress, run_all
 from sarlens.prompts.applications import Application
+from sarlens.types.render_params import BoxPixels
 
 MAX_SHOWN_ERRORS = 5
 
@@ -66,6 +67,13 @@ def run(
     sar: Annotated[
         str | None, typer.Option(help="JSON object with render parameters of Sarlens for each image.")
     ] = None,
+    boxes: Annotated[
+        BoxPixels,
+        typer.Option(
+            help="image: the endpoint is Sarlens and converts the boxes of questions to those that the model sees. "
+            "picture: send them unchanged, to any other endpoint."
+        ),
+    ] = "image",
     class_prefix: Annotated[
         Literal["auto", "always", "never"],
         typer.Option(help="Put the class list before SARVQA1 questions. auto does so if SARVQA2 is included."),
@@ -102,6 +110,7 @@ def run(
         sar=sar_parameters,
         max_tokens=max_tokens,
         body=extra_fields,
+        boxes=boxes,
     )
     prepare_directory(out)
     selection = _select_valid(dataset, config, console, skip_bad_rows=skip_bad_rows)

@@ -16,7 +16,9 @@ from sarbench.dataset.rows import InvalidRow, Sample
 from sarbench.dataset.sarlang import SarlangDataset
 from sarbench.errors import RunError
 from sarlens.prompts.applications import Application
+from sarlens.prompts.classify import BOX
 from sarlens.prompts.templates import caption_prompt, question_prompt
+from sarlens.types.render_params import BoxPixels
 
 RUN_FILE = "run.json"
 
@@ -26,7 +28,8 @@ class RunConfig:
     """The options that determine a run's requests, with the model and the data set.
 
     ``texts`` maps each text file to its size in bytes, to detect a changed data set. ``limit`` selects that many texts
-    at random by ``seed``. ``body`` is merged into every request; a null value removes a field.
+    at random by ``seed``. ``body`` is merged into every request; a null value removes a field. ``boxes`` is ``image``
+    if the endpoint converts the boxes of a question to those that the model sees, as Sarlens does.
     """
 
     model: str
@@ -42,6 +45,7 @@ class RunConfig:
     sar: dict[str, Any] | None = None
     max_tokens: int = 128
     body: dict[str, Any] = field(default_factory=dict)
+    boxes: BoxPixels = "picture"
 
     def includes(self, sample: Sample) -> bool:
         """Whether the sample belongs to a selected application."""
@@ -53,6 +57,12 @@ class RunConfig:
             return caption_prompt("concise")
         classes = self.prefix_classes and sample.file.subset is Subset.SARVQA1
         return question_prompt(sample.question, sample.application, classes=classes)
+
+    def render_fields(self, sample: Sample) -> dict[str, Any] | None:
+        """Return the ``sar`` object for the image of a sample, or None. It asks for the conversion of boxes."""
+        if self.boxes == "image" and BOX.search(sample.question):
+            return {"boxes": "image", **(self.sar or {})}
+        return self.sar
 
     def request_body(self, sample: Sample, image_url: dict[str, Any]) -> dict[str, Any]:
         """Return the chat request body: the image, then the prompt."""

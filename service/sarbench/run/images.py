@@ -30,8 +30,8 @@ class RequestImages:
         self._config = config
         self._cached_url = lru_cache(MAX_CACHED_IMAGES)(self._black_url if config.blackout else self._data_url)
 
-    async def image_url(self, name: str) -> dict[str, Any]:
-        """Return ``{"url": …}``, with the ``sar`` object of the configuration if it has one.
+    async def image_url(self, name: str, sar: dict[str, Any] | None) -> dict[str, Any]:
+        """Return ``{"url": …}``, with the ``sar`` object unless it is None.
 
         Raises:
             RequestFailed: the image cannot be read.
@@ -40,7 +40,7 @@ class RequestImages:
             url = await self._url(name)
         except DatasetError as error:
             raise RequestFailed(str(error), retryable=False) from error
-        return {"url": url} if self._config.sar is None else {"url": url, "sar": self._config.sar}
+        return {"url": url} if sar is None else {"url": url, "sar": sar}
 
     async def _url(self, name: str) -> str:
         if self._config.image_url_prefix and not self._config.blackout:

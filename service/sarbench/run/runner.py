@@ -79,7 +79,7 @@ class Runner:
 
     async def _image_url(self, sample: Sample, record: Callable[[int, RequestFailed], None]) -> dict[str, Any]:
         try:
-            return await self.images.image_url(sample.image)
+            return await self.images.image_url(sample.image, self.config.render_fields(sample))
         except RequestFailed as failure:
             record(1, failure)
             raise

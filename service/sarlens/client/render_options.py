@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from sarlens.chat.query import parse_render
 from sarlens.client.errors import GatewayError
 from sarlens.errors import BadRequest
-from sarlens.types.render_params import Calibration, Filter, Noise, Orient, Preset, Scale
+from sarlens.types.render_params import BoxPixels, Calibration, Filter, Noise, Orient, Preset, Scale
 
 
 class RenderOptions(TypedDict, total=False):
@@ -45,6 +45,8 @@ class RenderOptions(TypedDict, total=False):
     """Longest side of the rendered image in pixels."""
     orient: Orient
     """``north`` flips or turns the picture by right angles so that north is up."""
+    boxes: BoxPixels
+    """Pixels of boxes in questions: those of the ``image``, or those of the ``picture`` that the model sees."""
 
 
 def check_render_options(render: RenderOptions) -> dict[str, Any]:

@@ -19,13 +19,17 @@ from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.inference.attempt import DispatchedResponse
 from sarlens.inference.batch_request import BatchRequest
+from sarlens.inference.boxed_response import asks_for_boxes, with_image_boxes, with_picture_boxes
 from sarlens.inference.dispatcher import Dispatcher
 from sarlens.inference.failover import BatchUnanswered
+from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.readiness_queue import ReadinessQueue
 from sarlens.inference.reply_parser import Completion
 from sarlens.inference.worker_request import WorkerRequest
 from sarlens.inference.worker_response import JudgedResponse
+from sarlens.json_input import run_off_loop
 from sarlens.observability.logging import record_model
+from sarlens.prompts.boxes import BoxFormat
 from sarlens.types.caller import CallerPolicy
 from sarlens.workers.pool import WorkerPool
 
@@ -176,9 +180,34 @@ class InferencePipeline:
     ) -> DispatchedResponse:
         """Send a request; if no worker accepted it or the last one was lost, use a new one or wait for one, once."""
         chat_request = admitted.chat_request
+        resolved = await self._resolve_images(chat_request, admitted.size) if chat_request.images else ()
+        if asks_for_boxes(chat_request):
+            return await self._dispatch_with_boxes(admitted, resolved[0], on_sent)
+        return await self._dispatch(admitted, chat_request, resolved, unanswered, on_sent)
+
+    async def _dispatch_with_boxes(
+        self, admitted: AdmittedRequest, resolved: ResolvedImage, on_sent: Callable[[], object] | None
+    ) -> DispatchedResponse:
+        """Send a chat with the boxes that the model sees; the response has those of the image."""
+        rendered = await self.image_service.render(resolved)
+        boxes = PictureBoxes(rendered.frame, self.box_format(admitted.model))
+        chat_request = admitted.chat_request
+        chat_request = await run_off_loop(chat_request.size, partial(with_picture_boxes, chat_request, boxes))
+        dispatched = await self._dispatch(admitted, chat_request, [resolved], None, on_sent)
+        dispatched.response = with_image_boxes(dispatched.response, boxes)
+        return dispatched
+
+    async def _dispatch(
+        self,
+        admitted: AdmittedRequest,
+        chat_request: ChatRequest,
+        resolved: Sequence[ResolvedImage],
+        unanswered: BatchUnanswered | None,
+        on_sent: Callable[[], object] | None,
+    ) -> DispatchedResponse:
         worker_request = WorkerRequest(
             chat_request,
-            await self._resolve_images(chat_request, admitted.size) if chat_request.images else (),
+            resolved,
             self.image_service,
             image_first=self._image_first,
             image_id_secret=self._image_id_secret,
@@ -231,6 +260,10 @@ class InferencePipeline:
     def estimate_prompt_tokens(self, chat_request: ChatRequest) -> int:
         """Return the estimated tokens of a prompt, for a response that ends before the worker states them."""
         return estimate_prompt_tokens(chat_request, self.model_image_size(chat_request.model))
+
+    def box_format(self, model: str) -> BoxFormat:
+        """Return how a model writes boxes in its pictures."""
+        return BoxFormat()
 
     def model_image_size(self, model: str | None) -> int:
         """Return the longest side, in pixels, of the images that a model sees.

@@ -15,6 +15,7 @@ from sarlens.chat.paths import CHAT_PATH
 from sarlens.chat.reasoning import split_reasoning
 from sarlens.errors import BadRequest, SarlensError
 from sarlens.imagery.core.turn import NO_TURN, Turn
+from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.question_batch import QuestionBatches
 from sarlens.inference.reply_parser import Completion
@@ -40,6 +41,15 @@ class Task:
     answer_type: AnswerType
     id: str | None = None
     """The caller's id of the question."""
+
+    def for_picture(self, boxes: PictureBoxes) -> Task:
+        """Return the task with the boxes of the picture in its prompt; its question keeps those of the image.
+
+        Raises:
+            BadRequest: a box is outside the window that the picture shows.
+        """
+        prompt = boxes.to_picture_text(self.prompt, "questions")
+        return self if prompt == self.prompt else replace(self, prompt=prompt)
 
 
 def vqa_task(question: str, application: Application | None, task_id: str | None = None) -> Task:
@@ -87,6 +97,8 @@ class TaskImage:
     """Parameters that render ``location`` to the image that the model sees."""
     seconds: float
     """Time spent on fetching and rendering, in seconds."""
+    boxes: PictureBoxes | None = None
+    """How boxes of the image become those that the model sees; None if tasks and answers have the latter."""
     version: str | None = None
     """If set, the version of the source that the tasks require."""
     acquisition: Acquisition | None = None
@@ -181,14 +193,27 @@ async def prepare_image(
     turn_on_map = await inference.image_service.turn_to_north(resolved) if on_map else None
     if turn_on_map is not None and resolved.render.orient == "north":
         turn_on_map = NO_TURN
+    boxes = None
     location, render = resolved.location, resolved.render
+    if render.boxes != "picture":
+        boxes = PictureBoxes(rendered.frame, inference.box_format(model))
+    if render.boxes is not None:  # the prompts have the boxes that the model sees
+        render = render.model_copy(update={"boxes": None})
     if isinstance(location, bytes) or (isinstance(location, str) and location.startswith("data:")):
         # Each task would decode the bytes again and hold its own copy; the rendered image is small.
         location, render = rendered.data, RenderParams(size=resolved.render.size)
     params = resolved.render.canonical_params(size)
     seconds = perf_counter() - started_at
     return TaskImage(
-        model, resolved.id, params, location, render, seconds, acquisition=resolved.acquisition, turn_on_map=turn_on_map
+        model,
+        resolved.id,
+        params,
+        location,
+        render,
+        seconds,
+        boxes,
+        acquisition=resolved.acquisition,
+        turn_on_map=turn_on_map,
     )
 
 

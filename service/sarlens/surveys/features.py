@@ -48,9 +48,10 @@ def tile_feature(
     properties |= {"question": task.question, "application": task.application, **_answer(plan, task, result)}
     if task.id is not None:
         properties["question_id"] = task.id
-    if isinstance(result, TaskAnswer) and window is not None:
-        boxes = to_geometries(result.text, window, plan.scale_factor(tile), plan.georeference, plan.turn)
-        properties |= {"boxes": boxes} if boxes else {}
+    boxes = plan.boxes(tile)
+    if isinstance(result, TaskAnswer) and window is not None and boxes is not None:
+        geometries = to_geometries(boxes.in_image(result.text), window, plan.georeference)
+        properties |= {"boxes": geometries} if geometries else {}
     properties |= evidence.columns
     properties |= {"model": plan.model, "answered_at": datetime.now(UTC).isoformat(timespec="milliseconds")}
     if plan.spec.acquisition is not None:

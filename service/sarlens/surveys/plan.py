@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sarlens.errors import BadRequest
+from sarlens.imagery.core.picture_frame import PictureFrame
 from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.imagery.detection.search import TargetSearch
+from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.sar_tasks import Task
+from sarlens.prompts.boxes import IMAGE_BOXES, BoxFormat
 from sarlens.stac import Item
-from sarlens.surveys.regions import ScaleFactor, first_box, to_tile_coordinates
+from sarlens.surveys.regions import first_box
 from sarlens.surveys.spec import SurveySpec, reduction
 from sarlens.surveys.tile_grid import core_spans
 from sarlens.types.render_params import RenderParams
@@ -42,6 +45,8 @@ class SurveyPlan:
     """Windows in pixels of the full resolution. None is the whole of an image of unknown size."""
     spec: SurveySpec
     """Specification with the URL of the image file in place of a STAC Item."""
+    box_format: BoxFormat = IMAGE_BOXES
+    """How the model writes boxes."""
 
     @property
     def url(self) -> str | Item:
@@ -79,14 +84,17 @@ class SurveyPlan:
         """Turn of the pictures of the tiles."""
         return (self.turn_to_north or NO_TURN) if self.render.orient == "north" else NO_TURN
 
-    def scale_factor(self, tile: int) -> ScaleFactor:
-        """Return the pixels of the rendered tile per pixel of the image; looks are part of the factor."""
+    def boxes(self, tile: int) -> PictureBoxes | None:
+        """Return how boxes of the image become those of the picture of a tile; None if its size is unknown."""
         window = self.tiles[tile]
         if window is None:
-            return ScaleFactor(1.0, 1.0)
+            return None
         cols, rows = self.render.looks or (1, 1)
         scale = 1 / self.reduction(tile)
-        return ScaleFactor(scale / cols, scale / rows)
+        width, height = window.width * scale / cols, window.height * scale / rows
+        if self.turn.transposed:
+            width, height = height, width
+        return PictureBoxes(PictureFrame(window, width, height, self.turn), self.box_format)
 
     def reduction(self, tile: int) -> float:
         """Return the pixels of a tile per pixel of its picture, after looks; 1 if the tile isn't reduced."""
@@ -113,14 +121,14 @@ class SurveyPlan:
         """Return the tasks of a tile, each with the index of its question.
 
         A question with a region belongs to one tile that contains the region. Its prompt has the region in pixels of
-        the rendered tile.
+        the rendered tile, unless the size of the image is unknown.
+
+        Raises:
+            BadRequest: a region is outside the only tile.
         """
-        window = self.tiles[tile]
-        if window is None or self.spec.tile is None:
-            return list(enumerate(self._tasks))
-        scale = self.scale_factor(tile)
+        boxes = self.boxes(tile)
         return [
-            (index, to_tile_coordinates(task, window, scale, self.turn))
+            (index, task if boxes is None else task.for_picture(boxes))
             for index, task in enumerate(self._tasks)
             if self._tile_of_question.get(index, tile) == tile
         ]
@@ -129,9 +137,14 @@ class SurveyPlan:
         """Check that every region of a question is inside a tile.
 
         Raises:
-            BadRequest: no tile contains the whole region.
+            BadRequest: no tile of a grid contains the whole region, or it is outside the only tile, or the request has
+                regions of pictures.
         """
+        if self.spec.render.boxes == "picture":
+            raise BadRequest("Surveys take regions in pixels of the image: leave boxes out.", param="image.sar.boxes")
         _ = self._tile_of_question
+        if self.spec.tile is None:
+            self.tasks(0)
 
     @cached_property
     def _tile_of_question(self) -> dict[int, int]:

@@ -115,9 +115,10 @@ class SurveyPlanner:
             model=model,
             size=size,
             georeference=extent.georeference if extent else None,
-            render=spec.render.without_window,
+            render=spec.render.without_window.model_copy(update={"boxes": None}),
             tiles=await asyncio.to_thread(plan_tiles, extent, spec, self._limits.max_tiles),
             spec=spec,
+            box_format=self._inference.box_format(model),
         )
         plan.check()
         spec.check_detector()

@@ -177,11 +177,10 @@ class SurveyRun:
         self, tile: int, searched: SearchedTile | None, tasks: Sequence[IndexedTask], results: Mapping[int, Result]
     ) -> dict[int, TileEvidence]:
         """Return the evidence for each answer by the index of its question."""
-        window = self._plan.tiles[tile]
-        if searched is None or window is None:
+        window, boxes = self._plan.tiles[tile], self._plan.boxes(tile)
+        if searched is None or window is None or boxes is None:
             return {}
-        scale, turn = self._plan.scale_factor(tile), self._plan.turn
-        view = TileView(tile, window, scale, turn, searched.targets, searched.image_id)
+        view = TileView(tile, window, boxes, searched.targets, searched.image_id)
         answers = {index: result for index, result in results.items() if isinstance(result, TaskAnswer)}
         return {index: TileEvidence.of(self._plan.spec, view, task, answers.get(index)) for index, task in tasks}
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sarlens.errors import NoValidPixels, SarlensError
+from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.sar_tasks import Task, TaskAnswer, TaskImage, run_tasks
 from sarlens.jobs.models import Job
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.quota_account import QuotaAccount
+from sarlens.surveys.regions import first_box
 from sarlens.surveys.retry import PERMANENT_ERRORS, TRANSIENT_ERRORS, Backoff, pause
+from sarlens.types.caller import CallerPolicy
 from sarlens.types.image_request import ImageRequest
 
 Result = TaskAnswer | SarlensError
@@ -57,12 +60,14 @@ class TileRunner:
     async def _attempt(self, tile: int, tasks: Sequence[IndexedTask]) -> dict[int, Result]:
         """Run the tasks once; one reservation covers all of them."""
         plan, owner = self.plan, self.job.owner
-        image = TaskImage(plan.model, "", {}, plan.url, plan.render_params_for(tile), 0.0, plan.version)
+        image = TaskImage(plan.model, "", {}, plan.url, plan.render_params_for(tile), 0.0, version=plan.version)
         request_id = f"{self.job.id}-{tile}"
         results: dict[int, Result] = {}
         try:
             image_request = ImageRequest(plan.url, plan.render)
             policy = await self.quota_account.admit(owner, plan.model, image_request, len(tasks))
+            if plan.boxes(tile) is None:
+                tasks = await self._for_picture(tasks, policy)
             outcomes = run_tasks(
                 self.inference, image, [task for _, task in tasks], plan.spec.sampling, request_id, policy
             )
@@ -73,3 +78,12 @@ class TileRunner:
         except SarlensError as error:
             return {index: error for index, _ in tasks}
         return results
+
+    async def _for_picture(self, tasks: Sequence[IndexedTask], policy: CallerPolicy) -> Sequence[IndexedTask]:
+        """Return the tasks with the boxes of the picture of an image whose size only its pixels tell."""
+        if not any(first_box(task.prompt) for _, task in tasks):
+            return tasks
+        plan, images = self.plan, self.inference.image_service
+        resolved = await images.resolve(ImageRequest(plan.url, plan.render), plan.size, policy, plan.version)
+        boxes = PictureBoxes((await images.render(resolved)).frame, plan.box_format)
+        return [(index, task.for_picture(boxes)) for index, task in tasks]

@@ -17,6 +17,7 @@ Preset = Literal["sarlang", "plain"]
 Calibration = Literal["sigma0", "beta0", "gamma0", "none"]
 Noise = Literal["remove", "keep"]
 Orient = Literal["image", "north"]
+BoxPixels = Literal["image", "picture"]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Band = Name | Annotated[int, Field(ge=1, le=65535)]
@@ -158,6 +159,15 @@ class RenderParams(BoundedModel):
         ),
     ] = "image"
 
+    boxes: Annotated[
+        BoxPixels | None,
+        Field(
+            description="Pixels of the boxes `[x, y, width, height]` in questions and answers. `image`: those of the "
+            "image at full resolution; the gateway converts them from and to those that the model sees. `picture`: "
+            "those that the model sees, unchanged. Default: `image`, and `picture` for chats."
+        ),
+    ] = None
+
     @model_validator(mode="after")
     def _check_stretch(self) -> RenderParams:
         if self.stretch[0] >= self.stretch[1]:
@@ -211,7 +221,7 @@ class RenderParams(BoundedModel):
         """
         if self.has_geometry:
             raise ValueError("a bbox or polygon must be converted to a window first")
-        left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset"}
+        left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset", "boxes"}
         left_out |= {"orient"} if self.orient == "image" else set()
         left_out |= {"nodata"} if self.nodata is None else set()
         left_out |= {"noise"} if self.calibration == "none" or self.noise == "remove" else set()

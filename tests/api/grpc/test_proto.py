@@ -29,7 +29,7 @@ def test_every_render_parameter_has_a_typed_field() -> None:
     message.calibration = sar_pb2.CALIBRATION_GAMMA0
     message.looks.across, message.looks.down, message.swath = 4, 1, "IW1"
     message.orient, message.noise = sar_pb2.ORIENT_NORTH, sar_pb2.NOISE_KEEP
-    message.nodata = -9999
+    message.nodata, message.boxes = -9999, sar_pb2.BOXES_PICTURE
     sar: dict[str, Any] = {"size": 32, "preset": "plain", "filter": "lee", "scale": "db", "polygon": json.loads(RING)}
     sar |= {
         "stretch": [1, 99],
@@ -40,6 +40,7 @@ def test_every_render_parameter_has_a_typed_field() -> None:
         "orient": "north",
         "noise": "keep",
         "nodata": -9999.0,
+        "boxes": "picture",
     }
     assert RenderParams.model_validate(_render(message)) == RenderParams.model_validate(sar)
     box = sar_pb2.Render(bbox=sar_pb2.BoundingBox(west=1, south=2, east=3, north=4, crs="EPSG:32632"))

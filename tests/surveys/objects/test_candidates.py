@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sarlens.imagery.core.turn import NO_TURN, Turn
+from sarlens.imagery.core.picture_frame import PictureFrame
+from sarlens.imagery.core.turn import Turn
 from sarlens.imagery.detection.targets import Target
+from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.sar_tasks import TaskAnswer, vqa_task
+from sarlens.prompts.boxes import BoxFormat
 from sarlens.surveys.objects.candidates import TileView
 from sarlens.surveys.objects.evidence import TileEvidence, agreement
-from sarlens.surveys.regions import ScaleFactor
 from sarlens.surveys.spec import SurveySpec
 from sarlens.types.window import Window
 
@@ -18,7 +20,9 @@ ANY = vqa_task("Is there a ship in the image?", None)
 WHERE = vqa_task("Where is the ship?", None)
 STRONG = Target(1030, 520, 1025, 515, 1035, 525, 30.0)
 WEAK = Target(1100, 700, 1098, 698, 1102, 702, 16.0)
-VIEW = TileView(4, Window(1024, 512, 256, 256), ScaleFactor(0.5, 0.5), NO_TURN, [STRONG, WEAK], "picture")
+TILE = Window(1024, 512, 256, 256)
+BOXES = PictureBoxes(PictureFrame(TILE, 128, 128), BoxFormat())
+VIEW = TileView(4, TILE, BOXES, [STRONG, WEAK], "picture")
 
 
 def answered(text: str, confidence: float | None = 0.8) -> TaskAnswer:
@@ -85,7 +89,8 @@ def test_boxes_replace_the_targets() -> None:
 
 def test_boxes_of_a_turned_picture_are_turned_back() -> None:
     """In a picture that is upside down, a box at the lower edge is an object at the upper edge of the tile."""
-    found = VIEW._replace(turn=Turn(flips_rows=True)).candidates(WHERE, answered("[0, 120, 10, 8]"))
+    turned = BOXES._replace(frame=BOXES.frame._replace(turn=Turn(flips_rows=True)))
+    found = VIEW._replace(boxes=turned).candidates(WHERE, answered("[0, 120, 10, 8]"))
     assert found is not None
     assert (found[0].col, found[0].row) == (1034, 512 + 8)
 

@@ -33,6 +33,7 @@ from sarlens.inference.worker_stream import StreamedResponse
 from sarlens.observability.metrics import Metrics
 from sarlens.prompts.answer_types import Value
 from sarlens.prompts.normalize import move_cell
+from sarlens.types.box import Box
 from sarlens.types.image_request import ImageRequest
 
 
@@ -55,6 +56,13 @@ class TaskResult:
     def value(self) -> Value:
         """The typed value of the answer; None for an error, or if the answer has no value of that type."""
         return None if isinstance(self.outcome, SarlensError) else self.outcome.value(self.task.answer_type)
+
+    @property
+    def boxes(self) -> list[Box]:
+        """The boxes in the text of the answer, in pixels of the image."""
+        if isinstance(self.outcome, SarlensError) or self.image.boxes is None:
+            return []
+        return self.image.boxes.in_image(self.outcome.text)
 
     @property
     def position_on_map(self) -> str | None:
@@ -80,9 +88,11 @@ class TaskResult:
         if isinstance(self.outcome, SarlensError):
             return document | openai_error(self.outcome, self.request_id)
         timings["answer_ms"] = _milliseconds(self.outcome.seconds)
-        answer = {"type": self.task.answer_type.type, "value": self.value}
+        answer: dict[str, Any] = {"type": self.task.answer_type.type, "value": self.value}
         if self.task.answer_type.type == "position":
             answer |= {"position": self.value, "position_on_map": self.position_on_map}
+        if boxes := self.boxes:
+            answer["boxes"] = [[round(number, 1) for number in box] for box in boxes]
         document |= {"text": self.outcome.text, "answer": answer}
         document |= {name: getattr(self.outcome, name) for name in ("finish_reason", "refusal", "reasoning", "usage")}
         return document | ({"confidence": self.outcome.confidence} if self.with_confidence else {})
@@ -140,6 +150,8 @@ class TaskService:
         tasks = request.tasks
         if request.context:
             tasks = with_acquisition_context(tasks, image.acquisition)
+        if (boxes := image.boxes) is not None:
+            tasks = [task.for_picture(boxes) for task in tasks]
         sent: dict[int, ChatRequest] = {}
         outcomes = run_tasks(
             self._inference,

@@ -72,7 +72,7 @@ def with_bytes(task_request: TaskRequest, image: pb.Image) -> TaskRequest:
 def _render(message: pb.Render) -> dict[str, Any]:
     """Return the equivalent ``sar`` object."""
     sar = _set_fields(message, "size", "asset", "swath", "nodata") | _region(message)
-    for name in ("preset", "filter", "scale", "calibration", "noise", "orient"):
+    for name in ("preset", "filter", "scale", "calibration", "noise", "orient", "boxes"):
         sar |= _enum_value(message, name)
     if message.HasField("looks"):
         sar["looks"] = [message.looks.across, message.looks.down]
@@ -144,6 +144,7 @@ def to_answer(result: TaskResult) -> pb.Answer:
     finding.usage.prompt_tokens = usage.get("prompt_tokens", 0)
     finding.usage.completion_tokens = usage.get("completion_tokens", 0)
     _set_value(finding, result.task.answer_type.type, result.value)
+    finding.boxes.extend(pb.Box(**box._asdict()) for box in result.boxes)
     if result.position_on_map is not None:
         finding.value.position_on_map = result.position_on_map
     return answer

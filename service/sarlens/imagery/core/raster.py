@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarlens.errors import WindowOutOfBounds
+from sarlens.imagery.core.picture_frame import PictureFrame
 from sarlens.imagery.core.polynomial import ScaleFactorPolynomial
+from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.types.render_params import Calibration
 from sarlens.types.window import Window
 
@@ -69,6 +71,16 @@ class RenderedImage:
     """Pixels in a row."""
     height: int
     """Pixels in a column."""
+    window: Window | None = None
+    """Part of the image that it shows, in pixels of the full resolution; None if it has the image's own pixels."""
+    turn: Turn = NO_TURN
+    """How it was turned."""
+
+    @property
+    def frame(self) -> PictureFrame:
+        """Where its pixels are in the image."""
+        window = self.window or Window(0, 0, self.width, self.height)
+        return PictureFrame(window, self.width, self.height, self.turn)
 
 
 def stack_planes(planes: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -41,7 +41,13 @@ def render(
         NoValidPixels: The raster has no valid pixel.
         CalibrationMissing: The raster can't be calibrated to the coefficient that ``params`` names.
     """
-    side = params.size or size
+    rendered = _render_pixels(raster, params, params.size or size, calibrator, turn)
+    return replace(rendered, window=raster.window, turn=turn)
+
+
+def _render_pixels(
+    raster: Raster, params: RenderParams, side: int, calibrator: Calibrator | None, turn: Turn
+) -> RenderedImage:
     if params.calibration != "none":
         calibrator = calibrator or calibration_from_header(raster, params.calibration)
         check_calibratable(raster)

@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from sarlens.imagery.core.turn import Turn
 from sarlens.imagery.detection.targets import Target
+from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.sar_tasks import Task, TaskAnswer
 from sarlens.prompts.answer_types import Value
 from sarlens.prompts.applications import Application
 from sarlens.prompts.object_class import object_class, presence_of
-from sarlens.surveys.regions import Box, ScaleFactor, boxes_before_turn
+from sarlens.types.box import Box
 from sarlens.types.window import Window
 
 ObjectSource = Literal["model", "cfar", "both"]
@@ -51,13 +51,12 @@ class Candidate(BaseModel):
 
 
 class TileView(NamedTuple):
-    """What one tile shows: its window, its scale, the targets in it and the id of its picture."""
+    """What one tile shows: its window, its boxes, the targets in it and the id of its picture."""
 
     tile: int
     window: Window
-    scale: ScaleFactor
-    turn: Turn
-    """How the picture was turned, before the model located objects in it."""
+    boxes: PictureBoxes
+    """How boxes of the picture become those of the image."""
     targets: Sequence[Target] | None
     """Targets of the detector, those of the highest contrast first; None if the pixels have no power."""
     image_id: str
@@ -75,9 +74,9 @@ class TileView(NamedTuple):
         name = object_class(task.question, task.application)
         if name is None:
             return None
-        boxes = [] if answer is None else boxes_before_turn(answer.text, self.window, self.scale, self.turn)
+        boxes = [] if answer is None else self.boxes.in_image(answer.text)
         if answer is not None and boxes:
-            return [self._of_box(name, self._image_box(box), answer) for box in boxes]
+            return [self._of_box(name, box, answer) for box in boxes]
         value = None if answer is None else answer.value(task.answer_type)
         score = None if answer is None else answer.confidence
         against = None if score is None or value is None else 1 - score
@@ -139,11 +138,6 @@ class TileView(NamedTuple):
         window = self.window
         across = window.col < left and left + width < window.col + window.width
         return across and window.row < top and top + height < window.row + window.height
-
-    def _image_box(self, box: Box) -> Box:
-        """Return a box of the rendered tile in pixels of the image."""
-        x, y, width, height = (length / factor for length, factor in zip(box, self.scale * 2, strict=True))
-        return self.window.col + x, self.window.row + y, width, height
 
 
 def stated_targets(application: Application, value: Value) -> int:

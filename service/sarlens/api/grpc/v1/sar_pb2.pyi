@@ -7,6 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Boxes(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BOXES_UNSPECIFIED: _ClassVar[Boxes]
+    BOXES_IMAGE: _ClassVar[Boxes]
+    BOXES_PICTURE: _ClassVar[Boxes]
+
 class Noise(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     NOISE_UNSPECIFIED: _ClassVar[Noise]
@@ -73,6 +79,9 @@ class Detector(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DETECTOR_UNSPECIFIED: _ClassVar[Detector]
     DETECTOR_CFAR: _ClassVar[Detector]
+BOXES_UNSPECIFIED: Boxes
+BOXES_IMAGE: Boxes
+BOXES_PICTURE: Boxes
 NOISE_UNSPECIFIED: Noise
 NOISE_REMOVE: Noise
 NOISE_KEEP: Noise
@@ -122,7 +131,7 @@ class Image(_message.Message):
     def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
 
 class Render(_message.Message):
-    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient", "noise", "nodata")
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient", "noise", "nodata", "boxes")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +148,7 @@ class Render(_message.Message):
     ORIENT_FIELD_NUMBER: _ClassVar[int]
     NOISE_FIELD_NUMBER: _ClassVar[int]
     NODATA_FIELD_NUMBER: _ClassVar[int]
+    BOXES_FIELD_NUMBER: _ClassVar[int]
     window: Window
     bands: _containers.RepeatedCompositeFieldContainer[Band]
     preset: Preset
@@ -155,7 +165,8 @@ class Render(_message.Message):
     orient: Orient
     noise: Noise
     nodata: float
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ..., orient: _Optional[_Union[Orient, str]] = ..., noise: _Optional[_Union[Noise, str]] = ..., nodata: _Optional[float] = ...) -> None: ...
+    boxes: Boxes
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ..., orient: _Optional[_Union[Orient, str]] = ..., noise: _Optional[_Union[Noise, str]] = ..., nodata: _Optional[float] = ..., boxes: _Optional[_Union[Boxes, str]] = ...) -> None: ...
 
 class Looks(_message.Message):
     __slots__ = ("across", "down")
@@ -318,7 +329,7 @@ class Acquisition(_message.Message):
     def __init__(self, item: _Optional[str] = ..., asset: _Optional[str] = ..., datetime: _Optional[str] = ..., start_datetime: _Optional[str] = ..., end_datetime: _Optional[str] = ..., platform: _Optional[str] = ..., constellation: _Optional[str] = ..., instrument_mode: _Optional[str] = ..., frequency_band: _Optional[str] = ..., polarizations: _Optional[_Iterable[str]] = ..., product_type: _Optional[str] = ..., orbit_state: _Optional[str] = ..., relative_orbit: _Optional[int] = ..., pixel_spacing_range: _Optional[float] = ..., pixel_spacing_azimuth: _Optional[float] = ...) -> None: ...
 
 class Finding(_message.Message):
-    __slots__ = ("text", "value", "usage", "total_ms", "finish_reason", "refusal", "reasoning")
+    __slots__ = ("text", "value", "usage", "total_ms", "finish_reason", "refusal", "reasoning", "boxes")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +337,7 @@ class Finding(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     REASONING_FIELD_NUMBER: _ClassVar[int]
+    BOXES_FIELD_NUMBER: _ClassVar[int]
     text: str
     value: Value
     usage: Usage
@@ -333,7 +345,20 @@ class Finding(_message.Message):
     finish_reason: str
     refusal: str
     reasoning: str
-    def __init__(self, text: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., total_ms: _Optional[float] = ..., finish_reason: _Optional[str] = ..., refusal: _Optional[str] = ..., reasoning: _Optional[str] = ...) -> None: ...
+    boxes: _containers.RepeatedCompositeFieldContainer[Box]
+    def __init__(self, text: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., total_ms: _Optional[float] = ..., finish_reason: _Optional[str] = ..., refusal: _Optional[str] = ..., reasoning: _Optional[str] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("x", "y", "width", "height")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    x: float
+    y: float
+    width: float
+    height: float
+    def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("boolean", "integer", "class_name", "position", "text", "position_on_map")

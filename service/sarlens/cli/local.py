@@ -55,14 +55,19 @@ def worker(
 ) -> None:
     """Run a vLLM worker with the options that the gateway requires; further options go to vLLM.
 
+    If the architecture of the model needs a package that isn't installed, the command says which one, and ends.
+
     Example: sarlens worker --model .local/sarlens-nano --kv-cache-memory-bytes 128M --enforce-eager
     """
+    from sarlens.devstack.model_packages import require_packages
     from sarlens.devstack.vllm import vllm_command, vllm_environment
     from sarlens.server.server import bind_socket
 
-    if model.startswith((".", "/", "~")) and not Path(model).expanduser().is_dir():
+    is_local = Path(model).expanduser().is_dir()
+    if model.startswith((".", "/", "~")) and not is_local:
         fail(f"the model directory {model} doesn't exist")
     served_name = name or Path(model).expanduser().resolve().name
     command = vllm_command(str(Path(model).expanduser()), served_name, host, port, context.args)
+    require_packages(command[command.index("--model") + 1])
     bind_socket(host, port, hint="choose another port with --port").close()
-    os.execve(command[0], command, {**os.environ, **vllm_environment()})  # noqa: S606  the caller's own command line
+    os.execve(command[0], command, {**os.environ, **vllm_environment(is_local)})  # noqa: S606  the caller's own command line

@@ -91,9 +91,10 @@ def lacks_native_bfloat16(processor: Path) -> bool:
     return processor.exists() and not set(processor.read_text().split()) & _BFLOAT16_FLAGS
 
 
-def vllm_environment() -> dict[str, str]:
-    """Return the variables of a worker: no model hub, no usage statistics, no redirects followed."""
-    return {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0"}
+def vllm_environment(is_local: bool = True) -> dict[str, str]:
+    """Return the variables of a worker: no usage statistics, no redirects followed, and no hub for a local model."""
+    offline = {"HF_HUB_OFFLINE": "1"} if is_local else {}
+    return offline | {"VLLM_NO_USAGE_STATS": "1", "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0"}
 
 
 def cpu_environment() -> dict[str, str]:

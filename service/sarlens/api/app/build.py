@@ -20,6 +20,7 @@ from sarlens.api.app.middlewares import (
     RequestIdMiddleware,
     TelemetryMiddleware,
 )
+from sarlens.api.app.routers import add_routers
 from sarlens.api.common.auth import Authorizer
 from sarlens.api.common.chat_runner import ChatRunner
 from sarlens.api.common.drain import DrainController
@@ -141,7 +142,8 @@ def build_api(
     tools = Tools(inference, authorizer, tasks, submission, job_service, max_questions=max_questions)
     mcp = McpEndpoint(tools, memory, max_body_bytes=max_body_bytes, origins=cors_origins, public_url=public_url)
     fastapi = _fastapi()
-    for router in (
+    add_routers(
+        fastapi,
         models_router(inference.pool),
         usage_router(authorizer.rate_limiter),
         responses_router(translator),
@@ -167,8 +169,7 @@ def build_api(
         ),
         *((mcp.router(),) if with_mcp else ()),
         *(() if management_port else (metrics_router(metrics),)),
-    ):
-        fastapi.include_router(router)
+    )
     document_api(fastapi, *_BODIES)
     middlewares = _middlewares(recorder, authorizer, drain, cors_origins)
     management = build_management(inference.pool, drain, recorder, fastapi.openapi) if management_port else None

@@ -13,6 +13,7 @@ from sarlens.api.app.asgi import GatewayApp
 from sarlens.api.app.exception_handlers import add_exception_handlers
 from sarlens.api.app.health import health_router, metrics_router
 from sarlens.api.app.middlewares import RequestIdMiddleware, TelemetryMiddleware
+from sarlens.api.app.routers import add_routers
 from sarlens.api.common.drain import DrainController
 from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.console.documentation import documentation_router
@@ -27,9 +28,8 @@ def build_management(
     """Build the application; ``api_document`` returns the OpenAPI document of the gateway's own port."""
     fastapi = FastAPI(title="Sarlens", openapi_url=None)
     add_exception_handlers(fastapi)
-    fastapi.include_router(health_router(pool, drain, lambda _: lambda _: True))
-    fastapi.include_router(metrics_router(recorder.metrics))
-    fastapi.include_router(documentation_router())
+    health = health_router(pool, drain, lambda _: lambda _: True)
+    add_routers(fastapi, health, metrics_router(recorder.metrics), documentation_router())
 
     @fastapi.get(_DOCUMENT)
     async def document() -> Response:

@@ -156,8 +156,6 @@ def request_body_schema(body: type[BaseModel]) -> dict[str, Any]:
 
 def document_api(app: FastAPI, *bodies: type[BaseModel]) -> None:
     """Complete the OpenAPI document of an application, with the schemas of the bodies that routes parse themselves."""
-    kinds = [(kind, "validation") for kind in (*bodies, RenderParams)]
-    _, schemas_of_bodies = models_json_schema(kinds, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -183,6 +181,8 @@ def document_api(app: FastAPI, *bodies: type[BaseModel]) -> None:
             for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
                     _complete(operation, method, path)
+            kinds = [(kind, "validation") for kind in (*bodies, RenderParams)]
+            _, schemas_of_bodies = models_json_schema(kinds, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
             components = schema.setdefault("components", {})
             schemas = components.setdefault("schemas", {})
             schemas |= {"sar": {"$ref": "#/components/schemas/RenderParams"}, **schemas_of_bodies["$defs"], **_ERRORS}

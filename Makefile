@@ -16,8 +16,10 @@ PEERS  := vllm-router==0.1.17 smg==1.13.0 litellm[proxy]==1.106.2
 CONSOLE := service/sarlens/api/console/web
 
 # Tests run in two processes. tests/support/scheduler.py groups them.
+# The processes, and the commands that tests start, share compiled modules.
 WORKERS ?= 2
 PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help serve test test-fast check format docs docs-serve mutants proto console screenshots load load-smoke bench bench-baseline cost peers pins clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -127,6 +128,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServerG
     from support.scheduler import ServerGroupScheduling  # noqa: PLC0415  xdist isn't in the extra "test"
 
     return ServerGroupScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Keep modules and tests out of the garbage collections, each of which would visit five million objects."""
+    gc.disable()
+    result = yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -58,7 +58,7 @@ async def test_texts_without_an_answer_count_as_wrong(oracle: FakeOpenAIServer, 
     }
     oracle.misbehave = lambda body: next((reply() for part, reply in replies.items() if part in prompt(body)), None)
     result, score = await run_and_score(oracle, data, tmp_path / "run")
-    for rule in (score["strict"], score["paper"]["accuracy"]):
+    for rule in (score["strict"], score["lenient"], score["paper"]["accuracy"]):
         assert (rule["overall"]["n"], rule["overall"]["mean"]) == (16, 0.75)
         assert (rule["instance_counting"]["n"], rule["instance_counting"]["mean"]) == (2, 0.0)
     causes = {"answered": 12, "failed": 1, "refused": 1, "cut off": 1, "empty": 1}
@@ -68,6 +68,18 @@ async def test_texts_without_an_answer_count_as_wrong(oracle: FakeOpenAIServer, 
     told = "4 of 20 texts have no answer and count as wrong: 1 refused, 1 cut off, 1 empty, 1 failed"
     assert told in result.output
     assert "75.0 %" in result.output
+
+
+async def test_every_rule_reads_the_final_answer(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """Reasoning counts for no rule, markup not for the strict one, and a sentence is right by the lenient one only."""
+    harbors, tanks, yes = "<think>2, no: 3.</think>3", "\\boxed{four}", "There are surrounding trees."
+    oracle.answer = true_answers(**{"2": harbors, "4": tanks, "Yes.": yes})
+    _, score = await run_and_score(oracle, data, tmp_path / "run")
+    assert score["strict"]["overall"]["mean"] == 14 / 16
+    assert score["lenient"]["overall"]["mean"] == 15 / 16
+    assert score["lenient"]["object_identification"]["mean"] == 1.0
+    assert score["strict"]["instance_counting"]["mean"] == score["lenient"]["instance_counting"]["mean"] == 0.5
+    assert score["paper"]["accuracy"]["instance_counting"]["mean"] == 0.0
 
 
 async def test_texts_that_were_not_sent_count_as_wrong(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:

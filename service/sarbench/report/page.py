@@ -30,6 +30,7 @@ def render_page(runs: Sequence[ScoredRun], answers: Sequence[Answer], cards: str
             question_sections.strict_section(runs),
             question_sections.accuracy_charts(runs),
             question_sections.counting_section(answers),
+            question_sections.lenient_section(runs),
             question_sections.paper_section(runs),
         ]
     if scorecard.captions:

@@ -31,6 +31,10 @@ STRICT_HEADING = """<h2>Questions, by the strict rule</h2>
 truth and nothing else: the same integer, the same one of nine positions, or the same words apart from case, plurals,
 and known synonyms. A text without an answer is wrong. Source of the majority answer: {origin}.</p>"""
 
+LENIENT_HEADING = """<h2>Questions, by the lenient rule</h2>
+<p class="soft">An answer is correct if it means the truth, also in a sentence: “Yes, there are ships.” for yes, or
+“4 ships” for 4. The gateway reads typed values by the same rule.</p>"""
+
 PAPER_HEADING = """<h2>Questions, by the paper's rule</h2>
 <p class="soft">An answer that contains the truth is correct, so “unknown” passes for “no” and “14” for “4”. A language
 model judges the remaining answers.</p>"""
@@ -81,6 +85,22 @@ def counting_section(answers: Sequence[Answer]) -> str:
     highest = max(max(truth, predicted or 0) for truth, predicted in pairs)
     chart = heatmap("True and answered counts", pairs, highest)
     return f'<h2>Counting</h2><div class="panel fit">{chart}</div>'
+
+
+def lenient_section(runs: Sequence[ScoredRun]) -> str:
+    """Return a table of lenient accuracies of every run."""
+    rows = [
+        (
+            group,
+            (
+                group_title(group),
+                f"{accuracy.n:,}",
+                *(covered_mean_cell(run, run.scorecard.lenient.get(group), group) for run in runs),
+            ),
+        )
+        for group, accuracy in runs[0].scorecard.lenient.items()
+    ]
+    return LENIENT_HEADING + table(("Application", "Questions", *run_labels(runs)), rows)
 
 
 def paper_section(runs: Sequence[ScoredRun]) -> str:

@@ -18,7 +18,7 @@ from sarbench.errors import RunError
 from sarbench.legacy_keys import with_current_keys
 from sarbench.run.completion import Completion
 from sarbench.run.jsonl_log import read_jsonl
-from sarlens.chat.reasoning import split_reasoning
+from sarlens.chat.reasoning import is_cut_off_reasoning, split_reasoning
 from sarlens.prompts.applications import Application
 
 TEXTS_FILE = "texts.jsonl"
@@ -117,10 +117,9 @@ class Answer(Text):
             return self.failure
         if self.refusal is not None or self.finish_reason == "content_filter":
             return Outcome.REFUSED
-        text = self.text
-        if self.finish_reason == "length" or (self.answer.strip() and not text and "</think>" not in self.answer):
+        if self.finish_reason == "length" or is_cut_off_reasoning(self.answer):
             return Outcome.CUT_OFF
-        return Outcome.ANSWERED if text.strip() else Outcome.EMPTY
+        return Outcome.ANSWERED if self.text.strip() else Outcome.EMPTY
 
 
 TextT = TypeVar("TextT", bound=Text)

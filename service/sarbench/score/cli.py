@@ -27,6 +27,7 @@ from sarbench.score.scorecard import (
     caption_score,
     captions_by_subset,
     cases_to_judge,
+    lenient_accuracies,
     majority_accuracies,
     paper_score,
     question_answers,
@@ -51,7 +52,7 @@ def score(
     ] = None,
     api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Bearer token for the judge.")] = None,
 ) -> None:
-    """Score captions, and questions by the paper's rule and a strict rule. The scores go to RUN/score.json."""
+    """Score captions, and questions by a strict, a lenient, and the paper's rule. The scores go to RUN/score.json."""
     console = Console()
     config, answers = load_config(run), read_outcomes(run)
     coverage = coverage_of(answers)
@@ -71,6 +72,7 @@ def score(
             all_texts=coverage,
             coverage=coverages(answers),
             strict=strict_accuracies(vqa_answers),
+            lenient=lenient_accuracies(vqa_answers),
             paper=paper_score(vqa_answers, verdicts, judge_model if judge else None),
             captions={subset: caption_score(captions) for subset, captions in captions_by_subset(answers).items()},
             baselines=_score_baselines(answers, test_dataset, train_dataset, progress),

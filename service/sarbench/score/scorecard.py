@@ -16,6 +16,7 @@ from sarbench.score.bootstrap import MeanInterval, bootstrap_mean
 from sarbench.score.caption_metrics import CaptionPair, bleu, cider, rouge_l
 from sarbench.score.coverage import OVERALL, Coverage
 from sarbench.score.judge import JudgeCase, judge_case
+from sarbench.score.lenient_rule import is_leniently_correct
 from sarbench.score.majority import MajorityBaseline
 from sarbench.score.paper_rule import PaperVerdict, apply_paper_rule
 from sarbench.score.strict_rule import is_strictly_correct
@@ -64,6 +65,7 @@ class Scorecard:
     coverage: dict[str, Coverage]
     """Coverage of all questions, of each application, and of each subset of captions."""
     strict: Accuracies
+    lenient: Accuracies
     paper: PaperScore
     captions: dict[str, CaptionScore]
     baselines: Baselines
@@ -112,6 +114,14 @@ def is_strictly_right(answer: Answer) -> bool:
 def strict_accuracies(answers: Sequence[Answer]) -> Accuracies:
     """Return accuracies by the strict rule."""
     return _accuracies(answers, [is_strictly_right(answer) for answer in answers])
+
+
+def lenient_accuracies(answers: Sequence[Answer]) -> Accuracies:
+    """Return accuracies by the lenient rule."""
+    return _accuracies(
+        answers,
+        [answer.outcome is Outcome.ANSWERED and is_leniently_correct(answer.truth, answer.text) for answer in answers],
+    )
 
 
 def majority_accuracies(answers: Sequence[Answer], majority: MajorityBaseline) -> Accuracies:

@@ -29,10 +29,10 @@ def format_coverage(coverage: Coverage) -> str:
 
 
 def accuracy_table(scorecard: Scorecard) -> Table:
-    """Return a table of accuracies by both rules and of the majority baseline, overall and per application."""
+    """Return a table of accuracies by all rules and of the majority baseline, overall and per application."""
     table = Table(title=f"{scorecard.model}{' (blacked out)' if scorecard.blackout else ''}")
     table.add_column("Accuracy, %", no_wrap=True)
-    for column in ("n", "Answered", "Strict", "Paper", "Unjudged", "Majority"):
+    for column in ("n", "Answered", "Strict", "Lenient", "Paper", "Unjudged", "Majority"):
         table.add_column(column, justify="right")
     for group, strict in scorecard.strict.items():
         table.add_row(
@@ -40,6 +40,7 @@ def accuracy_table(scorecard: Scorecard) -> Table:
             f"{strict.n:,}",
             format_coverage(scorecard.coverage[group]),
             format_percent(strict),
+            format_percent(scorecard.lenient[group]),
             format_percent(scorecard.paper.accuracy[group]),
             f"{scorecard.paper.unjudged[group]:,}",
             format_percent(scorecard.baselines.majority.get(group)),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sarlens.chat.reasoning import split_reasoning
 from sarlens.prompts.applications import CATEGORIES, POSITIONS, Application
 from sarlens.prompts.classify import CLASSES_PREFIX, is_box_derived
-from sarlens.prompts.normalize import CELLS, extract_single_integer, grid_cell_name, normalize_words
+from sarlens.prompts.normalize import CELLS
+from sarlens.prompts.reading import read_boolean, read_cell_name, read_choice, read_integer
 
 COUNT = "(0|[1-9][0-9]{0,3})"
 """Regular expression of an integer with at most four digits."""
@@ -34,17 +36,15 @@ class AnswerType:
         """Return the value that a text means, or None if it means no value of this type."""
         match self.type:
             case "boolean":
-                return _parse_boolean(text)
+                return read_boolean(text)
             case "integer":
-                return extract_single_integer(text)
+                return read_integer(text)
             case "position":
-                return grid_cell_name(text)
+                return read_cell_name(text)
             case "class":
-                return next(
-                    (choice for choice in self.choices if normalize_words(choice) == normalize_words(text)), None
-                )
+                return read_choice(text, self.choices)
             case "text":
-                return text.strip() or None
+                return split_reasoning(text)[1].strip() or None
 
 
 BOOLEAN = AnswerType("boolean", ("Yes", "No"))
@@ -81,12 +81,3 @@ def _listed_classes(question: str) -> tuple[str, ...]:
         return ()
     names = sentence[0].partition(":")[2].strip().rstrip(".").split(",")
     return tuple(choice for name in names if (choice := " ".join(name.split())) and choice.isprintable())
-
-
-def _parse_boolean(text: str) -> bool | None:
-    """Parse yes or no from the first word; return None if the text contains both words."""
-    words = normalize_words(text)
-    first_word = words[0] if words else ""
-    if first_word not in {"yes", "no"} or {"yes", "no"} <= set(words):
-        return None
-    return first_word == "yes"

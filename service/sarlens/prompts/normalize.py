@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
+from sarlens.prompts.numbers import MAX_DIGITS, integer_of, with_digits
+
 ROWS = {"top": 0, "bottom": 2}
 COLUMNS = {"left": 0, "right": 2}
 CENTER = "center"
@@ -36,12 +38,6 @@ def grid_cell(text: str) -> tuple[int, int] | None:
     if not words or not words <= {*ROWS, *COLUMNS, CENTER} or len(rows) > 1 or len(columns) > 1:
         return None
     return rows.pop() if rows else 1, columns.pop() if columns else 1
-
-
-def grid_cell_name(text: str) -> str | None:
-    """Return the name of the grid cell that a text names, or None if ``grid_cell`` finds none."""
-    cell = grid_cell(text)
-    return None if cell is None else CELLS[3 * cell[0] + cell[1]]
 
 
 def move_cell(name: str, move: Callable[[tuple[int, int]], tuple[int, int]]) -> str:
@@ -81,24 +77,12 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
 )
 
 
-WORD = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?|[^\W\d_]+|[,/&;]")
+WORD = re.compile(r"(?:(?<!\w)-)?(?:(?<![\d.,])\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?|[^\W\d_]+|[,/&;]")
+"""A number, a word, or a separator. A comma before each three digits separates thousands."""
+BRACKETS = re.compile(r"\[[^\[\]]*\]|\([^()]*\)")
+"""A list in brackets, whose commas separate its members."""
 ARTICLES = frozenset({"a", "an", "the"})
 SEPARATORS = frozenset({",", "/", "&", ";", "and"})
-# fmt: off
-UNITS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)
-# fmt: on
-TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-NUMBERS = {
-    **{word: number for number, word in enumerate(UNITS)},
-    **{word: 10 * number for number, word in enumerate(TENS, 2)},
-    "hundred": 100,
-}
-MAX_DIGITS = 15
-"""Longer numbers stay text: no count has that many digits."""
-ROUND = frozenset(str(NUMBERS[word]) for word in TENS)
 
 
 @lru_cache(maxsize=65536)
@@ -107,8 +91,8 @@ def normalize_words(text: str) -> tuple[str, ...]:
 
     Commas, slashes, ``&`` and semicolons stay as words, since they separate the members of a list.
     """
-    raw_words = WORD.findall(unicodedata.normalize("NFKC", text).lower())
-    kept = [_singular(word) for word in _with_digits(raw_words) if word not in ARTICLES]
+    plain = BRACKETS.sub(lambda match: match[0].replace(",", ", "), unicodedata.normalize("NFKC", text).lower())
+    kept = [_singular(word) for word in with_digits(WORD.findall(plain)) if word not in ARTICLES]
     while kept and kept[-1] in SEPARATORS:
         kept.pop()
     return _with_synonyms(tuple(kept))
@@ -128,34 +112,14 @@ def members(text: str) -> frozenset[tuple[str, ...]]:
 def parse_integer(text: str) -> int | None:
     """Parse a text that is exactly one integer, in digits or words; return None otherwise."""
     words = normalize_words(text)
-    return _integer(words[0]) if len(words) == 1 else None
+    return integer_of(words[0]) if len(words) == 1 else None
 
 
-def extract_single_integer(text: str) -> int | None:
-    """Return the only number in a text if it is a non-negative integer; return None otherwise."""
-    numbers = [word for word in normalize_words(text) if word[-1].isdecimal()]
-    return _integer(numbers[0]) if len(numbers) == 1 else None
-
-
-def _integer(word: str) -> int | None:
-    return int(word) if word.isdecimal() and len(word) <= MAX_DIGITS else None
-
-
-def _with_digits(words: list[str]) -> list[str]:
-    """Replace number words: ``twenty one`` becomes ``21``, ``one hundred`` becomes ``100``."""
-    out: list[str] = []
-    for word in words:
-        value = NUMBERS.get(word)
-        before = out[-1] if out and _integer(out[-1]) is not None else ""
-        if value is None:
-            out.append(word)
-        elif before in ROUND and 1 <= value <= 9:
-            out[-1] = str(int(before) + value)
-        elif before and value == 100:
-            out[-1] = str(int(before) * 100)
-        else:
-            out.append(str(value))
-    return out
+def parse_numbers(text: str) -> tuple[float, ...] | None:
+    """Parse a text that is a list of at least two numbers, such as a box; return None otherwise."""
+    words = [word for word in normalize_words(text) if word not in SEPARATORS]
+    is_list = len(words) > 1 and all(word[-1].isdecimal() and len(word) <= MAX_DIGITS for word in words)
+    return tuple(map(float, words)) if is_list else None
 
 
 def _singular(word: str) -> str:
@@ -178,13 +142,15 @@ LONGEST = max(map(len, PHRASES))
 
 
 def _with_synonyms(words: tuple[str, ...]) -> tuple[str, ...]:
-    out: tuple[str, ...] = ()
+    out: list[str] = []
     index = 0
     while index < len(words):
         for length in range(min(LONGEST, len(words) - index), 0, -1):
             if synonym := PHRASES.get(words[index : index + length]):
-                out, index = (*out, *synonym), index + length
+                out.extend(synonym)
+                index += length
                 break
         else:
-            out, index = (*out, words[index]), index + 1
-    return out
+            out.append(words[index])
+            index += 1
+    return tuple(out)

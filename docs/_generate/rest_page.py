@@ -18,6 +18,8 @@ TITLES = {
     "scenes": "Scenes",
     "tasks": "Tasks",
     "surveys": "Surveys",
+    "files": "Files",
+    "batches": "Batches",
     "OGC API": "OGC API",
     "OGC API Processes": "OGC API Processes",
     "OGC API Features": "OGC API Features",

@@ -20,6 +20,7 @@ SarlensError
 │   ├── ModelNotFound         404  no worker serves the model, or the key doesn't allow it
 │   ├── ProcessNotFound       404  the process doesn't exist
 │   ├── JobNotFound           404  the job doesn't exist, or belongs to another key
+│   ├── FileNotFound          404  the file doesn't exist, or belongs to another key
 │   └── ResultNotReady        404  the job has no result yet
 ├── PayloadTooLarge           413  a body or an image exceeds a limit
 ├── DeadlineExceeded          408  the caller's deadline passed
@@ -33,6 +34,7 @@ SarlensError
 │   └── StoreCredentials      502  the gateway's own credentials are missing or wrong
 ├── JobFailed                 500  the job failed
 ├── JobsUnavailable           503  the job database fails
+├── FilesUnavailable          503  the file storage fails
 ├── WorkerFailed              502  a worker closed the connection or sent an invalid response
 │   ├── WorkerUnreachable     502  a worker doesn't accept connections
 │   └── WorkerLost            502  a worker failed its health check before it responded
@@ -242,6 +244,12 @@ class JobNotFound(NotFound):
     ogc_exception = "no-such-job"
 
 
+class FileNotFound(NotFound):
+    """The file doesn't exist, belongs to another caller, or has expired."""
+
+    code = "file_not_found"
+
+
 class ResultNotReady(NotFound):
     """The job has no result yet."""
 
@@ -260,6 +268,14 @@ class JobsUnavailable(SarlensError):
 
     status = 503
     code = "jobs_unavailable"
+    grpc_status = "UNAVAILABLE"
+
+
+class FilesUnavailable(SarlensError):
+    """The file storage fails."""
+
+    status = 503
+    code = "files_unavailable"
     grpc_status = "UNAVAILABLE"
 
 

@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from jobs.conftest import add_job, answered
 from sarlens.errors import JobsUnavailable
-from sarlens.jobs.batch_writer import JobNotActive, TileBatchWriter
+from sarlens.jobs.batch_writer import TileBatchWriter
 from sarlens.jobs.filters import AnswerFilter
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job, JobStatus
 from sarlens.jobs.store import JobStore
 

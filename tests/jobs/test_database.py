@@ -16,7 +16,8 @@ from jobs.conftest import add_job, answered
 from sarlens.errors import BadRequest, JobsUnavailable
 from sarlens.jobs import database
 from sarlens.jobs.db_clock import database_time
-from sarlens.jobs.db_schema import JOBS, open_engine
+from sarlens.jobs.db_schema import JOBS
+from sarlens.jobs.engine import open_engine
 from sarlens.jobs.filters import AnswerFilter
 from sarlens.jobs.store import JobStore
 

@@ -10,9 +10,10 @@ import pytest
 
 from jobs.conftest import add_job, answered
 from sarlens.errors import JobsUnavailable
-from sarlens.jobs.batch_writer import JobNotActive, TileResult
+from sarlens.jobs.batch_writer import TileResult
 from sarlens.jobs.db_clock import database_time
 from sarlens.jobs.filters import AnswerFilter, JobFilter
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job, JobStatus, TileCounts
 from sarlens.jobs.store import JobStore
 

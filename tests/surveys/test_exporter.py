@@ -21,7 +21,8 @@ from sarlens.errors import (
     SourceUnavailable,
     Timeout,
 )
-from sarlens.jobs.batch_writer import JobNotActive, TileResult
+from sarlens.jobs.batch_writer import TileResult
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job
 from sarlens.jobs.store import JobStore
 from sarlens.surveys import exporter as exporter_module

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sarlens.errors import JobFailed, JobsUnavailable, SourceChanged
-from sarlens.jobs.batch_writer import JobNotActive
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job, JobStatus
 from sarlens.jobs.store import JobStore
 from sarlens.surveys import job_executor

@@ -12,7 +12,8 @@ import pytest
 
 from sarlens.errors import BadRequest, JobFailed, NoValidPixels, SarlensError, WorkerFailed
 from sarlens.inference.sar_tasks import TaskAnswer
-from sarlens.jobs.batch_writer import JobNotActive, TileResult
+from sarlens.jobs.batch_writer import TileResult
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job, TileCounts
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.tracing import NoOpTracer

@@ -13,17 +13,19 @@ import structlog
 
 from sarlens.api.app.asgi import GatewayApp
 from sarlens.api.app.build import Endpoints, build_api
+from sarlens.api.batches.line_client import RouteClient
 from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.console.pages import ConsoleConfig
 from sarlens.api.jobs.billing import ApiKeyQuotaAccount
 from sarlens.bootstrap.admission import make_body_memory, make_concurrency_limiter, open_authorizer
+from sarlens.bootstrap.batches import open_batches, run_batches
 from sarlens.bootstrap.images import make_store_factory, open_image_services, preload_libraries
-from sarlens.bootstrap.jobs import open_job_service
+from sarlens.bootstrap.jobs import open_jobs
 from sarlens.bootstrap.tasks import run_until_exit
 from sarlens.bootstrap.workers import make_dispatcher, make_readiness_queue, open_monitor, open_pool
 from sarlens.imagery.render import kernels
 from sarlens.inference.pipeline import InferencePipeline
-from sarlens.jobs.db_schema import check_database
+from sarlens.jobs.engine import check_database
 from sarlens.observability.logging import AccessLog
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.tracing import NoOpTracer, Tracer
@@ -65,17 +67,20 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
             max_batch_questions=settings.worker.max_batch_questions,
         )
         authorizer = await open_authorizer(settings, metrics, shared_folder, stack)
-        job_service, exporter = await open_job_service(
+        jobs = await open_jobs(
             settings, inference, ApiKeyQuotaAccount(authorizer, pool, metrics), metrics, tracer, stack
         )
+        parts = open_batches(settings, jobs, stack)
         endpoints = build_api(
             inference,
             image_services.scenes,
             authorizer,
             make_body_memory(settings, metrics),
             RequestRecorder(metrics, AccessLog(settings.access_log_ratio), tracer),
-            job_service,
-            exporter,
+            jobs.service,
+            jobs.exporter,
+            parts.files,
+            parts.batches,
             max_body_bytes=settings.limit.max_body_bytes,
             max_images=settings.limit.max_images,
             max_questions=settings.limit.max_questions,
@@ -85,6 +90,10 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
             management_port=settings.management.port is not None,
             with_mcp=settings.mcp.enabled,
         )
+        core = endpoints.core
+        client = RouteClient(endpoints.routes, authorizer, core.submission, jobs.service, tracer)
+        run_batches(settings, jobs, parts, client, metrics)
+        run_until_exit(stack, jobs.executor.run_forever())
         await _open_grpc(settings, endpoints, stack, shared=shared_folder is not None)
         # Last, so that a gateway that can't start reports only its error.
         monitor = await open_monitor(settings, pool, metrics, stack)

@@ -1,11 +1,11 @@
-"""Construction of the jobs of surveys."""
+"""Construction of jobs."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from sarlens.bootstrap.images import make_store_factory
-from sarlens.bootstrap.tasks import run_until_exit
 from sarlens.imagery.sources.s3_writer import S3Writer
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.jobs.owner_limits import OwnerLimits
@@ -21,22 +21,33 @@ from sarlens.surveys.quota_account import QuotaAccount
 from sarlens.surveys.runner import SurveyRunner
 
 
-async def open_job_service(
+class JobParts(NamedTuple):
+    """What stores, runs and exports jobs."""
+
+    service: JobService
+    store: JobStore
+    executor: JobExecutor
+    exporter: ResultExporter
+    writer: S3Writer
+
+
+async def open_jobs(
     settings: Settings,
     inference: InferencePipeline,
     quota_account: QuotaAccount,
     metrics: Metrics,
     tracer: Tracer,
     stack: AsyncExitStack,
-) -> tuple[JobService, ResultExporter]:
-    """Open the database of jobs, and run the jobs."""
+) -> JobParts:
+    """Open the database of jobs; ``executor.run_forever`` runs the jobs."""
     survey = settings.survey
     store = JobStore(
         survey.database_url, OwnerLimits(survey.max_unfinished_jobs_per_key, survey.max_stored_bytes_per_key)
     )
+    writer = S3Writer(make_store_factory(settings))
     exporter = ResultExporter(
         store,
-        S3Writer(make_store_factory(settings)),
+        writer,
         survey.output_prefixes,
         retry_timeout_s=survey.retry_timeout_s,
     )
@@ -53,5 +64,4 @@ async def open_job_service(
     )
     stack.push_async_callback(store.close)
     stack.push_async_callback(executor.close)
-    run_until_exit(stack, executor.run_forever())
-    return JobService(store, planner, exporter, executor), exporter
+    return JobParts(JobService(store, planner, exporter, executor), store, executor, exporter, writer)

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DataError, InterfaceError, InternalError, Operational
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from sarlens.errors import BadRequest, JobsUnavailable
-from sarlens.jobs.db_schema import METADATA, open_engine, parse_database_url
+from sarlens.jobs.db_schema import METADATA
+from sarlens.jobs.engine import open_engine, parse_database_url
 
 T = TypeVar("T")
 

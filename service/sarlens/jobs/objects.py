@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, and_, delete, func, insert, select, tuple_, update
 
-from sarlens.jobs.batch_writer import Feature, JobNotActive
+from sarlens.jobs.batch_writer import Feature
 from sarlens.jobs.database import JobDatabase
 from sarlens.jobs.db_clock import database_time
 from sarlens.jobs.db_schema import CANDIDATES, JOBS, OBJECTS
 from sarlens.jobs.extent import Bounds
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import ACTIVE_STATUSES
 
 _WRITTEN_AT_ONCE = 2000

@@ -11,9 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from sarlens.errors import OutputExists
 from sarlens.jobs.batch_writer import TileBatchWriter, TileResult
+from sarlens.jobs.batches import BatchTable
 from sarlens.jobs.database import JobDatabase
 from sarlens.jobs.db_clock import database_time
-from sarlens.jobs.db_schema import ANSWERS, CANDIDATES, JOBS, LAYERS, OBJECTS, TILES
+from sarlens.jobs.db_schema import ANSWERS, BATCHES, CANDIDATES, JOBS, LAYERS, LINES, OBJECTS, TILES
+from sarlens.jobs.files import FileTable
 from sarlens.jobs.filters import AnswerFilter, JobFilter
 from sarlens.jobs.layers import AnswerLayers
 from sarlens.jobs.leases import JobLeases
@@ -29,7 +31,7 @@ _EXPIRED_AT_ONCE = 1000
 
 
 class JobStore:
-    """Jobs, finished tiles and answers in one database.
+    """Jobs, their results, and files in one database.
 
     Every method commits before it returns, and raises ``JobsUnavailable`` if the database fails.
     """
@@ -41,6 +43,8 @@ class JobStore:
         self.leases = JobLeases(self._database)
         self.layers = AnswerLayers(self._database)
         self.objects = ObjectStore(self._database)
+        self.batches = BatchTable(self._database)
+        self.files = FileTable(self._database)
 
     @property
     def exists(self) -> bool:
@@ -93,6 +97,12 @@ class JobStore:
         """Return up to ``limit`` matching jobs, newest first."""
         return await self._database.read(lambda db: select_jobs(db, job_filter.condition(), limit))
 
+    async def count_active(self) -> dict[tuple[str, str], int]:
+        """Return the number of active jobs by process and status."""
+        columns = (JOBS.c.process, JOBS.c.status)
+        query = select(*columns, func.count()).where(JOBS.c.status.in_(ACTIVE_STATUSES)).group_by(*columns)
+        return await self._database.read(lambda db: {(row[0], row[1]): row[2] for row in db.execute(query)})
+
     async def update_active(self, job_id: str, **values: Any) -> bool:
         """Set columns of a job, and return True; return False if the job isn't active.
 
@@ -111,6 +121,8 @@ class JobStore:
             (CANDIDATES, CANDIDATES.c.tile),
             (TILES, TILES.c.tile),
             (LAYERS, LAYERS.c.question),
+            (LINES, LINES.c.line),
+            (BATCHES, BATCHES.c.input),
         ):
             some = select(table.c.job, column).where(table.c.job.in_(job_ids)).limit(_DELETED_AT_ONCE)
             remove = delete(table).where(tuple_(table.c.job, column).in_(some))
@@ -163,4 +175,5 @@ class JobStore:
     async def close(self) -> None:
         """Commit pending results and close the connections."""
         await self._batch_writer.close()
+        await self.batches.close()
         await self._database.close()

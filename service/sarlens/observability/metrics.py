@@ -159,6 +159,10 @@ class Metrics:
         self.survey_tiles = counter(
             "sarlens_survey_tiles", "Completed survey tiles: answered, blank or failed.", "ended"
         )
+        self.ended_batches = counter("sarlens_batches", "Ended batches: successful, failed or dismissed.", "ended")
+        self.batch_lines = counter(
+            "sarlens_batch_lines", "Lines of batches with a result: completed or failed.", "ended"
+        )
         self.queued = gauge("sarlens_queued_requests", "Requests in the admission queue.")
         self.rejections = keyed_counter("sarlens_shed_requests", "Requests rejected by admission control.", "reason")
         self.connections = gauge("sarlens_http_connections", "Open HTTP connections of clients.")
@@ -180,6 +184,13 @@ class Metrics:
         )
         self.job_database_up = gauge(
             "sarlens_job_database_up", "0 if the job database fails, else 1.", together="livemin"
+        )
+        self.jobs = gauge(
+            "sarlens_jobs",
+            "Active jobs in the job database, of all gateways: accepted or running.",
+            "process",
+            "status",
+            together="livemax",
         )
         self.shared_quota_up.set(1)
         self.job_database_up.set(1)
@@ -221,6 +232,8 @@ class Metrics:
             (self.closed_connections, get_args(Closure)),
             (self.survey_tiles, ("answered", "blank", "failed")),
             (self.surveys, ("successful", "failed")),
+            (self.ended_batches, ("successful", "failed", "dismissed")),
+            (self.batch_lines, ("completed", "failed")),
         ):
             for value in values:
                 counter.labels(value, key="")

@@ -1,5 +1,6 @@
 """Settings of the gateway: one class, one prefix, read once at start."""
 
+from sarlens.settings.batches import BatchSettings, FilesSettings
 from sarlens.settings.imagery import CacheSettings, HttpsSettings, RenderSettings, S3Settings
 from sarlens.settings.model import Settings, load_settings
 from sarlens.settings.server import ServerSettings
@@ -20,9 +21,11 @@ from sarlens.settings.workers import RoutingSettings, WorkerSettings
 
 __all__ = [
     "AdmissionSettings",
+    "BatchSettings",
     "CacheSettings",
     "ConsoleSettings",
     "CorsSettings",
+    "FilesSettings",
     "GrpcSettings",
     "HttpsSettings",
     "KeysSettings",

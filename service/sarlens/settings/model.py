@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from sarlens.settings.batches import BatchSettings, FilesSettings
 from sarlens.settings.environment import PREFIX, SettingError, parse_variables, read_variables, variables
 from sarlens.settings.forms import describe_invalid
 from sarlens.settings.imagery import CacheSettings, HttpsSettings, RenderSettings, S3Settings
@@ -77,6 +78,8 @@ class Settings(BaseSettings):
     https: HttpsSettings = HttpsSettings()
     cache: CacheSettings = CacheSettings()
     survey: SurveySettings = SurveySettings()
+    files: FilesSettings = FilesSettings()
+    batch: BatchSettings = BatchSettings()
     cors: CorsSettings = CorsSettings()
     console: ConsoleSettings = ConsoleSettings()
     mcp: McpSettings = McpSettings()

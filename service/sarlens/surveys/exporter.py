@@ -14,8 +14,8 @@ import orjson
 
 from sarlens.errors import BadRequest, PermissionDenied, SourceNotAllowed
 from sarlens.imagery.sources.s3_url import S3Url
-from sarlens.jobs.batch_writer import JobNotActive
 from sarlens.jobs.filters import AnswerFilter
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job, JobStatus
 from sarlens.jobs.store import JobStore
 from sarlens.surveys.features import Totals
@@ -88,12 +88,7 @@ class ResultExporter:
         check_format(spec.format)
         if spec.output is None:
             return None
-        output = _canonical_output(spec.output)
-        if not _is_below_any(output, self.output_prefixes):
-            raise SourceNotAllowed("The gateway doesn't write results to this output.", param="output")
-        if key_prefixes is not None and not _is_below_any(output, key_prefixes):
-            allowed = ", ".join(key_prefixes) or "none"
-            raise PermissionDenied(f"The API key doesn't allow this output. It allows: {allowed}.", param="output")
+        output = check_output(spec.output, self.output_prefixes, key_prefixes)
         await self._writer.check(spec.output, overwrite=spec.overwrite)
         return output
 
@@ -191,6 +186,28 @@ class ResultExporter:
             yield separator + b",".join(feature.encode() for _, feature in page)
             separator = b","
         yield b"]}"
+
+
+def check_output(url: str, prefixes: Collection[str], key_prefixes: Collection[str] | None) -> str:
+    """Check where a job writes, and return the canonical URL.
+
+    Args:
+        url: URL of the output.
+        prefixes: prefixes that the gateway allows.
+        key_prefixes: prefixes that the API key allows, or None for all prefixes of the gateway.
+
+    Raises:
+        SourceNotAllowed: the output isn't below a prefix of the gateway.
+        PermissionDenied: the output isn't below a prefix of the API key.
+        BadRequest: the URL is invalid.
+    """
+    output = _canonical_output(url)
+    if not _is_below_any(output, prefixes):
+        raise SourceNotAllowed("The gateway doesn't write results to this output.", param="output")
+    if key_prefixes is not None and not _is_below_any(output, key_prefixes):
+        allowed = ", ".join(key_prefixes) or "none"
+        raise PermissionDenied(f"The API key doesn't allow this output. It allows: {allowed}.", param="output")
+    return output
 
 
 def _canonical_output(url: str) -> str:

@@ -7,16 +7,18 @@ import math
 import os
 import secrets
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from sarlens.errors import JobsUnavailable, SarlensError, SourceChanged
-from sarlens.jobs.batch_writer import JobNotActive
+from sarlens.jobs.batches import BATCH
 from sarlens.jobs.db_clock import database_time
 from sarlens.jobs.filters import JobFilter
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job, JobStatus
 from sarlens.jobs.store import JobStore
 from sarlens.observability.metrics import Metrics
@@ -32,9 +34,29 @@ log = structlog.get_logger(__name__)
 
 _POLL_INTERVAL_S = 0.5
 _CLEANUP_INTERVAL_S = 600.0
-_ECHOES, _SURVEYS = JobFilter(processes=(ECHO,)), JobFilter(other_processes=(ECHO,))
 _MAX_CONCURRENT_ECHOES = 16
 """Echo jobs of this process at the same time; they wait only, and have no slot of a survey."""
+
+Run = Callable[[Job, asyncio.Event, Callable[[], None]], Awaitable[JobStatus]]
+"""Runs a job until it ends or an event is set, which raises ``JobSuspended``, and returns the final status.
+
+The function is called after each commit.
+"""
+
+
+class JobKind(NamedTuple):
+    """Jobs that share slots."""
+
+    jobs: JobFilter
+    max_concurrent_jobs: int
+    """Maximum number of jobs that this process runs at the same time."""
+    run: Run
+    count_end: Callable[[JobStatus], object]
+    """Counts a job that ends with a status."""
+    takes_turns: bool = True
+    """Whether a job is suspended if an owner with fewer running jobs waits."""
+    limits_bytes: bool = True
+    """Whether a job fails if the jobs of its owner are too large."""
 
 
 class JobExecutor:
@@ -74,17 +96,33 @@ class JobExecutor:
         self._runner = runner
         self._exporter = exporter
         self._metrics = metrics
-        self._max_concurrent_jobs = max_concurrent_jobs
+
+        def count_end(status: JobStatus) -> None:
+            metrics.surveys.labels(status).inc()
+
+        echoes, surveys = JobFilter(processes=(ECHO,)), JobFilter(other_processes=(ECHO, BATCH))
+        self._kinds = [
+            JobKind(echoes, _MAX_CONCURRENT_ECHOES, _run_echo, count_end, takes_turns=False),
+            JobKind(surveys, max_concurrent_jobs, self._run_survey, count_end),
+        ]
         self._retention_s = retention_s
         self._lease_s = lease_s
         self._grace_s = grace_s
         self._turn_s = turn_s
         self._lease_owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._running: dict[str, RunningJob] = {}
+        self._kind_of: dict[str, JobKind] = {}
+        """Kind of each running job."""
         self._to_release: set[str] = set()
+        self._counted: set[tuple[str, str]] = set()
+        """Labels of the metric of active jobs that have a value."""
         self._wakeup = asyncio.Event()
         self._stopping = asyncio.Event()
         self._cleaned_up_at = -math.inf
+
+    def add_kind(self, kind: JobKind) -> None:
+        """Run jobs of a further kind, with slots of their own."""
+        self._kinds.append(kind)
 
     def wake(self) -> None:
         """Claim jobs now instead of at the next interval."""
@@ -132,35 +170,45 @@ class JobExecutor:
             await self._fail_large_jobs()
         for job_id in [*self._to_release]:
             await self._release(job_id)
-        await self._fill_slots(_ECHOES, _MAX_CONCURRENT_ECHOES)
-        await self._fill_slots(_SURVEYS, self._max_concurrent_jobs)
+        for kind in self._kinds:
+            await self._fill_slots(kind)
+        await self._count_jobs()
         if monotonic() - self._cleaned_up_at > _CLEANUP_INTERVAL_S:
             self._cleaned_up_at = monotonic()
             await self._store.delete(await self._store.expired(self._retention_s))
 
+    async def _count_jobs(self) -> None:
+        counts = await self._store.count_active()
+        self._counted |= counts.keys()
+        for labels in self._counted:
+            self._metrics.jobs.labels(*labels).set(counts.get(labels, 0))
+
     async def _fail_large_jobs(self) -> None:
-        large = await self._store.owners_over_limit({running.job.owner for running in self._running.values()})
-        for running in self._running.values():
+        limited = [running for running in self._running.values() if self._kind_of[running.job.id].limits_bytes]
+        large = await self._store.owners_over_limit({running.job.owner for running in limited})
+        for running in limited:
             if running.job.owner in large:
                 running.cancel(self._store.limits.too_large())
 
-    async def _fill_slots(self, kind: JobFilter, slots: int) -> None:
-        """Claim jobs of a kind for the free slots. If no slot is free, suspend a survey that has had its turn."""
-        running = [other for other in self._running.values() if (other.job.process == ECHO) is (kind is _ECHOES)]
-        if len(running) < slots:
-            for job in await self._store.leases.claim(self._lease_owner, self._lease_s, slots - len(running), kind):
+    async def _fill_slots(self, kind: JobKind) -> None:
+        """Claim jobs of a kind for the free slots. If no slot is free, suspend a job that has had its turn."""
+        running = [other for other in self._running.values() if self._kind_of[other.job.id] is kind]
+        free = kind.max_concurrent_jobs - len(running)
+        if free > 0:
+            for job in await self._store.leases.claim(self._lease_owner, self._lease_s, free, kind.jobs):
                 started = self._running[job.id] = RunningJob(job)
-                started.task = asyncio.create_task(self._run_job(started))
-        elif kind is _SURVEYS:
-            suspended = job_to_suspend(running, await self._store.leases.loads(kind), self._turn_s)
+                self._kind_of[job.id] = kind
+                started.task = asyncio.create_task(self._run_job(started, kind))
+        elif kind.takes_turns:
+            suspended = job_to_suspend(running, await self._store.leases.loads(kind.jobs), self._turn_s)
             if suspended is not None:
                 log.info("job suspended for another owner", job=suspended.job.id)
                 suspended.stopping.set()
 
-    async def _run_job(self, running: RunningJob) -> None:
+    async def _run_job(self, running: RunningJob, kind: JobKind) -> None:
         job = running.job
         try:
-            await self._execute(job, running.stopping)
+            await self._execute(job, kind, running.stopping)
         except (JobSuspended, JobsUnavailable) as error:
             log.info("job suspended", job=job.id, reason=type(error).__name__)
             await self._release(job.id)
@@ -168,32 +216,36 @@ class JobExecutor:
             log.info("job not active", job=job.id)
         except asyncio.CancelledError:
             if running.error is not None:
-                await self._fail(job, running.error.code, running.error.message)
+                await self._fail(job, kind, running.error.code, running.error.message)
                 return
             if running.stopping.is_set():
                 await asyncio.shield(self._release(job.id))
             raise
         except SarlensError as error:
-            await self._fail(job, error.code, _failure_message(error, job))
+            await self._fail(job, kind, error.code, _failure_message(error, job))
         except Exception:
             log.exception("job failed", job=job.id)
-            await self._fail(job, "internal_error", "An internal error occurred. The gateway's log has the details.")
+            await self._fail(
+                job, kind, "internal_error", "An internal error occurred. The gateway's log has the details."
+            )
         finally:
             self._running.pop(job.id, None)
+            self._kind_of.pop(job.id, None)
             self.progress.notify(job.id)
             self._wakeup.set()
 
-    async def _execute(self, job: Job, stopping: asyncio.Event) -> None:
+    async def _execute(self, job: Job, kind: JobKind, stopping: asyncio.Event) -> None:
         started = job.started or database_time()
         if not await self._store.update_active(job.id, status=JobStatus.RUNNING, started=started):
             raise JobNotActive(job.id)
-        if job.process == ECHO:
-            await run_echo(job)
-        else:
-            plan = await self._planner.take_plan(job)
-            await self._runner.run(job, plan, stopping, lambda: self.progress.notify(job.id))
-            await self._exporter.export(job.id, plan.spec)
-        await self._finish(job, JobStatus.SUCCESSFUL)
+        status = await kind.run(job, stopping, lambda: self.progress.notify(job.id))
+        await self._finish(job, kind, status)
+
+    async def _run_survey(self, job: Job, stopping: asyncio.Event, on_progress: Callable[[], None]) -> JobStatus:
+        plan = await self._planner.take_plan(job)
+        await self._runner.run(job, plan, stopping, on_progress)
+        await self._exporter.export(job.id, plan.spec)
+        return JobStatus.SUCCESSFUL
 
     async def _release(self, job_id: str) -> None:
         """End the lease of a job; if the database fails, the next poll does."""
@@ -202,15 +254,20 @@ class JobExecutor:
             await self._store.leases.release(job_id, self._lease_owner)
             self._to_release.discard(job_id)
 
-    async def _fail(self, job: Job, code: str, message: str) -> None:
+    async def _fail(self, job: Job, kind: JobKind, code: str, message: str) -> None:
         log.warning("job failed", job=job.id, code=code)
         # If the database fails, the lease expires, and a process runs the job again.
         with suppress(JobsUnavailable):
-            await self._finish(job, JobStatus.FAILED, code=code, message=message)
+            await self._finish(job, kind, JobStatus.FAILED, code=code, message=message)
 
-    async def _finish(self, job: Job, status: JobStatus, **values: Any) -> None:
+    async def _finish(self, job: Job, kind: JobKind, status: JobStatus, **values: Any) -> None:
         if await self._store.update_active(job.id, status=status, finished=database_time(), **values):
-            self._metrics.surveys.labels(status).inc()
+            kind.count_end(status)
+
+
+async def _run_echo(job: Job, stopping: asyncio.Event, on_progress: Callable[[], None]) -> JobStatus:
+    await run_echo(job)
+    return JobStatus.SUCCESSFUL
 
 
 def _failure_message(error: SarlensError, job: Job) -> str:

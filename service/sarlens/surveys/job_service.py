@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from sarlens.errors import JobNotFound
+from sarlens.jobs.batches import BATCH
 from sarlens.jobs.db_clock import database_time
 from sarlens.jobs.filters import AnswerFilter
 from sarlens.jobs.models import Job, JobOwner, JobStatus
@@ -41,7 +42,12 @@ class JobService:
         return self._exporter.output_prefixes
 
     async def submit(
-        self, spec: SurveySpec, process: str, owner: JobOwner, key_prefixes: Collection[str] | None = None
+        self,
+        spec: SurveySpec,
+        process: str,
+        owner: JobOwner,
+        key_prefixes: Collection[str] | None = None,
+        job_id: str | None = None,
     ) -> Job:
         """Plan a survey and store its job.
 
@@ -50,6 +56,7 @@ class JobService:
             process: id of the process.
             owner: the caller.
             key_prefixes: prefixes that the caller may write results below, or None for all prefixes of the gateway.
+            job_id: id of the job, or None for a new one.
 
         Raises:
             QuotaExceeded, PayloadTooLarge: the caller has too many unfinished jobs, or too much is stored.
@@ -57,7 +64,11 @@ class JobService:
         """
         await self.store.check_owner(owner.name)
         output = await self._exporter.check(spec, key_prefixes)
-        return await self.enqueue(replace(await self._planner.new_job(spec, process, owner), output=output))
+        job = replace(await self._planner.new_job(spec, process, owner), output=output)
+        if job_id is not None:
+            self._planner.discard_plan(job.id)
+            job = replace(job, id=job_id)
+        return await self.enqueue(job)
 
     async def enqueue(self, job: Job) -> Job:
         """Store a job and return it."""
@@ -66,13 +77,13 @@ class JobService:
         return job
 
     async def find(self, job_id: str, owner: str | None) -> Job:
-        """Return a job of an owner, or of any owner if ``owner`` is None.
+        """Return a job of an owner, or of any owner if ``owner`` is None. Batches have a service of their own.
 
         Raises:
             JobNotFound: the owner has no such job.
         """
         job = await self.store.find(job_id)
-        if job is None or owner not in {None, job.owner}:
+        if job is None or job.process == BATCH or owner not in {None, job.owner}:
             raise JobNotFound(f"Job {job_id[:64]!r} doesn't exist.")
         return job
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sarlens.errors import (
     AccessDenied,
+    FilesUnavailable,
     ImageNotFound,
     JobsUnavailable,
     ModelNotFound,
@@ -34,6 +35,7 @@ TRANSIENT_ERRORS = (
     Timeout,
     QuotaExceeded,
     JobsUnavailable,
+    FilesUnavailable,
 )
 """Errors that a later attempt can resolve. The model was served at submission, so a missing model can return."""
 PERMANENT_ERRORS = (SourceChanged, ImageNotFound, AccessDenied, Unauthenticated)

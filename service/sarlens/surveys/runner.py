@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from sarlens.errors import JobFailed, NoValidPixels, SarlensError, error_of_caller
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.sar_tasks import TaskAnswer
-from sarlens.jobs.batch_writer import JobNotActive, TileResult
+from sarlens.jobs.batch_writer import TileResult
+from sarlens.jobs.group_writer import JobNotActive
 from sarlens.jobs.models import Job
 from sarlens.jobs.store import JobStore
 from sarlens.observability.metrics import Metrics

@@ -21,6 +21,9 @@ from sarlens.api.app.middlewares import (
     TelemetryMiddleware,
 )
 from sarlens.api.app.routers import add_routers
+from sarlens.api.batches.batch_routes import Batches
+from sarlens.api.batches.file_routes import Files
+from sarlens.api.batches.schemas import BatchBody
 from sarlens.api.common.auth import Authorizer
 from sarlens.api.common.chat_runner import ChatRunner
 from sarlens.api.common.drain import DrainController
@@ -57,6 +60,8 @@ from sarlens.api.tiles.measurement_routes import Measurements
 from sarlens.api.tiles.ogc_tiles import OgcTiles
 from sarlens.api.tiles.scene_routes import scene_router
 from sarlens.api.tiles.tile_routes import Tiles
+from sarlens.batches.file_service import FileService
+from sarlens.batches.service import BatchService
 from sarlens.imagery.service.scene_service import SceneService
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.surveys.exporter import ResultExporter
@@ -79,7 +84,7 @@ _EXPOSED_HEADERS = (
 
 
 _BODIES = (
-    *(ResponseBody, MessageBody, CountTokensBody, TokenizeBody, DetokenizeBody),
+    *(ResponseBody, MessageBody, BatchBody, CountTokensBody, TokenizeBody, DetokenizeBody),
     *(VqaBody, CaptionBody, SurveyBody, Execution, InferRequest),
 )
 """Request bodies that routes parse themselves."""
@@ -104,6 +109,8 @@ class Endpoints(NamedTuple):
     """The ASGI application of a gateway, and the core that other protocols can be built over."""
 
     app: GatewayApp
+    routes: Routes
+    """The routes without middlewares, for requests whose caller is known already."""
     core: ApiCore
 
 
@@ -115,6 +122,8 @@ def build_api(
     recorder: RequestRecorder,
     job_service: JobService,
     exporter: ResultExporter,
+    files: FileService,
+    batches: BatchService,
     *,
     max_body_bytes: int,
     max_images: int,
@@ -156,6 +165,8 @@ def build_api(
         Measurements(scenes, authorizer).router(),
         tasks_router(tasks, memory, **limits),
         Surveys(*survey_parts, max_body_bytes=max_body_bytes).router(),
+        Files(files, authorizer).router(),
+        Batches(batches, authorizer, memory).router(),
         landing_router(public_url),
         processes.router(),
         Jobs(job_service, exporter, public_url=public_url).router(),
@@ -173,11 +184,12 @@ def build_api(
     document_api(fastapi, *_BODIES)
     middlewares = _middlewares(recorder, authorizer, drain, cors_origins)
     management = build_management(inference.pool, drain, recorder, fastapi.openapi) if management_port else None
-    app = GatewayApp(Routes(completions, fastapi), fastapi, middlewares, drain, metrics, management)
+    routes = Routes(completions, fastapi)
+    app = GatewayApp(routes, fastapi, middlewares, drain, metrics, management)
     core = ApiCore(
         authorizer, drain, recorder, memory, tasks, data_plane, submission, job_service, max_questions=max_questions
     )
-    return Endpoints(app, core)
+    return Endpoints(app, routes, core)
 
 
 def _middlewares(

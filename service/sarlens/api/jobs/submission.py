@@ -20,8 +20,8 @@ class SurveySubmission:
         self._authorizer = authorizer
         self._max_questions = max_questions
 
-    async def submit(self, spec: SurveySpec, process: str, context: RequestContext) -> Job:
-        """Return the stored job of a survey.
+    async def submit(self, spec: SurveySpec, process: str, context: RequestContext, job_id: str | None = None) -> Job:
+        """Return the stored job of a survey, with a given id or a new one.
 
         Raises:
             BadRequest: the survey has too many questions or isn't possible.
@@ -33,7 +33,7 @@ class SurveySubmission:
         check_questions(len(spec.questions), self._max_questions)
         self._authorizer.check_image_access(key, [spec.image_request])
         key_prefixes = key.output_prefixes(self._job_service.output_prefixes) if key else None
-        return await self._job_service.submit(spec, process, owner_of(context), key_prefixes)
+        return await self._job_service.submit(spec, process, owner_of(context), key_prefixes, job_id)
 
     async def submit_echo(self, echo: Echo, context: RequestContext) -> Job:
         """Return the stored job of an echo, which counts as one request.

@@ -12,6 +12,7 @@ from sarlens.api.jobs.responses import GEOJSON, GeoJSONStreamResponse, owner_fil
 from sarlens.api.ogc.datetime_interval import parse_interval
 from sarlens.api.ogc.negotiation import Document, Limit, base_url, link, negotiate_response, reject_unknown_params
 from sarlens.errors import BadRequest
+from sarlens.jobs.batches import BATCH
 from sarlens.jobs.filters import JobFilter
 from sarlens.jobs.models import Job, JobStatus
 from sarlens.surveys.echo import ECHO
@@ -62,6 +63,7 @@ class Jobs:
         job_filter = JobFilter(
             owner,
             processes,
+            other_processes=(BATCH,),
             statuses=statuses,
             since=since,
             until=until,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sarlens.jobs.db_schema import DatabaseError, check_database, open_engine, parse_database_url
+from sarlens.jobs.engine import DatabaseError, check_database, open_engine, parse_database_url
 
 PASSWORD = "open-sesame"
 FORMS = r"must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
@@ -39,13 +39,16 @@ def test_commits_in_sqlite_are_durable(tmp_path: Path) -> None:
 
 
 def test_the_check_creates_the_tables(tmp_path: Path) -> None:
-    """The check creates the file with six tables."""
+    """The check creates the file with nine tables."""
     check_database(f"sqlite:///{tmp_path}/state/jobs.db")
     with closing(sqlite3.connect(tmp_path / "state" / "jobs.db")) as database:
         tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
     assert {name for (name,) in tables} == {"sarlens_jobs", "sarlens_tiles", "sarlens_answers", "sarlens_layers"} | {
         "sarlens_candidates",
         "sarlens_objects",
+        "sarlens_files",
+        "sarlens_batches",
+        "sarlens_lines",
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sarlens.client.errors import LocalImageError
-from sarlens.client.image_input import MAX_INLINE_BYTES, is_url, to_image_url, to_remote_url
+from sarlens.client.image_input import MAX_INLINE_BYTES, is_url, to_image_url, to_remote_urls
 from sarlens.settings import LimitSettings
 
 
@@ -18,7 +18,7 @@ async def test_urls_pass_unchanged(url: str) -> None:
     """A URL of any scheme goes to the gateway as it is."""
     assert is_url(url)
     assert await to_image_url(url, None) == url
-    assert await to_remote_url(url, None) == url
+    assert await to_remote_urls(url, None) == url
 
 
 async def test_bytes_become_a_data_url() -> None:
@@ -48,11 +48,11 @@ async def test_a_survey_uploads_every_file(tmp_path: Path) -> None:
     """A survey requires an uploader for a path, and never takes bytes."""
     path = tmp_path / "a.tif"
     path.write_bytes(b"x")
-    assert await to_remote_url(str(path), lambda file: f"s3://b/{file.name}") == "s3://b/a.tif"
+    assert await to_remote_urls(str(path), lambda file: f"s3://b/{file.name}") == "s3://b/a.tif"
     with pytest.raises(LocalImageError, match="is a local file, which the gateway can't read; upload it"):
-        await to_remote_url(path, None)
+        await to_remote_urls(path, None)
     with pytest.raises(LocalImageError, match="not its bytes"):
-        await to_remote_url(b"x", lambda file: f"s3://b/{file.name}")
+        await to_remote_urls(b"x", lambda file: f"s3://b/{file.name}")
 
 
 async def test_a_product_folder_is_uploaded(tmp_path: Path) -> None:

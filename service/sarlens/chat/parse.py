@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from sarlens.chat.content_parts import IMAGE_TYPES, check_content, check_part, without_unknown_fields
 from sarlens.chat.lax_values import read_boolean
 from sarlens.chat.paths import CHAT_PATH, COMPLETION_PATHS
-from sarlens.chat.query import parse_model, parse_render
+from sarlens.chat.query import parse_model, parse_render, parse_urls
 from sarlens.chat.request_count import count_requests
 from sarlens.chat.restricted_fields import restricted_fields
 from sarlens.errors import BadRequest, PayloadTooLarge
 from sarlens.json_input import Document, load_json
 from sarlens.stac import Item
 from sarlens.types.caller import ANONYMOUS, CallerPolicy
-from sarlens.types.image_request import ImageRef
+from sarlens.types.image_request import ImageRef, urls_of
 
 IMAGE_PART = {"type": "image_url", "image_url": {}}
 """Placeholder in a message for the image of an ``ImageRef``."""
@@ -127,7 +127,7 @@ def chat_request_of(
         kept = {name: messages if name == "messages" else document[name] for name in document if name not in removed}
         unchanged = None
     stream = path in COMPLETION_PATHS and read_boolean(document.get("stream")) is True
-    text_size = size - sum([len(ref.location) for ref in images if isinstance(ref.location, str)])
+    text_size = size - sum([len(url) for ref in images for url in urls_of(ref.location)])
     return ChatRequest(path, unchanged, text_size, kept, model, stream, images, request_id, policy, ignored)
 
 
@@ -172,6 +172,8 @@ def _image_ref(image: object, message: int, part: int) -> ImageRef:
     location = fields.get("url")
     if "item" in fields and location is None:
         location = parse_model(Item, fields["item"], f"{param}.item")
+    elif isinstance(location, list) and "item" not in fields:
+        location = parse_urls(location, f"{param}.url")
     elif "item" in fields or not isinstance(location, str) or not location:
         raise BadRequest(f"{param}.url must be a data:, https: or s3:// URL.", param=param)
     return ImageRef(location, parse_render(fields.get("sar"), f"{param}.sar"), message, part)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from sarlens.errors import BadRequest
 from sarlens.json_input import load_json
+from sarlens.types.image_request import BandUrls, only_or_bands
 from sarlens.types.render_params import RenderParams
 from sarlens.validation import InvalidField
 
@@ -18,6 +19,18 @@ _LIST_FIELDS = frozenset({"window", "bbox", "bands", "looks", "stretch"})
 _MAX_ELEMENTS = 8
 """Elements of a list that are converted; no field has so many."""
 _TEXT_FIELDS = frozenset({"asset", "bbox_crs", "swath"})
+
+
+def parse_urls(urls: Sequence[object], param: str) -> str | BandUrls:
+    """Return the only URL of an image, or the URLs of its bands.
+
+    Raises:
+        BadRequest: there are no URLs, too many, or two equal ones.
+    """
+    try:
+        return only_or_bands(urls)
+    except ValueError as error:
+        raise BadRequest(f"{param} {error}.", param=param) from None
 
 
 def parse_render(sar: object, param: str) -> RenderParams | None:

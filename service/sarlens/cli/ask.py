@@ -12,6 +12,7 @@ import typer
 from sarlens.cli.app import app
 from sarlens.cli.options import (
     Asset,
+    BandFile,
     Bands,
     Bbox,
     Filter,
@@ -20,6 +21,7 @@ from sarlens.cli.options import (
     Model,
     StateOfStack,
     Window,
+    check_files,
     parse_render_options,
 )
 
@@ -46,6 +48,7 @@ def ask(
     bbox: Bbox = None,
     asset: Asset = None,
     bands: Bands = None,
+    band_file: BandFile = None,
     filter: Filter = None,  # noqa: A002
     show: Annotated[Path | None, typer.Option(help="File for the rendered image that the model receives.")] = None,
     state: StateOfStack = Path(".local"),
@@ -59,21 +62,19 @@ def ask(
     Example: sarlens ask ./port.tif "Is there a bridge in the image?"
     """
     from sarlens.client import AsyncClient
-    from sarlens.client.image_input import check_local_image, is_url
     from sarlens.client.surveys import check_writable
     from sarlens.devstack.uploads import LocalStackUploader
 
     render = parse_render_options(window=window, bbox=bbox, asset=asset, bands=bands, filter=filter)
-    if not is_url(image):
-        check_local_image(Path(image))
+    files = check_files(image, band_file)
     if show is not None:
         check_writable(show)
     client = AsyncClient(url, key, upload=LocalStackUploader(state, url))
-    asyncio.run(_ask(client, image, question, model, render, show))
+    asyncio.run(_ask(client, files, question, model, render, show))
 
 
 async def _ask(
-    client: AsyncClient, image: str, question: str, model: str | None, render: Any, show: Path | None
+    client: AsyncClient, image: str | list[str], question: str, model: str | None, render: Any, show: Path | None
 ) -> None:
     async with client:
         if show:

@@ -24,7 +24,25 @@ Window = Annotated[str | None, typer.Option("--window", help="Part of the image 
 Bbox = Annotated[str | None, typer.Option("--bbox", help="Part of the image in degrees: west,south,east,north.")]
 Asset = Annotated[str | None, typer.Option("--asset", help="Key of the asset, if the image is a STAC Item.")]
 Bands = Annotated[str | None, typer.Option("--bands", help="Bands, such as VV or VV,VH.")]
+BandFile = Annotated[
+    list[str] | None,
+    typer.Option("--band-file", help="Another file of the image with one band, such as VH next to VV; repeatable."),
+]
 Filter = Annotated[str | None, typer.Option("--filter", help="Speckle filter, such as lee or none.")]
+
+
+def check_files(image: str, others: list[str] | None) -> str | list[str]:
+    """Check that an image, and the files of its other bands, are URLs or readable files; return all of them.
+
+    Raises:
+        LocalImageError: a local file can't be read.
+    """
+    from sarlens.client.image_input import check_local_image, is_url
+
+    for file in (image, *(others or ())):
+        if not is_url(file):
+            check_local_image(Path(file))
+    return [image, *others] if others else image
 
 
 _FORMS = {

@@ -12,6 +12,7 @@ import typer
 from sarlens.cli.app import app, fail, usage_error
 from sarlens.cli.options import (
     Asset,
+    BandFile,
     Bands,
     Bbox,
     Filter,
@@ -19,6 +20,7 @@ from sarlens.cli.options import (
     GatewayUrl,
     Model,
     StateOfStack,
+    check_files,
     parse_render_options,
 )
 
@@ -49,6 +51,7 @@ def survey(
     polygon: Annotated[Path | None, typer.Option(help="Part of the scene: a GeoJSON file with polygons.")] = None,
     asset: Asset = None,
     bands: Bands = None,
+    band_file: BandFile = None,
     filter: Filter = None,  # noqa: A002
     objects: Annotated[
         Path | None,
@@ -83,7 +86,6 @@ def survey(
     Example: sarlens survey ./scene.tif --question "Is there a ship?" --overlap 64 --out ships.gpkg
     """
     from sarlens.client import AsyncClient
-    from sarlens.client.image_input import check_local_image, is_url
     from sarlens.client.surveys import check_output
     from sarlens.devstack.uploads import LocalStackUploader
 
@@ -96,10 +98,9 @@ def survey(
     for file in (out, objects):
         if file is not None:
             check_output(file)
-    if not is_url(image):
-        check_local_image(Path(image))
+    files = check_files(image, band_file)
     client = AsyncClient(url, key, upload=LocalStackUploader(state, url))
-    request = {"image": image, "questions": question, "tile": tile, "overlap": overlap, "model": model, **render}
+    request = {"image": files, "questions": question, "tile": tile, "overlap": overlap, "model": model, **render}
     request["detection"] = _detection(objects, unconfirmed=unconfirmed, gate=gate, second_opinion=second_opinion)
     try:
         if detach:

@@ -12,7 +12,7 @@ from typing import Any, Self, Unpack
 import orjson
 
 from sarlens.client.errors import GatewayError
-from sarlens.client.image_input import MAX_QUERY_BYTES, ImageInput, Uploader, to_image_url, to_remote_url
+from sarlens.client.image_input import MAX_QUERY_BYTES, ImageInput, Uploader, to_image_urls, to_remote_urls
 from sarlens.client.render_options import RenderOptions, check_render_options, to_query
 from sarlens.client.surveys import (
     DetectionOptions,
@@ -91,8 +91,8 @@ class AsyncClient:
     ) -> AsyncIterator[str]:
         """Ask a question about an image and iterate over the answer as the model writes it; see ``ask``."""
         sar = check_render_options(render)
-        url = await to_image_url(image, self._upload)
-        image_url = {"url": url, "sar": sar} if sar else {"url": url}
+        url = await to_image_urls(image, self._upload)
+        image_url: dict[str, Any] = {"url": url, "sar": sar} if sar else {"url": url}
         parts = [{"type": "image_url", "image_url": image_url}, {"type": "text", "text": question}]
         body: dict[str, Any] = {"messages": [{"role": "user", "content": parts}], "stream": True, "temperature": 0}
         if model is not None:
@@ -126,7 +126,7 @@ class AsyncClient:
             check_writable(Path(path))
         if isinstance(image, bytes) and len(image) > MAX_QUERY_BYTES:
             raise GatewayError(f"a preview of bytes is limited to {MAX_QUERY_BYTES} bytes; pass a URL")
-        url = await to_image_url(image, self._upload, max_inline_bytes=MAX_QUERY_BYTES)
+        url = await to_image_urls(image, self._upload, max_inline_bytes=MAX_QUERY_BYTES)
         async with self._transport.request("GET", "v1/sar/picture", params={"url": url, **query}) as response:
             data = await response.read()
         if path is not None:
@@ -160,7 +160,7 @@ class AsyncClient:
             LocalImageError: the file can't be read or uploaded.
         """
         sar = check_render_options(render)
-        url = await to_remote_url(image, self._upload)
+        url = await to_remote_urls(image, self._upload)
         body: dict[str, Any] = {"image": {"url": url, "sar": sar} if sar else url, "questions": list(questions)}
         body |= {"overlap": overlap} | ({} if tile is None else {"tile": tile}) | ({"model": model} if model else {})
         body |= detection or {}

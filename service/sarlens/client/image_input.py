@@ -6,15 +6,19 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pybase64
 
 from sarlens.client.errors import LocalImageError
 
-ImageInput = str | os.PathLike[str] | bytes
-"""URL (``s3:``, ``https:`` or ``data:``), path of a local file or of a Sentinel-1 product folder, or bytes."""
+OneFile: TypeAlias = str | os.PathLike[str] | bytes
+"""One file, as in ``ImageInput``."""
+ImageInput: TypeAlias = OneFile | Sequence[OneFile]
+"""URL (``s3:``, ``https:`` or ``data:``), path of a local file or of a Sentinel-1 product folder, or bytes. A sequence
+has the files of an image with one file per band."""
 
 Uploader = Callable[[Path], str]
 """Uploads a file or a product folder to a bucket that the gateway reads, and returns its ``s3://`` URL."""
@@ -29,8 +33,22 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _HOW_TO_UPLOAD = "upload it to a bucket that the gateway reads and pass its s3:// URL"
 
 
-async def to_image_url(image: ImageInput, upload: Uploader | None, *, max_inline_bytes: int = MAX_INLINE_BYTES) -> str:
-    """Return the URL under which the gateway reads an image: its own, a data: URL, or that of the uploaded file.
+async def to_image_urls(
+    image: ImageInput, upload: Uploader | None, *, max_inline_bytes: int = MAX_INLINE_BYTES
+) -> str | list[str]:
+    """Return the URL of an image as ``to_image_url``; of a sequence, the URL of each file.
+
+    Raises:
+        LocalImageError: as ``to_image_url``. The files of a sequence share ``max_inline_bytes``.
+    """
+    if isinstance(image, str | bytes | os.PathLike):
+        return await to_image_url(image, upload, max_inline_bytes=max_inline_bytes)
+    share = max_inline_bytes // max(1, len(image))
+    return [await to_image_url(file, upload, max_inline_bytes=share) for file in image]
+
+
+async def to_image_url(image: OneFile, upload: Uploader | None, *, max_inline_bytes: int = MAX_INLINE_BYTES) -> str:
+    """Return the URL under which the gateway reads a file: its own, a data: URL, or that of the uploaded file.
 
     Raises:
         LocalImageError: the file can't be read, or is too large to be sent and there is no uploader.
@@ -38,12 +56,18 @@ async def to_image_url(image: ImageInput, upload: Uploader | None, *, max_inline
     return await asyncio.to_thread(_to_image_url, image, upload, max_inline_bytes)
 
 
-async def to_remote_url(image: ImageInput, upload: Uploader | None) -> str:
-    """Return the URL of an image that the gateway can read again later: its own, or that of the uploaded file.
+async def to_remote_urls(image: ImageInput, upload: Uploader | None) -> str | list[str]:
+    """Return the URL of an image that the gateway can read again later; of a sequence, the URL of each file.
 
     Raises:
-        LocalImageError: the file can't be read, or there is no uploader.
+        LocalImageError: a file can't be read, or there is no uploader.
     """
+    if isinstance(image, str | bytes | os.PathLike):
+        return await _to_remote_url(image, upload)
+    return [await _to_remote_url(file, upload) for file in image]
+
+
+async def _to_remote_url(image: OneFile, upload: Uploader | None) -> str:
     if isinstance(image, bytes):
         raise LocalImageError("a survey requires the path or URL of a scene, not its bytes")
     if is_url(image):
@@ -51,7 +75,7 @@ async def to_remote_url(image: ImageInput, upload: Uploader | None) -> str:
     return await asyncio.to_thread(_upload, check_local_image(Path(image)), upload)
 
 
-def is_url(image: ImageInput) -> bool:
+def is_url(image: OneFile) -> bool:
     """Whether an image is a URL and not a local file."""
     return isinstance(image, str) and _URL.match(image) is not None
 
@@ -83,7 +107,7 @@ def to_data_url(data: bytes) -> str:
     return f"data:application/octet-stream;base64,{pybase64.b64encode(data).decode()}"
 
 
-def _to_image_url(image: ImageInput, upload: Uploader | None, max_inline_bytes: int) -> str:
+def _to_image_url(image: OneFile, upload: Uploader | None, max_inline_bytes: int) -> str:
     if isinstance(image, bytes):
         return to_data_url(image)
     if is_url(image):

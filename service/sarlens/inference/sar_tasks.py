@@ -25,7 +25,7 @@ from sarlens.prompts.classify import classify, is_box_derived
 from sarlens.prompts.templates import Style, acquisition_sentence, caption_prompt, question_prompt
 from sarlens.stac import Acquisition
 from sarlens.types.caller import CallerPolicy
-from sarlens.types.image_request import ImageLocation, ImageRef, ImageRequest
+from sarlens.types.image_request import ImageLocation, ImageRef, ImageRequest, has_own_bytes
 from sarlens.types.render_params import RenderParams, radiometry_label
 
 
@@ -199,7 +199,7 @@ async def prepare_image(
         boxes = PictureBoxes(rendered.frame, inference.box_format(model))
     if render.boxes is not None:  # the prompts have the boxes that the model sees
         render = render.model_copy(update={"boxes": None})
-    if isinstance(location, bytes) or (isinstance(location, str) and location.startswith("data:")):
+    if has_own_bytes(location):
         # Each task would decode the bytes again and hold its own copy; the rendered image is small.
         location, render = rendered.data, RenderParams(size=resolved.render.size)
     params = resolved.render.canonical_params(size)

@@ -14,10 +14,10 @@ from sarlens.imagery.detection.search import TargetSearch
 from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.sar_tasks import Task
 from sarlens.prompts.boxes import IMAGE_BOXES, BoxFormat
-from sarlens.stac import Item
 from sarlens.surveys.regions import first_box
 from sarlens.surveys.spec import SurveySpec, reduction
 from sarlens.surveys.tile_grid import core_spans
+from sarlens.types.image_request import RemoteLocation
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Window
 
@@ -49,7 +49,7 @@ class SurveyPlan:
     """How the model writes boxes."""
 
     @property
-    def url(self) -> str | Item:
+    def url(self) -> RemoteLocation:
         """URL of the image, or the STAC Item whose assets are its bands."""
         return self.spec.url
 

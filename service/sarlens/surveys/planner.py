@@ -15,12 +15,12 @@ from sarlens.imagery.core.raster import resolve_window
 from sarlens.imagery.geo.grid_coverage import covered_cells
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.jobs.models import Job, JobOwner
-from sarlens.stac import Item
 from sarlens.surveys.plan import SurveyPlan
 from sarlens.surveys.quota_account import QuotaAccount
 from sarlens.surveys.retry import retry_transient
 from sarlens.surveys.spec import SurveySpec
 from sarlens.surveys.tile_grid import TileGrid
+from sarlens.types.image_request import ImageLocation, RemoteLocation
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Window
 
@@ -125,7 +125,7 @@ class SurveyPlanner:
         return plan
 
 
-def _remote(location: str | bytes | Item) -> str | Item:
+def _remote(location: ImageLocation) -> RemoteLocation:
     assert not isinstance(location, bytes)  # noqa: S101  a specification has no bytes
     return location
 

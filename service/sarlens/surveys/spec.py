@@ -12,10 +12,10 @@ from sarlens.inference.sar_tasks import Sampling, Task, caption_task, vqa_task, 
 from sarlens.prompts.applications import Application
 from sarlens.prompts.object_class import COMPACT_CLASSES, object_class
 from sarlens.prompts.templates import Style
-from sarlens.stac import Acquisition, Item
+from sarlens.stac import Acquisition
 from sarlens.surveys.tile_grid import TileGrid
 from sarlens.types.cfar_params import CfarParams
-from sarlens.types.image_request import ImageRequest
+from sarlens.types.image_request import ImageRequest, RemoteLocation
 from sarlens.types.render_params import RenderParams
 
 Output = Literal["geojson", "gpkg", "parquet", "fgb", "csv"]
@@ -60,8 +60,8 @@ class SurveySpec(BaseModel):
 
     model: str | None = None
     """Model name, or None for the only model. After planning, the model name."""
-    url: str | Item
-    """URL of an image or of a STAC Item, or a STAC Item. After planning, the URL of the image."""
+    url: RemoteLocation
+    """URL of an image or of a STAC Item, a STAC Item, or URLs of bands. After planning, the URLs of the image."""
     render: RenderParams = RenderParams()
     """Render parameters of the tiles. Window, bbox or polygon select the part of the image."""
     questions: tuple[SurveyQuestion, ...] = ()
@@ -163,7 +163,7 @@ class SurveySpec(BaseModel):
         return self.model_copy(update={"tile": tile, "reduction": reduction(self.render, size, tile, tile)})
 
     def with_resolved_image(
-        self, model: str, url: str | Item, render: RenderParams, acquisition: Acquisition | None
+        self, model: str, url: RemoteLocation, render: RenderParams, acquisition: Acquisition | None
     ) -> SurveySpec:
         """Return the specification with the model that answers, and the image that a STAC Item leads to."""
         acquisition = acquisition or self.acquisition

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sarlens.errors import BadRequest, PermissionDenied, SourceNotAllowed, UnsupportedItem
 from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
-from sarlens.imagery.core.object_reader import ObjectReader
+from sarlens.imagery.core.object_reader import DecodeLimits, ObjectReader
+from sarlens.imagery.formats.band_headers import FileHeaders
 from sarlens.imagery.products.image_resolver import ImageResolver
 from sarlens.imagery.products.stac_item import read_stac_item
 from sarlens.imagery.sources.data_url import DataUrlSource
@@ -22,6 +24,7 @@ from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import RenderParams
 from support.canned_http_server import canned, http
 from support.fake_resolver import FakeResolver
+from support.georeferenced_scenes import geotiff
 from support.in_memory_store import InMemoryStore
 from support.sentinel1_safe import DUAL, SAFE, small_product
 from support.stac import S1_ASSETS, item
@@ -55,7 +58,8 @@ async def test_an_item_leads_to_its_image(store: InMemoryStore, threads: ImageTh
 async def test_two_assets_are_two_bands(store: InMemoryStore, threads: ImageThreads, inline: bool) -> None:
     """Bands in assets of their own are the measurements of one image, whose location is the Item."""
     document = item({"vv": "s3://scenes/vv.tif", "vh": "s3://scenes/vh.tif"})
-    add(store, scene=json.dumps(document).encode(), vv_tif=TIFF, vh_tif=TIFF + b"1")
+    files = {f"{name}_tif": geotiff(np.full((8, 8), value, np.uint16)) for value, name in enumerate(("vv", "vh"), 1)}
+    add(store, scene=json.dumps(document).encode(), **files)
     location = Item.model_validate(document) if inline else "s3://scenes/scene"
     params = RenderParams(bands=("VH", "VV"))
     image, render = await store.resolver(threads).open(ImageRequest(location, params), ANONYMOUS)
@@ -66,6 +70,9 @@ async def test_two_assets_are_two_bands(store: InMemoryStore, threads: ImageThre
     assert (image.location, render) == (location, params)
     assert image.acquisition is not None
     assert (image.acquisition.asset, image.acquisition.polarizations) == ("vh,vv", ("VH", "VV"))
+    add(store, vh_tif=geotiff(np.ones((8, 9), np.uint16)))
+    with pytest.raises(BadRequest, match=r"vv.tif isn't on the grid of .*vh.tif.*: it has 8 x 8 pixels, not 9 x 8"):
+        await store.resolver(threads).open(ImageRequest(location, params), ANONYMOUS)
 
 
 async def test_an_alternate_is_tried(store: InMemoryStore, threads: ImageThreads) -> None:
@@ -179,7 +186,9 @@ async def test_an_item_on_the_web(tmp_path: Path, threads: ImageThreads) -> None
             tls=trust.client,
         ) as https,
     ):
-        resolver = ImageResolver(SourceRegistry({"https": https}, DataUrlSource(0)).open, threads)
+        resolver = ImageResolver(
+            SourceRegistry({"https": https}, DataUrlSource(0)).open, threads, FileHeaders(DecodeLimits())
+        )
         location = f"https://images.test:{server.port}/a/items/one?t=1"
         image, _ = await resolver.open(ImageRequest(location, RenderParams(asset="vv")), ANONYMOUS)
         assert image.location == f"https://images.test:{server.port}/a/vv.tif"

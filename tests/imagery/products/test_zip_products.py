@@ -19,6 +19,7 @@ from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import DecodeLimits, InMemoryObject, ObjectReader
 from sarlens.imagery.core.raster import Raster
+from sarlens.imagery.formats.band_headers import FileHeaders
 from sarlens.imagery.formats.reader import read_source_image
 from sarlens.imagery.products.canonical_url import accessed_urls
 from sarlens.imagery.products.image_resolver import ImageResolver
@@ -177,7 +178,7 @@ async def test_an_archive_in_s3_is_not_downloaded(s3: S3Server, threads: ImageTh
     stores = S3StoreFactory(endpoint=s3.endpoint, anonymous=True)
     source = S3Source(stores, LRUCache(2**24, getsizeof=len), metadata_ttl_s=0)
     registry = SourceRegistry({"s3": source}, DataUrlSource(0))
-    resolver = ImageResolver(registry.open, threads)
+    resolver = ImageResolver(registry.open, threads, FileHeaders(DecodeLimits()))
     versions = set()
     for seed in (1, 2):
         body = packed(files | {"measurement/other.tiff": bytes([seed]) * 2**23})

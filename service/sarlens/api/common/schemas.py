@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,13 +26,19 @@ from sarlens.prompts.templates import Style
 from sarlens.stac import Item
 from sarlens.surveys.spec import Detector, ObjectSelection, Output, SurveyQuestion, SurveySpec
 from sarlens.types.cfar_params import CfarParams
-from sarlens.types.image_request import ImageLocation, url_scheme
+from sarlens.types.image_request import MAX_BAND_FILES, ImageLocation, RemoteLocation, has_own_bytes, only_or_bands
 from sarlens.types.render_params import RenderParams
 from sarlens.validation import BoundedModel, InvalidField, at_most
 
 MAX_QUESTIONS = 4096
 """Maximum value of the setting for questions per request."""
 Url = Annotated[str, Field(min_length=1)]
+BandFileUrls = Annotated[
+    tuple[Url, ...],
+    Field(min_length=1, max_length=MAX_BAND_FILES),
+    AfterValidator(only_or_bands),
+    at_most(MAX_BAND_FILES),
+]
 QuestionText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
 
@@ -62,7 +69,11 @@ class Image(_Body):
     """Image and how to render it. The URL or the STAC Item alone is accepted in its place."""
 
     url: Annotated[
-        Url | None, Field(description="`s3://`, `https:` or `data:` URL of an image, or of a STAC Item.")
+        Url | BandFileUrls | None,
+        Field(
+            description="`s3://`, `https:` or `data:` URL of an image, or of a STAC Item. A list has the URLs of an "
+            "image whose bands are files of their own, such as `…_VV.tif` and `…_VH.tif`."
+        ),
     ] = None
     item: Annotated[Item | None, _STAC_ITEM, Field(description="STAC Item, in place of `url`.")] = None
     sar: Annotated[
@@ -102,19 +113,26 @@ def _in(field: str, model_cls: type[_Body]) -> BeforeValidator:
     return BeforeValidator(wrap, json_schema_input_type=str | model_cls)
 
 
-def _bare_item(value: Any) -> Any:
+def _bare_source(value: Any) -> Any:
+    if isinstance(value, list):
+        return {"url": value}
     return {"item": value} if isinstance(value, dict) and value.get("type") == "Feature" else value
 
 
 ImageField = Annotated[
     Image,
     _in("url", Image),
-    BeforeValidator(_bare_item, json_schema_input_type=str | Image | Annotated[dict[str, Any], _STAC_ITEM]),
+    BeforeValidator(
+        _bare_source, json_schema_input_type=str | list[str] | Image | Annotated[dict[str, Any], _STAC_ITEM]
+    ),
 ]
 QuestionField = Annotated[Question, _in("question", Question)]
 
 ModelName = Annotated[str | None, Field(description="Model name. Optional if the gateway serves one model.")]
-AskedImage = Annotated[ImageField, Field(description="URL of an image, a STAC Item, or an object with both options.")]
+AskedImage = Annotated[
+    ImageField,
+    Field(description="URL of an image, a STAC Item, or an object with both options."),
+]
 AskedQuestions = Annotated[
     tuple[QuestionField, ...],
     Field(min_length=1, description="Questions, as texts or as objects with options."),
@@ -253,13 +271,13 @@ class SurveyBody(_Body):
         )
 
 
-def require_remote_image(location: ImageLocation) -> str | Item:
+def require_remote_image(location: ImageLocation) -> RemoteLocation:
     """The location of an image that a job can read later.
 
     Raises:
         BadRequest: the request holds the image itself.
     """
-    if isinstance(location, bytes) or (isinstance(location, str) and url_scheme(location) == "data"):
+    if isinstance(location, bytes) or has_own_bytes(location):
         raise BadRequest("A job reads its image again and again: name it by an s3:// or https: URL.", param="image")
     return location
 

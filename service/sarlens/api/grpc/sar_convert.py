@@ -55,9 +55,11 @@ def _common(request: pb.VqaRequest | pb.CaptionRequest | pb.SurveyRequest) -> di
     image = request.image
     if image.WhichOneof("source") is None:
         raise BadRequest("image needs a url or data.", param="image")
+    if image.more_urls and not image.HasField("url"):
+        raise BadRequest("image.more_urls requires a url.", param="image")
     # ``with_bytes`` replaces the empty URL after validation.
     url = image.url if image.HasField("url") else "data:,"
-    body: dict[str, Any] = {"image": {"url": url}}
+    body: dict[str, Any] = {"image": {"url": [url, *image.more_urls] if image.more_urls else url}}
     if image.HasField("render"):
         body["image"]["sar"] = _render(image.render)
     body["context"] = request.context

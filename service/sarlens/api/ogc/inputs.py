@@ -6,12 +6,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
 
-from sarlens.api.common.schemas import Cfar, Gate, Objects, QuestionText, SecondOpinion, require_remote_image
+from sarlens.api.common.schemas import (
+    BandFileUrls,
+    Cfar,
+    Gate,
+    Objects,
+    QuestionText,
+    SecondOpinion,
+    require_remote_image,
+)
 from sarlens.prompts.templates import Style
 from sarlens.stac import AssetKey, Item
 from sarlens.surveys.spec import SurveyQuestion, SurveySpec
 from sarlens.types.area import AnyArea
 from sarlens.types.cfar_params import CfarParams
+from sarlens.types.image_request import MAX_BAND_FILES
 from sarlens.types.render_params import (
     MAX_BANDS,
     Band,
@@ -32,8 +41,16 @@ _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 
 def _href(value: Any) -> Any:
-    """Replace an input by reference with its URL."""
+    """Replace an input by reference with its URL, also in a list of inputs."""
+    if isinstance(value, list) and len(value) <= MAX_BAND_FILES:
+        return [_href(element) for element in value if not isinstance(element, list)]
     return value["href"] if isinstance(value, dict) and isinstance(value.get("href"), str) else value
+
+
+def _kind_of_image(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "urls"
+    return "url" if isinstance(value, str) else "item"
 
 
 def _as_tuple(value: Any) -> Any:
@@ -66,10 +83,14 @@ class Inputs(BoundedModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: Annotated[
-        Annotated[Url, Tag("url")] | Annotated[Item, Tag("item")],
-        Discriminator(lambda value: "url" if isinstance(value, str) else "item"),
-        Field(description="s3:// or https: URL of an image or of a STAC Item, an object with href, or a STAC Item."),
-        BeforeValidator(_href, json_schema_input_type=str | dict[str, Any]),
+        Annotated[Url, Tag("url")] | Annotated[Item, Tag("item")] | Annotated[BandFileUrls, Tag("urls")],
+        Discriminator(_kind_of_image),
+        Field(
+            description="s3:// or https: URL of an image or of a STAC Item, an object with href, or a STAC Item. "
+            "Several URLs are the bands of one image.",
+            json_schema_extra={"maxOccurs": MAX_BAND_FILES},
+        ),
+        BeforeValidator(_href, json_schema_input_type=str | dict[str, Any] | list[str | dict[str, Any]]),
     ]
     model: Annotated[str | None, Field(description="Model name. Optional if the gateway serves one model.")] = None
     window: Annotated[

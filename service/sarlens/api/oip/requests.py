@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from sarlens.api.oip.tensors import IMAGE, TEXT_INPUTS, Tensor
 from sarlens.chat.parse import IMAGE_PART, clean_messages
-from sarlens.chat.query import parse_render
+from sarlens.chat.query import parse_render, parse_urls
 from sarlens.errors import BadRequest, PayloadTooLarge
 from sarlens.inference.sar_tasks import Sampling
 from sarlens.json_input import MAX_TEXT_BYTES, load_json
@@ -159,7 +159,10 @@ def _text(element: bytes, kind: str) -> str:
 
 
 def _image_location(element: bytes) -> ImageLocation:
-    """Return the URL or the bytes of an image."""
+    """Return the URL or the bytes of an image, or the URLs of its bands from a JSON list."""
+    if element.startswith(b"["):
+        urls = load_json(element, IMAGE)
+        return parse_urls(urls if isinstance(urls, list) else (), IMAGE)
     if element.startswith(b"data:") and element.isascii():
         return element.decode()
     if element.startswith(_SCHEMES):

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query, Request, Response
 from sarlens.api.common.auth import Authorizer
 from sarlens.api.common.request_context import RequestContext
 from sarlens.api.common.responses import HEADERS_ONLY, has_etag
-from sarlens.chat.query import parse_render, parse_render_query
+from sarlens.api.common.url_query import UrlQuery
+from sarlens.chat.query import parse_render, parse_render_query, parse_urls
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.types.image_request import ImageRequest
@@ -42,7 +43,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
     @router.get("/v1/sar/picture", response_class=Response, responses={200: {"content": {"image/png": {}}}})
     async def picture(
         request: Request,
-        url: Annotated[str, Query(description="URL of the image, such as `s3://scenes/port.tif`")],
+        url: UrlQuery,
         model: Annotated[str | None, Query(description="Model that sets the default of `size`")] = None,
         window: Annotated[
             str | None, Query(description="`col,row,width,height` in pixels of the full resolution")
@@ -80,7 +81,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         fields |= {"size": size, "swath": swath, "looks": looks, "orient": orient}
         sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
         render = parse_render(sar, "sar") or RenderParams()
-        image_request = ImageRequest(url, render)
+        image_request = ImageRequest(parse_urls(url, "url"), render)
         resolved = await resolve_preview(inference, authorizer, image_request, model, request.state.context)
         headers = {"ETag": f'"{resolved.id}"', "Cache-Control": "no-cache"}
         headers["Sarlens-Radiometry"] = render.radiometry

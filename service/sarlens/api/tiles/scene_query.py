@@ -8,18 +8,19 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Request
 
 from sarlens.api.common.auth import Authorizer
-from sarlens.chat.query import parse_render, parse_render_query
+from sarlens.api.common.url_query import UrlQuery
+from sarlens.chat.query import parse_render, parse_render_query, parse_urls
 from sarlens.errors import BadRequest
 from sarlens.imagery.service.scene_service import OpenScene, SceneService
-from sarlens.types.image_request import ImageRequest
+from sarlens.types.image_request import BandUrls, ImageRequest
 from sarlens.types.render_params import Calibration, Filter, Noise, Preset, RenderParams, Scale
 
 
 class SceneQuery(NamedTuple):
     """A scene, and how it looks."""
 
-    url: str
-    """URL of the image or STAC Item."""
+    url: str | BandUrls
+    """URL of the image or STAC Item, or the URLs of the bands."""
     render: RenderParams
     """Render parameters without a window."""
     query: str
@@ -32,7 +33,7 @@ class SceneQuery(NamedTuple):
 
 
 def parse_scene_query(
-    url: Annotated[str, Query(description="URL of the image or STAC Item, such as `s3://scenes/port.tif`")],
+    url: UrlQuery,
     polarization: Annotated[str | None, Query(description="The same as `bands`, such as `VV` or `VV,VH`")] = None,
     bands: Annotated[str | None, Query(description="Band names or numbers, such as `VV` or `1,2`")] = None,
     asset: Annotated[str | None, Query(description="Key of an asset, if the image is a STAC Item")] = None,
@@ -56,7 +57,7 @@ def parse_scene_query(
     named |= {"scale": scale, "calibration": calibration, "noise": noise, "nodata": nodata, "stretch": stretch}
     fields = {name: text for name, text in named.items() if text is not None}
     render = parse_render(parse_render_query(fields), "sar") or RenderParams()
-    return SceneQuery(url, render, urlencode({"url": url, **fields}))
+    return SceneQuery(parse_urls(url, "url"), render, urlencode({"url": url, **fields}, doseq=True))
 
 
 SceneQueryParams = Annotated[SceneQuery, Depends(parse_scene_query)]

@@ -13,6 +13,7 @@ from sarlens.imagery.scenes.acquisition import acquisition_document
 from sarlens.imagery.service.scene_service import OpenScene, SceneService
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.types.caller import CallerPolicy
+from sarlens.types.image_request import BandUrls
 
 
 def scene_router(scenes: SceneService, inference: InferencePipeline, authorizer: Authorizer) -> APIRouter:
@@ -38,7 +39,7 @@ def scene_router(scenes: SceneService, inference: InferencePipeline, authorizer:
     return router
 
 
-def _describe(opened: OpenScene, url: str) -> dict[str, Any]:
+def _describe(opened: OpenScene, url: str | BandUrls) -> dict[str, Any]:
     source_image, header, position = opened.resolved.source_image, opened.scene.header, opened.scene.position
     return {
         "url": url,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.core.turn import NO_TURN, Turn
-from sarlens.stac import Acquisition, Item
+from sarlens.stac import Acquisition
+from sarlens.types.image_request import ImageLocation
 from sarlens.types.render_params import RenderParams
 
 
@@ -30,7 +31,7 @@ class ResolvedImage:
     """Seconds that the resolution took, which count toward the time limit of the image."""
 
     @property
-    def location(self) -> str | bytes | Item:
+    def location(self) -> ImageLocation:
         """URL or bytes of the image."""
         return self.source_image.location
 

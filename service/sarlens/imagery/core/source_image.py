@@ -7,7 +7,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from sarlens.imagery.core.object_reader import ObjectReader
-from sarlens.stac import Acquisition, Item
+from sarlens.stac import Acquisition
+from sarlens.types.image_request import ImageLocation
 
 
 class NoiseAnnotation(NamedTuple):
@@ -54,9 +55,9 @@ class SourceImage:
     """URL as the caller wrote it, without query and credentials; safe to show."""
     measurements: tuple[Measurement, ...]
     """Files in band order."""
-    location: str | bytes | Item
-    """URL or bytes of the image; if a STAC Item was requested, the URL of the selected asset. If several assets are its
-    bands, the URL of the Item, or the Item."""
+    location: ImageLocation
+    """URL or bytes of the image, or the URLs of its bands; if a STAC Item was requested, the URL of the selected asset.
+    If several assets are its bands, the URL of the Item, or the Item."""
     index_objects: tuple[ObjectReader, ...] = ()
     """STAC Item and product manifest that were read to find the measurements."""
     acquisition: Acquisition | None = None
@@ -69,6 +70,8 @@ class SourceImage:
     """``ascending`` or ``descending``, of the product."""
     polarizations: tuple[str, ...] = ()
     """Polarizations of the swath in the product."""
+    bands: tuple[str, ...] = ()
+    """Names of all bands, if the image isn't a product and each band has its own file."""
 
     @property
     def version(self) -> str:

@@ -23,6 +23,8 @@ def accessed_urls(image_request: ImageRequest) -> tuple[str, ...]:
     """
     location, render = image_request
     check_url_length(location)
+    if isinstance(location, tuple):
+        return tuple(found for url in location for found in accessed_urls(ImageRequest(url, render)))
     if isinstance(location, Item):
         return ()
     if isinstance(location, bytes):

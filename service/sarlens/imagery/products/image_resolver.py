@@ -18,6 +18,7 @@ from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import ObjectReader
 from sarlens.imagery.core.source_image import SourceImage
+from sarlens.imagery.products.band_files import BandFiles, BandHeaders
 from sarlens.imagery.products.canonical_url import accessed_urls
 from sarlens.imagery.products.product_opener import ProductOpener, is_product_url
 from sarlens.imagery.products.stac_asset import acquisition_of, asset_urls, file_bands, polarizations_of, select_assets
@@ -44,9 +45,10 @@ class _CachedItem(NamedTuple):
 class ImageResolver:
     """Opens images. Parsed STAC Items are cached by object version, up to 16 MiB."""
 
-    def __init__(self, open_object: OpenObject, threads: ImageThreads) -> None:
+    def __init__(self, open_object: OpenObject, threads: ImageThreads, headers: BandHeaders) -> None:
         self._open_object = open_object
         self._threads = threads
+        self._band_files = BandFiles(threads, headers)
         self._product_opener = ProductOpener(open_object, threads)
         self._items: LRUCache[str, _CachedItem] = LRUCache(
             _MAX_CACHED_ITEM_BYTES, getsizeof=lambda cached: cached.weight
@@ -70,6 +72,8 @@ class ImageResolver:
         """
         location, render = image_request.location, image_request.render or DEFAULT_RENDER
         check_url_length(location)
+        if isinstance(location, tuple):
+            return await self._open_band_files(location, render, policy), render
         if isinstance(location, Item):
             return await self._open_item(location, None, render, policy)
         if isinstance(location, str) and is_product_url(location):
@@ -87,6 +91,26 @@ class ImageResolver:
             raise BadRequest(f"{reader.name} isn't a STAC Item and has no assets.", param="sar.asset")
         return await self._product_opener.open(location, reader, render, policy.can_read), render
 
+    async def _open_band_files(self, urls: tuple[str, ...], render: RenderParams, policy: CallerPolicy) -> SourceImage:
+        """Open the files of the bands that the render parameters select, else that of VV or HH."""
+        self._band_files.check_render(render)
+        if any(map(is_product_url, urls)):
+            raise BadRequest("A list of URLs names files of one band each, and a product has several files.")
+        readers = [await self._open_object(url, policy.can_read) for url in urls]
+        bands = await self._band_files.bands(readers)
+        labels = tuple(map(bands.label, range(len(urls))))
+        indexes = bands.indexes(render.bands) if render.bands else (bands.default_index(),)
+        await self._band_files.check_grid(readers)
+        opened = [
+            await self._product_opener.open(urls[index], readers[index], render, policy.can_read) for index in indexes
+        ]
+        measurements = [
+            replace(source_image.measurements[0], band=labels[index])
+            for index, source_image in zip(indexes, opened, strict=True)
+        ]
+        name = ", ".join(reader.name for reader in readers)
+        return SourceImage(name, tuple(measurements), urls, bands=labels)
+
     async def _open_item(
         self, item: Item, base: str | None, render: RenderParams, policy: CallerPolicy
     ) -> tuple[SourceImage, RenderParams]:
@@ -101,6 +125,7 @@ class ImageResolver:
                 item, key, base, render.model_copy(update={"bands": (band,)}), policy
             )
             measurements.append(replace(source_image.measurements[0], band=band))
+        await self._band_files.check_grid([measurement.reader for measurement in measurements])
         bands = tuple(str(measurement.band) for measurement in measurements)
         acquisition = acquisition_of(item, keys[0]).model_copy(update={"asset": ",".join(keys), "polarizations": bands})
         return SourceImage(item.id, tuple(measurements), base or item, acquisition=acquisition), render

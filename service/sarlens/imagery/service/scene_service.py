@@ -62,15 +62,16 @@ class OpenScene:
             return source_image.polarizations
         if source_image.acquisition and source_image.acquisition.polarizations:
             return source_image.acquisition.polarizations
-        named = [name for name in self.scene.header.bands if polarizations(name) == [name.upper()]]
-        if not named and len(self.scene.header.bands) == 1:
+        named = [name for name in self.bands if polarizations(name) == [name.upper()]]
+        if not named and len(self.bands) == 1:
             named = polarizations(source_image.name.rpartition("/")[2].replace("_", "-"))[:1]
         return tuple(name.upper() for name in named)
 
     @property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands that a request can select."""
-        return self.resolved.source_image.polarizations or self.scene.header.bands
+        source_image = self.resolved.source_image
+        return source_image.polarizations or source_image.bands or self.scene.header.bands
 
     @property
     def calibrations(self) -> tuple[Calibration, ...]:

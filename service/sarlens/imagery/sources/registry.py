@@ -9,7 +9,7 @@ from sarlens.errors import SourceNotAllowed
 from sarlens.imagery.core.object_reader import ObjectReader
 from sarlens.imagery.sources.data_url import DataUrlSource
 from sarlens.types.caller import CanRead, allow_all
-from sarlens.types.image_request import url_scheme
+from sarlens.types.image_request import ImageLocation, url_scheme, urls_of
 
 
 class ObjectSource(Protocol):
@@ -44,9 +44,10 @@ class SourceRegistry:
         self._data_urls = data_urls
         self._public = frozenset(public)
 
-    def is_public(self, location: object) -> bool:
-        """Whether anyone can fetch the image without credentials."""
-        return isinstance(location, str) and url_scheme(location) in self._public
+    def is_public(self, location: ImageLocation) -> bool:
+        """Whether anyone can fetch the image, with all its bands, without credentials."""
+        urls = urls_of(location)
+        return bool(urls) and all(url_scheme(url) in self._public for url in urls)
 
     async def open(self, location: str | bytes, can_read: CanRead = allow_all) -> ObjectReader:
         """Open an image by its URL, or from its bytes; ``can_read`` is as in ``ObjectSource.open``.

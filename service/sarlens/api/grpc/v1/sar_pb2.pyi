@@ -121,14 +121,16 @@ DETECTOR_UNSPECIFIED: Detector
 DETECTOR_CFAR: Detector
 
 class Image(_message.Message):
-    __slots__ = ("url", "data", "render")
+    __slots__ = ("url", "data", "render", "more_urls")
     URL_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     RENDER_FIELD_NUMBER: _ClassVar[int]
+    MORE_URLS_FIELD_NUMBER: _ClassVar[int]
     url: str
     data: bytes
     render: Render
-    def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ...) -> None: ...
+    more_urls: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ..., more_urls: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Render(_message.Message):
     __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient", "noise", "nodata", "boxes")

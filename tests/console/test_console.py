@@ -8,10 +8,14 @@ import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from playwright.async_api import Download, Page, Request, Response
 
-from console.conftest import HARBOR, PLAIN, QUESTION, Console
+from console.conftest import HARBOR, PLAIN, QUESTION, Console, harbor
+from support.georeferenced_scenes import geotiff
+from support.s3 import S3Server
+from support.workers.chat_replies import completion
 from support.workers.fake_worker import FakeWorker
 
 
@@ -44,7 +48,7 @@ async def drag(page: Page, start: tuple[float, float], end: tuple[float, float])
 
 
 async def test_the_first_screen_leads_to_an_answer(console: Console) -> None:
-    """`/` shows the sample scenes with pictures; a click opens one with its question, and Enter answers it."""
+    """`/` shows the sample scenes with pictures; a click opens one, asks its question and shows the answer."""
     page = console.page
     await page.goto(console.base)
     assert urlsplit(page.url).path == "/console"
@@ -57,8 +61,7 @@ async def test_the_first_screen_leads_to_an_answer(console: Console) -> None:
     assert await page.input_value("#question") == QUESTION
     assert (await console.text("#facts-title"), await page.title()) == ("harbor.tif", "harbor.tif")
     facts = await console.text("#facts-list")
-    assert facts.startswith("1024 × 768 px · 10 × 10 m")
-    await page.press("#question", "Enter")
+    assert facts.startswith("1024 × 768 px · 10 m · band 1")
     await page.wait_for_selector("#answers .result")
     # All of the scene, reduced to 256 pixels: the model doesn't see ships of 6 pixels.
     assert await page.inner_text("#answers strong") == "0"
@@ -79,14 +82,58 @@ async def test_tiles_and_picture_come_from_the_api(console: Console) -> None:
     assert await console.page.eval_on_selector("#picture-image", "image => image.naturalWidth") == 200
 
 
+async def test_bands_and_rendering_are_those_of_map_picture_and_question(console: Console, scenes: S3Server) -> None:
+    """Bands, filter and stretch of the menus are in the link, the tiles, the picture, its caption and a question."""
+    page = console.page
+    scenes.client().put_object(Bucket="scenes", Key="dual.tif", Body=geotiff(np.stack([harbor(), harbor() // 3])))
+    await console.open("s3://scenes/dual.tif", window="600,200,200,200", q=QUESTION)
+    assert await console.text("#picture-text") == "band 1 · refined Lee · 2–98 % · relative power"
+    await page.click("#render-details summary")
+    await page.select_option("#render-filter", "none")
+    await page.select_option("#render-stretch", "5,95")
+    async with page.expect_request("**/v1/sar/tiles/**") as tiles, page.expect_response("**/v1/sar/picture*") as shown:
+        await page.select_option("#render-bands", "1,2")
+    expected = {"bands": ["1,2"], "filter": ["none"], "stretch": ["5,95"]}
+    for url in ((await tiles.value).url, (await shown.value).url):
+        assert expected.items() <= parse_qs(urlsplit(url).query).items()
+    await console.wait_for_text("#picture-text", "band 1, band 2 · no filter · 5–95 % · relative power")
+    assert state_of(page)["bands"] == "1,2"
+    async with page.expect_request("**/v1/sar/vqa") as asked:
+        await page.press("#question", "Enter")
+    sar = {"bands": [1, 2], "filter": "none", "stretch": [5, 95], "window": [600, 200, 200, 200]}
+    assert image_of(await asked.value)["sar"] == sar
+    await page.wait_for_selector("#answers .result")
+
+
+async def test_an_answer_that_is_cut_off_or_refused_says_so(console: Console, worker: FakeWorker) -> None:
+    """A cut-off answer has a warning, a refusal has its words, and reasoning is next to the answer."""
+    page = console.page
+    await console.open(window="600,200,256,256", q=QUESTION)
+    newest = page.locator("#answers li").first
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({"content": "1"}, "length", "it reached the maximum number of tokens"),
+        ({"content": None, "refusal": "I don't count."}, "stop", "The model refused: I don't count."),
+        ({"content": "many"}, "stop", "The text has no number."),
+        ({"content": "3", "reasoning": "I see three."}, "stop", "Reasoning"),
+    ]
+    for number, (message, reason, text) in enumerate(cases, start=1):
+        worker.fails_with = completion(message, reason)
+        await page.press("#question", "Enter")
+        await page.locator("#answers .result").nth(number - 1).wait_for()
+        assert text in await newest.inner_text()
+    await newest.locator("summary").click()
+    assert "I see three." in await newest.inner_text()
+
+
 async def test_the_reduction_warns_and_offers_the_right_window(console: Console) -> None:
     """A window of 448 pixels is seen at 1 : 1.75, with a warning; the button makes it 256 pixels, at 1 : 1."""
     page = console.page
     await console.open(window="500,100,448,448")
-    assert "448 × 448 px are seen at 1 : 1.75" in await console.text("#reduction")
-    assert await console.text("#selection-label") == "448 × 448 px · seen at 1 : 1.75 ⚠"
+    assert "448 × 448 px are seen at 1\N{NO-BREAK SPACE}:\N{NO-BREAK SPACE}1.75" in await console.text("#reduction")
+    label = await console.text("#selection-label")
+    assert label == "448 × 448 px · seen at 1\N{NO-BREAK SPACE}:\N{NO-BREAK SPACE}1.75 ⚠"
     await page.click("#reduction button")
-    await console.wait_for_text("#reduction", "256 × 256 px, seen at 1 : 1")
+    await console.wait_for_text("#reduction", "256 × 256 px, seen at 1")
     assert state_of(page)["window"] == "596,196,256,256"
     assert "⚠" not in await console.text("#selection-label")
 
@@ -177,7 +224,7 @@ async def test_an_answer_is_marked_wrong_and_exported(console: Console) -> None:
 
 
 async def test_an_error_is_the_sentence_of_the_api(console: Console) -> None:
-    """A scene that doesn't exist shows the API's sentence with the request id; the field stays as typed."""
+    """A scene that doesn't exist shows the API's sentence with the request id; field and sample scenes stay."""
     page = console.page
     await page.goto(f"{console.base}/console")
     await page.fill("#url", "s3://scenes/missing.tif")
@@ -189,6 +236,7 @@ async def test_an_error_is_the_sentence_of_the_api(console: Console) -> None:
     assert error["message"] in alert
     assert error["request_id"] in alert
     assert await page.input_value("#url") == "s3://scenes/missing.tif"
+    assert await page.is_visible("#samples")
 
 
 async def test_opened_scenes_are_suggested(console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.async_api import BrowserContext
+from PIL import Image
+from playwright.async_api import BrowserContext, Page
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
@@ -22,7 +24,16 @@ from support.georeferenced_scenes import geotiff, sea
 from support.s3 import S3Server
 from support.workers.fake_worker import FakeWorker
 
+GROUND = (13, 16, 19)
+"""Color of the map without land, in the dark theme."""
 NOWHERE = np.zeros((0, 2), dtype=int)
+
+
+async def pixels_of(page: Page, x: float, y: float, height: int = 1) -> set[tuple[int, ...]]:
+    """Return the colors of a column of pixels of a page."""
+    picture = await page.screenshot(clip={"x": round(x), "y": round(y), "width": 1, "height": height})
+    colors = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).reshape(-1, 3)
+    return {tuple(map(int, color)) for color in colors}
 
 
 @pytest.mark.parametrize(("path", "selector"), [("docs", ".opblock-summary-path"), ("redoc", "h1, h2")])
@@ -153,6 +164,16 @@ async def test_a_scene_over_a_pole_or_the_antimeridian_is_whole(
     await console.wait_for_text("#position", "px")
     col, row = (await page.inner_text("#position")).rpartition("px ")[2].split(", ")
     assert [int(col), int(row)] == pytest.approx([128, 128], abs=3)
+    if name == "pole":
+        # Right of the scene is the Arctic Ocean, and no land of the other pole.
+        assert await pixels_of(page, box["x"] + box["width"] - 60, box["y"] + box["height"] / 2 + 30) == {GROUND}
+        return
+    # South of Fiji, which is on both sides of the antimeridian, a strip of the Pacific has no line.
+    await page.goto("about:blank")
+    await page.goto(console.link(scene=f"s3://scenes/{name}.tif", view="-18924313,-1865000,19567"))
+    await page.wait_for_load_state("networkidle")
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    assert await pixels_of(page, middle[0] + 130, middle[1] - 10, 20) == {GROUND}
 
 
 async def test_the_page_fits_a_small_screen(console: Console) -> None:

@@ -68,7 +68,6 @@ async def test_from_the_first_screen_to_a_survey(real: Console) -> None:
     await page.locator("#samples button").first.click()
     await page.wait_for_selector("#picture:not(.stale) img:not([hidden])")
     assert await real.text("#facts-title") == "port.tif"
-    await page.press("#question", "Enter")
     await page.wait_for_selector("#answers .result")
     assert await page.inner_text("#answers strong") == "2"
     confidence = await page.eval_on_selector("#answers meter", "bar => bar.value")

@@ -58,6 +58,7 @@ async def test_the_plan_is_what_the_gateway_runs(console: Console) -> None:
     page = console.page
     await console.open(q=QUESTION)
     assert await console.text("#plan-text") == "12 tiles of 256 px."
+    await page.click("#plan summary")
     await page.fill("#plan-tile", "512")
     await console.wait_for_text("#plan-text", "4 tiles of 512 px. ⚠ The model sees tiles of 512 px at 1 : 2.")
     await page.fill("#plan-tile", "256")
@@ -87,6 +88,7 @@ async def test_tiles_that_overlap_have_no_sum(console: Console) -> None:
     """With overlap, the plan has the gateway's 20 tiles, and the text has the tiles with ships but no sum."""
     page = console.page
     await console.open(q=QUESTION)
+    await page.click("#plan summary")
     await page.fill("#plan-overlap", "64")
     await console.wait_for_text("#plan-text", "20 tiles of 256 px.")
     async with page.expect_response(lambda one: one.url.endswith("/v1/sar/surveys")) as submitted:

@@ -32,13 +32,15 @@ def sea(width: int, height: int, ships: NDArray[np.int_], seed: int = 0) -> NDAr
 
 
 def geotiff(pixels: NDArray[Any], **more: Any) -> bytes:
-    """Encode one band as a tiled, deflated GeoTIFF with UTM coordinates; ``more`` overrides the profile."""
-    profile: dict[str, Any] = {"driver": "GTiff", "count": 1, "dtype": pixels.dtype, "crs": UTM, "transform": AFFINE}
-    profile |= {"height": pixels.shape[0], "width": pixels.shape[1], "tiled": True, "compress": "deflate"}
+    """Encode (row, col) or (band, row, col) as a tiled, deflated GeoTIFF in UTM; ``more`` overrides the profile."""
+    bands = pixels if pixels.ndim == 3 else pixels[np.newaxis]
+    count, height, width = bands.shape
+    profile: dict[str, Any] = {"driver": "GTiff", "count": count, "dtype": bands.dtype, "crs": UTM, "transform": AFFINE}
+    profile |= {"height": height, "width": width, "tiled": True, "compress": "deflate"}
     profile |= {"blockxsize": 512, "blockysize": 512} | more
     with MemoryFile() as file:
         with file.open(**profile) as dataset:
-            dataset.write(pixels, 1)
+            dataset.write(bands)
         return bytes(file.read())
 
 

@@ -58,6 +58,7 @@ async def test_a_scene_says_where_it_is_and_how_to_look_at_it(url: str, scene: s
     assert found["footprint"]["type"] == "Polygon"
     assert found["pixel_size_m"] == pytest.approx([10.0, 10.0], rel=2e-3)
     assert (found["bands"], found["calibrations"], found["swaths"], found["overviews"]) == (["1"], ["none"], [], [])
+    assert found["data_type"] == "uint16"
     assert found["tile_matrix_sets"] == ["WebMercatorQuad", "pixels"]
     assert found["max_zoom"] == {"WebMercatorQuad": 14, "pixels": 0}
     assert found["acquisition"] == {"time": None, "orbit_direction": None, "mode": None, "looks": None}

@@ -65,6 +65,7 @@ async def test_a_product_with_several_swaths_is_described_by_the_first(
     )
     found = _describe(await scenes.open(ImageRequest(SAFE), ANONYMOUS, any_swath=True), SAFE)
     assert (found["swath"], found["swaths"]) == ("IW1", ["IW1", "IW2"])
+    assert found["data_type"] == "complex64"
     with pytest.raises(BadRequest, match="IW1, IW2"):
         await scenes.open(ImageRequest(SAFE), ANONYMOUS)
 

@@ -22,7 +22,7 @@ def scene_router(scenes: SceneService, inference: InferencePipeline, authorizer:
 
     @router.get("/v1/sar/scene", response_class=Response)
     async def scene(request: Request, scene: SceneQueryParams) -> Response:
-        """Describe a scene: size, bands, position, resolutions, calibrations, acquisition and tiles.
+        """Describe a scene: size, bands, data type, position, resolutions, calibrations, acquisition and tiles.
 
         A product that has several swaths is described by the first one, unless `swath` names another. Its tiles need a
         swath.
@@ -47,6 +47,7 @@ def _describe(opened: OpenScene, url: str | BandUrls) -> dict[str, Any]:
         "height": header.height,
         "bands": list(opened.bands),
         "polarizations": list(opened.polarizations),
+        "data_type": header.data_type,
         "crs": position and position.crs,
         "placement": position and position.kind,
         "footprint": position and position.footprint,

@@ -35,8 +35,8 @@ class ImageHeader:
     """Pixels in a column."""
     bands: tuple[str, ...]
     """Label of each band."""
-    is_complex: bool = False
-    """Whether the pixels are complex numbers."""
+    data_type: str
+    """NumPy name of the type of the pixels, such as ``uint16``; complex integers are ``complex64``."""
     overviews: tuple[Level, ...] = ()
     """Overviews that can be read in place of the image, in the order of the file."""
     block_shape: tuple[int, int] = (1, 1)

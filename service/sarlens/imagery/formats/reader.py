@@ -146,8 +146,10 @@ def read_header(reader: ObjectReader, limits: DecodeLimits, nodata: float | None
         return read_sicd_header(reader, limits)
     _check_bitmap(reader, head)
     image = load_bitmap(reader, head, limits)
-    bands = ("R", "G", "B") if image.mode not in {"1", "L", "LA"} and not image.mode.startswith("I") else ("1",)
-    return ImageHeader(image.width, image.height, bands, reason=f"{reader.name} isn't a TIFF or SICD.")
+    is_deep = image.mode.startswith("I")
+    bands = ("R", "G", "B") if image.mode not in {"1", "L", "LA"} and not is_deep else ("1",)
+    data_type = "uint16" if is_deep else "uint8"
+    return ImageHeader(image.width, image.height, bands, data_type, reason=f"{reader.name} isn't a TIFF or SICD.")
 
 
 def read_level(

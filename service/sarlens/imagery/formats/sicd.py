@@ -77,7 +77,7 @@ def read_sicd_header(reader: ObjectReader, limits: DecodeLimits) -> ImageHeader:
             dataset.width,
             dataset.height,
             (dataset.bands.label(0),),
-            is_complex=True,
+            "complex64",
             block_shape=dataset.block_shape,
             calibrations=tuple(dataset.metadata.calibration_factors),
             georeference=georeference,

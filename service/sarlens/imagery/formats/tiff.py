@@ -216,7 +216,7 @@ def read_tiff_header(
             image.width,
             image.height,
             tuple(map(image.bands.label, range(image.count))),
-            is_complex=image.dtype.kind == "c",
+            image.dtype.name,
             overviews=overviews,
             block_shape=image.block_shape,
             has_sparse_rows=image.has_only_numbers and StripRows.open(ranges, file.directories) is not None,

@@ -1,4 +1,5 @@
 // Questions about the picture: each answer appears as soon as the gateway has it, newest first.
+import { limits, reasoningOf, resultLine, type Answer } from "./answer";
 import { postJson, records } from "./api";
 import { byId, download, make, onChoice, copyText } from "./dom";
 import { curlOfQuestion, pythonOfQuestion } from "./programs";
@@ -6,34 +7,25 @@ import { hideError, showError } from "./errors";
 import { change, state } from "./link";
 import { markControl, markProperties } from "./marks";
 import type { SceneMap } from "./map";
+import { renderMembers } from "./rendering";
 import { describe } from "./stream";
 
-export interface Answer {
-  question: string;
-  model: string;
-  text?: string;
-  answer?: { type: string; value: boolean | number | string | null };
-  confidence?: number | null;
-  timings: { answer_ms?: number };
-  image: { id: string; window: number[] | null };
-  error?: { message: string; request_id: string };
-}
-
-const SUGGESTIONS: [string, string][] = [
-  ["Counting", "How many ships are in the image?"],
-  ["Identification", "Are there any ships in the image?"],
-  ["Position", "Where is the ship positioned within the image?"],
-  ["Classification", "What type of object is present in the image?"],
-  ["Land cover", "What is the dominant land cover in the image?"],
-  ["Use", "What is this area most likely used for?"],
-  ["Description", "Describe the content of this image in one sentence."],
+/** For each application, a short name of a question, and the question. */
+const SUGGESTIONS: [string, string, string][] = [
+  ["Counting", "How many ships?", "How many ships are in the image?"],
+  ["Identification", "Any ships?", "Are there any ships in the image?"],
+  ["Position", "Where is the ship?", "Where is the ship positioned within the image?"],
+  ["Classification", "What object?", "What type of object is present in the image?"],
+  ["Land cover", "Land cover?", "What is the dominant land cover in the image?"],
+  ["Use", "What is it used for?", "What is this area most likely used for?"],
+  ["Description", "Describe", "Describe the content of this image in one sentence."],
 ];
 const MAX_ANSWERS = 50;
 
 /** Render parameters of the selection, in the form of the API. */
 export function renderOf(view: SceneMap): Record<string, unknown> {
-  const { window, polygon, bands } = state();
-  const fields: Record<string, unknown> = bands ? { bands: [bands] } : {};
+  const { window, polygon, rendering } = state();
+  const fields = view.scene ? renderMembers(rendering, view.scene) : {};
   const area = polygon ? view.placement?.toGeoJson(polygon) : undefined;
   if (area) return { ...fields, polygon: area };
   return window ? { ...fields, window } : fields;
@@ -44,12 +36,12 @@ export class Ask {
 
   constructor(private readonly view: SceneMap) {
     const field = byId<HTMLTextAreaElement>("question");
-    for (const [application, question] of SUGGESTIONS) {
+    for (const [application, name, question] of SUGGESTIONS) {
       const take = (): void => {
         field.value = question;
         void this.submit();
       };
-      const button = make("button", { type: "button", title: question, click: take }, application);
+      const button = make("button", { type: "button", title: `${application}: ${question}`, click: take }, name);
       byId("suggestions").append(make("li", {}, button));
     }
     field.addEventListener("keydown", (event) => {
@@ -89,7 +81,8 @@ export class Ask {
     };
   }
 
-  private async submit(): Promise<void> {
+  /** Ask the questions of the field. */
+  async submit(): Promise<void> {
     const questions = byId<HTMLTextAreaElement>("question").value.split("\n").map((text) => text.trim()).filter(Boolean);
     if (questions.length === 0 || !this.view.scene) return;
     change({ questions: questions.slice(0, 16) });
@@ -140,16 +133,10 @@ function parts(answer: Answer): Node[] {
   }
   const milliseconds = answer.timings.answer_ms;
   const time = milliseconds === undefined ? "" : `${(milliseconds / 1000).toFixed(milliseconds < 995 ? 2 : 1)} s`;
-  const line = make("p", { class: "result" }, make("strong", { class: answer.answer?.type ?? "text" }, answer.text ?? ""), " ", ...confidenceBar(answer.confidence));
+  const { type = "text", value, position_on_map: place } = answer.answer ?? {};
+  const line = resultLine(answer, type);
   line.append(make("span", { class: "time" }, time));
-  const type = make("span", { class: "type" }, answer.answer?.type ?? "text");
-  return [line, make("p", { class: "more" }, type, markControl(keyOf(answer), answer.question))];
-}
-
-/** A bar and a number; nothing if the worker gave no probabilities. */
-export function confidenceBar(confidence: number | null | undefined): Node[] {
-  if (confidence === null || confidence === undefined) return [];
-  const title = "Probability that the model gave to its answer. It isn't calibrated: it doesn't say how often the model is right.";
-  const bar = make("meter", { min: 0, max: 1, value: confidence, "aria-label": "Confidence, not calibrated" });
-  return [make("span", { class: "confidence", title }, bar, ` ${confidence.toFixed(2)}`)];
+  const onMap = place && place !== value ? `, on the map ${place}` : "";
+  const more = make("p", { class: "more" }, make("span", { class: "type" }, type + onMap), markControl(keyOf(answer), answer.question));
+  return [line, ...limits(answer), ...reasoningOf(answer), more];
 }

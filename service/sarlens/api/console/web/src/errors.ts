@@ -14,7 +14,7 @@ export function showError(error: unknown): void {
   const details = id ? [make("code", {}, `request ${id}`)] : [];
   const place = byId("alert");
   place.hidden = false;
-  place.replaceChildren(make("p", {}, message), make("p", { class: "buttons" }, ...details, copy, close));
+  place.replaceChildren(make("p", {}, message), ...details, copy, close);
 }
 
 export function hideError(): void {

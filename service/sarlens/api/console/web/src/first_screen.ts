@@ -1,7 +1,6 @@
 // The first screen: the sample scenes of the gateway, each with a question.
 import { apiUrl, isAbort } from "./api";
 import { byId, make } from "./dom";
-import { change, state } from "./link";
 import { loadPicture } from "./picture";
 import { fileName } from "./scene";
 
@@ -11,19 +10,22 @@ const MAX_RECENT = 20;
 /** Scenes by URL, each with a question, which can be empty. */
 export type Samples = Record<string, string>;
 
-export function showFirstScreen(samples: Samples): void {
+/** Show the sample scenes, or hide them while a scene is open. `open` gets the scene that you choose. */
+export function showFirstScreen(isShown: boolean, samples: Samples, open: (url: string, question: string) => void): void {
   const list = byId("samples");
-  byId("first").hidden = state().scene !== "";
-  document.body.classList.toggle("first", state().scene === "");
-  if (list.childElementCount > 0 || state().scene) return;
+  byId("first").hidden = !isShown;
+  document.body.classList.toggle("first", isShown);
+  const count = Object.keys(samples).length;
+  byId("samples-text").hidden = count === 0;
+  byId("no-samples-text").hidden = count > 0;
+  if (list.childElementCount > 0 || !isShown) return;
   for (const [url, question] of Object.entries(samples)) {
     const image = make("img", { alt: "", width: 160, height: 160 });
-    const open = (): void => change({ scene: url, questions: question ? [question] : [], window: undefined, view: undefined });
     const text = make("span", {}, make("strong", {}, fileName(url)), make("br"), question);
-    list.append(make("li", {}, make("button", { type: "button", click: open }, image, text)));
+    list.append(make("li", {}, make("button", { type: "button", click: () => open(url, question) }, image, text)));
     const load = loadPicture(image, apiUrl("v1/sar/picture", { url, size: 160 }), new AbortController().signal);
     load.catch((error: unknown) => {
-      if (!isAbort(error)) image.remove();
+      if (!isAbort(error)) image.replaceWith(make("p", { class: "failed" }, error instanceof Error ? error.message : ""));
     });
   }
 }

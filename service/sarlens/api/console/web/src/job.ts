@@ -26,6 +26,10 @@ export interface TileAnswer {
   type: string;
   value: boolean | number | string | null;
   confidence: number | null;
+  finish_reason: string | null;
+  refusal: string | null;
+  /** Share of the tile's area that no neighbor has. */
+  core_share: number;
   error: string | undefined;
 }
 
@@ -84,6 +88,9 @@ function toAnswer({ properties }: TileFeature): TileAnswer | undefined {
     type: String(properties["type"] ?? ""),
     value: valueOf(properties),
     confidence: typeof properties["confidence"] === "number" ? properties["confidence"] : null,
+    finish_reason: (properties["finish_reason"] as string | undefined) ?? null,
+    refusal: (properties["refusal"] as string | undefined) ?? null,
+    core_share: Number(properties["core_share"] ?? 1),
     error: properties["error"] ? String(properties["error_message"] ?? properties["error"]) : undefined,
   };
 }

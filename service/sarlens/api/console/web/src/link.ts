@@ -1,10 +1,11 @@
 // The state of the page is its link: scene, view, window, questions, survey. It is behind the #, so no log has it.
 import type { Window } from "./grid";
+import { NO_RENDERING, RENDER_FIELDS, type Rendering } from "./rendering";
 
 export interface State {
   scene: string;
   model: string;
-  bands: string;
+  rendering: Rendering;
   window: Window | undefined;
   /** Corners in pixels, without the first again. */
   polygon: [number, number][] | undefined;
@@ -15,10 +16,11 @@ export interface State {
   tile: number | undefined;
 }
 
-const EMPTY: State = {
+/** The state of the first screen. */
+export const EMPTY: State = {
   scene: "",
   model: "",
-  bands: "",
+  rendering: NO_RENDERING,
   window: undefined,
   polygon: undefined,
   view: undefined,
@@ -62,7 +64,7 @@ export function format(value: State): string {
   const fields = new URLSearchParams();
   if (value.scene) fields.set("scene", value.scene);
   if (value.model) fields.set("model", value.model);
-  if (value.bands) fields.set("bands", value.bands);
+  for (const name of RENDER_FIELDS) if (value.rendering[name]) fields.set(name, value.rendering[name]);
   if (value.window) fields.set("window", value.window.join(","));
   if (value.polygon) fields.set("polygon", value.polygon.flat().map(Math.round).join(","));
   if (value.view) fields.set("view", value.view.map((number) => Number(number.toPrecision(8))).join(","));
@@ -82,7 +84,7 @@ export function parse(hash: string): State {
     ...EMPTY,
     scene: fields.get("scene") ?? "",
     model: fields.get("model") ?? "",
-    bands: fields.get("bands") ?? "",
+    rendering: Object.fromEntries(RENDER_FIELDS.map((name) => [name, fields.get(name) ?? ""])) as Rendering,
     window: window?.length === 4 ? (window as Window) : undefined,
     polygon: polygon && polygon.length >= 6 ? pairs(polygon) : undefined,
     view: view?.length === 3 ? (view as [number, number, number]) : undefined,

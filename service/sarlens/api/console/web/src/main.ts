@@ -7,10 +7,12 @@ import type { Basemap } from "./earth";
 import { hideError, showError } from "./errors";
 import { showFirstScreen, showRecent, type Samples } from "./first_screen";
 import { startKeyboard } from "./keyboard";
-import { change, onChange, state, type State } from "./link";
+import { change, EMPTY, onChange, state, type State } from "./link";
 import { SceneMap } from "./map";
+import { loadModels, showModel } from "./models";
 import { Picture } from "./picture";
 import { Plan } from "./plan";
+import { RenderingMenus } from "./rendering";
 import { factsOf, fetchScene, fileName } from "./scene";
 import { Selection } from "./selection";
 import { Survey } from "./survey";
@@ -24,8 +26,9 @@ interface Config {
 }
 
 const view = new SceneMap((at) => change({ view: at }, "replace"));
-const picture = new Picture();
-const selection = new Selection(view, (window) => view.scene && picture.show(view.scene, window));
+const picture = new Picture(view);
+const menus = new RenderingMenus((field, value) => change({ rendering: { ...state().rendering, [field]: value } }));
+const selection = new Selection(view, (window) => picture.follow(window));
 const ask = new Ask(view);
 const layer = new SurveyLayer(view, (tile) => change({ tile }));
 const plan = new Plan(view, layer);
@@ -33,55 +36,75 @@ const survey = new Survey(view, layer, plan);
 const tile = new TilePanel(view, survey, layer);
 let config: Config = { scenes: {}, basemap: null };
 let opening: AbortController | undefined;
+/** Whether the next scene that opens is asked its question at once. */
+let asksAtOnce = false;
+
+function openSample(scene: string, question: string): void {
+  asksAtOnce = question !== "";
+  const { model } = state();
+  change({ ...EMPTY, model, scene, questions: question ? [question] : [] });
+}
+
+function showFirst(isShown: boolean): void {
+  showFirstScreen(isShown, config.scenes, openSample);
+}
 
 async function open(next: State): Promise<void> {
   opening?.abort();
   hideError();
-  if (next.scene) byId<HTMLInputElement>("url").value = next.scene;
-  showFirstScreen(config.scenes);
+  byId<HTMLInputElement>("url").value = next.scene;
   if (!next.scene) {
-    for (const id of ["facts", "look", "ask", "plan", "tile"]) byId(id).hidden = true;
-    view.clear();
-    document.title = "Sarlens";
+    close();
     return;
   }
+  showFirst(false);
   opening = new AbortController();
   document.body.classList.add("busy");
   try {
-    const scene = await fetchScene(next.scene, opening.signal);
-    view.show(scene, next.bands, config.basemap, state().view);
-    byId("facts-title").textContent = document.title = fileName(scene.url);
-    byId("facts-list").replaceChildren(...factsOf(scene).map((fact) => make("li", {}, fact)));
-    for (const id of ["facts", "look", "ask"]) byId(id).hidden = false;
-    byId("plan").hidden = scene.mesh === null;
-    showRecent(next.scene);
-    ask.clear();
-    plan.reset();
-    showSelection();
-    void plan.load();
-    await survey.show();
-    tile.show();
+    await showScene(next, opening.signal);
   } catch (error) {
-    if (!isAbort(error)) showError(error);
+    if (isAbort(error)) return;
+    close();
+    showError(error);
   } finally {
     document.body.classList.remove("busy");
   }
 }
 
-function showSelection(): void {
-  if (!view.scene) return;
-  selection.show();
-  picture.show(view.scene, state().window);
-  ask.show();
-  plan.show();
+/** Show the first screen. */
+function close(): void {
+  for (const id of ["facts", "look", "ask", "plan", "tile", "tools"]) byId(id).hidden = true;
+  view.clear();
+  void survey.show();
+  document.title = "Sarlens";
+  showFirst(true);
 }
 
-async function loadModels(): Promise<void> {
-  const { data } = await getJson<{ data: { id: string }[] }>("v1/models");
-  const menu = byId<HTMLSelectElement>("model");
-  menu.replaceChildren(...data.map(({ id }) => make("option", { value: id }, id)));
-  if (!state().model && data[0]) change({ model: data[0].id }, "replace");
-  menu.value = state().model;
+async function showScene(next: State, signal: AbortSignal): Promise<void> {
+  const scene = await fetchScene(next.scene, next.rendering.swath, signal);
+  view.show(scene, next.rendering, config.basemap, state().view);
+  byId("facts-title").textContent = document.title = fileName(scene.url);
+  byId("facts-list").replaceChildren(...factsOf(scene).map((fact) => make("li", {}, fact)));
+  for (const id of ["facts", "look", "ask", "tools"]) byId(id).hidden = false;
+  byId("plan").hidden = scene.mesh === null;
+  showRecent(next.scene);
+  ask.clear();
+  plan.reset();
+  showSelection();
+  if (asksAtOnce) void ask.submit();
+  asksAtOnce = false;
+  void plan.load();
+  await survey.show();
+  tile.show();
+}
+
+function showSelection(): void {
+  if (!view.scene) return;
+  menus.show(view.scene, state().rendering);
+  selection.show();
+  picture.show();
+  ask.show();
+  plan.show();
 }
 
 function same(a: unknown, b: unknown): boolean {
@@ -89,16 +112,20 @@ function same(a: unknown, b: unknown): boolean {
 }
 
 onChange((next, before) => {
-  if (next.scene !== before.scene) {
+  const isNewModel = next.model !== before.model && view.scene && !(next.model in view.scene.tile);
+  if (isNewModel || next.scene !== before.scene || next.rendering.swath !== before.rendering.swath) {
+    showModel();
     void open(next);
     return;
   }
   if (next.model !== before.model) {
-    byId<HTMLSelectElement>("model").value = next.model;
+    showModel();
     plan.reset();
     void plan.load();
   }
-  if (!same([next.window, next.polygon, next.model], [before.window, before.polygon, before.model])) showSelection();
+  if (!same(next.rendering, before.rendering)) view.render(next.rendering);
+  const shown = ({ window, polygon, model, rendering }: State): unknown => [window, polygon, model, rendering];
+  if (!same(shown(next), shown(before))) showSelection();
   if (!same(next.questions, before.questions)) ask.show();
   if (next.survey !== before.survey) void survey.show();
   if (next.tile !== before.tile || next.survey !== before.survey) tile.show();
@@ -110,9 +137,9 @@ async function start(): Promise<void> {
   byId("open").addEventListener("submit", (event) => {
     event.preventDefault();
     const scene = byId<HTMLInputElement>("url").value.trim();
-    const nothing = { window: undefined, polygon: undefined, view: undefined, survey: "", tile: undefined };
+    const { model, questions } = state();
     if (scene === state().scene) void open(state());
-    else change({ scene, ...nothing });
+    else change({ ...EMPTY, model, questions, scene });
   });
   byId("model").addEventListener("change", () => change({ model: byId<HTMLSelectElement>("model").value }));
   const dialog = byId<HTMLDialogElement>("key-dialog");
@@ -130,8 +157,7 @@ async function start(): Promise<void> {
 /** Load what the gateway knows, then the scene of the link. */
 async function begin(): Promise<void> {
   try {
-    config = await getJson<Config>("console/config.json");
-    await loadModels();
+    [config] = await Promise.all([getJson<Config>("console/config.json"), loadModels()]);
     showRecent();
     await open(state());
   } catch (error) {

@@ -6,15 +6,18 @@ import ScaleLine from "ol/control/ScaleLine";
 import type ImageTile from "ol/ImageTile";
 import type BaseLayer from "ol/layer/Base";
 import TileLayer from "ol/layer/Tile";
+import TileState from "ol/TileState";
 import TileImage from "ol/source/TileImage";
 import TileGrid from "ol/tilegrid/TileGrid";
 import { boundingExtent, type Extent } from "ol/extent";
 import type { Coordinate } from "ol/coordinate";
-import { apiUrl, send } from "./api";
+import { apiUrl, isAbort, send } from "./api";
 import { byId } from "./dom";
 import { earthLayers, type Basemap } from "./earth";
+import { showError } from "./errors";
 import type { Point } from "./grid";
 import { Placement, matrixSetOf, type TileMatrixSet } from "./placement";
+import { tileParams, type Rendering } from "./rendering";
 import type { Scene } from "./scene";
 
 const MAX_ZOOM_IN = 8;
@@ -40,24 +43,34 @@ export class SceneMap {
       if (this.scene && x !== undefined && y !== undefined && resolution) this.onView([x, y, resolution]);
     });
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
-    this.map.on("moveend", () => this.showPosition(this.map.getView().getCenter()));
+    this.map.on("moveend", () => {
+      const center = this.map.getView().getCenter();
+      this.showPosition(center);
+      this.showNorth(center);
+    });
   }
 
   /** Show a scene; the view is that of the link, or the whole scene. */
-  show(scene: Scene, bands: string, basemap: Basemap | null, view: [number, number, number] | undefined): void {
+  show(scene: Scene, rendering: Rendering, basemap: Basemap | null, view: [number, number, number] | undefined): void {
     const matrixSet = matrixSetOf(scene);
     this.scene = scene;
     this.placement = new Placement(scene, matrixSet);
     this.basemap = basemap;
     this.map.setView(this.makeView(matrixSet));
     this.removeEarth();
-    if (this.tiles) this.map.removeLayer(this.tiles);
-    this.tiles = tileLayer(scene, matrixSet, bands);
-    this.map.getLayers().insertAt(0, this.tiles);
+    this.render(rendering);
     this.drawEarth();
     this.setScale();
     if (view) this.setView(view);
     else this.showWhole();
+  }
+
+  /** Show the tiles of the scene with other render parameters. */
+  render(rendering: Rendering): void {
+    if (!this.scene || !this.placement) return;
+    if (this.tiles) this.map.removeLayer(this.tiles);
+    this.tiles = tileLayer(this.scene, this.placement.matrixSet, rendering);
+    this.map.getLayers().insertAt(this.earth.length, this.tiles);
   }
 
   /** Draw what is below the scene, again after a change of the theme. */
@@ -67,7 +80,6 @@ export class SceneMap {
     this.earth = this.placement.isPlaced ? earthLayers(this.placement.matrixSet.projection, this.basemap) : [];
     this.earth.forEach((layer, i) => this.map.getLayers().insertAt(i, layer));
     byId("attribution").textContent = this.earth.length && this.basemap ? this.basemap.attribution : "";
-    byId("north").hidden = !this.placement.isPlaced;
   }
 
   clear(): void {
@@ -119,6 +131,13 @@ export class SceneMap {
     if (this.placement?.isPlaced) this.map.addControl(new ScaleLine({ target: byId("scale"), minWidth: 80 }));
   }
 
+  private showNorth(center: Coordinate | undefined): void {
+    const angle = center && this.placement?.northOnMap([center[0] ?? 0, center[1] ?? 0]);
+    byId("north").hidden = angle === undefined;
+    byId("north-arrow").style.rotate = `${angle ?? 0}deg`;
+    byId("north").ariaLabel = Math.abs(angle ?? 0) < 1 ? "North is up" : `North is ${Math.round(angle ?? 0)}° clockwise from up`;
+  }
+
   private showPosition(at: Coordinate | undefined): void {
     if (!at || !this.scene || !this.placement) return;
     const point: Point = [at[0] ?? 0, at[1] ?? 0];
@@ -134,19 +153,20 @@ function degrees(value: number, positive: string, negative: string): string {
   return `${Math.abs(value).toFixed(4)}° ${value < 0 ? negative : positive}`;
 }
 
-function tileLayer(scene: Scene, matrixSet: TileMatrixSet, bands: string): TileLayer {
+function tileLayer(scene: Scene, matrixSet: TileMatrixSet, rendering: Rendering): TileLayer {
   const { id, projection, origin, cellSize } = matrixSet;
   const resolutions = Array.from({ length: (scene.max_zoom[id] ?? 0) + 1 }, (_, z) => cellSize / 2 ** z);
   const isPixels = id === "pixels";
   const extent: Extent | undefined = isPixels ? [0, -scene.height, scene.width, 0] : undefined;
   const options = { origin, resolutions, tileSize: 256, minZoom: scene.min_zoom[id] ?? 0 };
+  const params = { url: scene.url, ...tileParams(rendering, scene) };
   const source = new TileImage({
     projection,
     tileGrid: new TileGrid(extent ? { ...options, extent } : options),
     wrapX: id === "WebMercatorQuad",
     interpolate: false,
     transition: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 150,
-    tileUrlFunction: ([z, x, y]) => apiUrl(`v1/sar/tiles/${id}/${z}/${x}/${y}`, { url: scene.url, bands }),
+    tileUrlFunction: ([z, x, y]) => apiUrl(`v1/sar/tiles/${id}/${z}/${x}/${y}`, params),
     tileLoadFunction: (tile, url) => void loadTile(tile as ImageTile, url),
   });
   return new TileLayer({ source });
@@ -164,8 +184,9 @@ async function loadTile(tile: ImageTile, url: string): Promise<void> {
     const source = URL.createObjectURL(await response.blob());
     image.addEventListener("load", () => URL.revokeObjectURL(source), { once: true });
     image.src = source;
-  } catch {
-    tile.setState(3);
+  } catch (error) {
+    tile.setState(TileState.ERROR);
+    if (!isAbort(error)) showError(error);
   }
 }
 

@@ -4,14 +4,17 @@ import { byId, debounce, make } from "./dom";
 import { showError } from "./errors";
 import { centered, reduction, type Window } from "./grid";
 import { change, state } from "./link";
-import { bandName, type Scene } from "./scene";
+import type { SceneMap } from "./map";
+import { caption, pictureParams } from "./rendering";
+import type { Scene } from "./scene";
 
 const DELAY_MS = 200;
 
-/** The query of the window in a request for a picture. */
-export function pictureUrl(scene: Scene, window: Window | undefined): string {
-  const { model, bands } = state();
-  return apiUrl("v1/sar/picture", { url: scene.url, model, bands, window: window?.join(",") });
+/** The URL of the picture that the model gets of a window, or of the rectangle around a polygon. */
+export function pictureUrl(scene: Scene, window: Window | undefined, polygon?: object): string {
+  const { model, rendering } = state();
+  const part = polygon ? { polygon: JSON.stringify(polygon) } : { window: window?.join(",") };
+  return apiUrl("v1/sar/picture", { url: scene.url, model, ...pictureParams(rendering, scene), ...part });
 }
 
 /** Load a picture into an image element; returns the name of its radiometry. */
@@ -25,69 +28,89 @@ export async function loadPicture(image: HTMLImageElement, url: string, signal: 
 }
 
 export class Picture {
-  private scene: Scene | undefined;
   private window: Window | undefined;
+  /** Whether the box moves, so that it isn't yet the selection of the link. */
+  private isMoving = false;
   private running: AbortController | undefined;
   private readonly later = debounce(() => void this.load(), DELAY_MS);
 
-  /** Show the picture of a window, or of the whole scene; while the box moves, at its latest position only. */
-  show(scene: Scene, window: Window | undefined): void {
-    this.scene = scene;
+  constructor(private readonly view: SceneMap) {}
+
+  /** Show the picture of the selection, or of the whole scene. */
+  show(): void {
+    this.isMoving = false;
+    this.prepare(state().window);
+    void this.load();
+  }
+
+  /** While the box moves, show the picture at its latest position only. */
+  follow(window: Window): void {
+    this.isMoving = true;
+    this.prepare(window);
+    this.later();
+  }
+
+  private prepare(window: Window | undefined): void {
     this.window = window;
     this.running?.abort();
     this.showReduction();
     byId("picture").classList.add("stale");
-    this.later();
   }
 
   private async load(): Promise<void> {
-    const { scene } = this;
-    if (!scene) return;
+    const { scene, placement } = this.view;
+    if (!scene || !placement) return;
+    const { rendering, polygon } = state();
+    this.running?.abort();
     const running = new AbortController();
     this.running = running;
     const image = byId<HTMLImageElement>("picture-image");
+    const area = polygon && !this.isMoving ? placement.toGeoJson(polygon) : undefined;
     try {
-      const radiometry = await loadPicture(image, pictureUrl(scene, this.window), running.signal);
+      const radiometry = await loadPicture(image, pictureUrl(scene, this.window, area), running.signal);
       if (running.signal.aborted) return;
       image.hidden = false;
-      const [, , width, height] = this.window ?? [0, 0, scene.width, scene.height];
+      const [col, row, width, height] = this.window ?? [0, 0, scene.width, scene.height];
       image.alt = `Radar picture of ${width} by ${height} pixels, as the model sees it`;
-      const bands = bandName(state().bands || scene.polarizations[0] || scene.bands[0] || "");
-      byId("picture-text").textContent = [bands, radiometry === "relative" ? "relative power" : radiometry]
-        .concat(`${image.naturalWidth} × ${image.naturalHeight} px`)
-        .join(" · ");
+      byId("picture-text").textContent = caption(rendering, scene, radiometry);
+      this.showNorth(placement.northAt([col + width / 2, row + height / 2]));
       byId("picture").classList.remove("stale");
     } catch (error) {
       if (!isAbort(error)) showError(error);
     }
   }
 
+  /** Turn the arrow to north, unless north is unknown or up. */
+  private showNorth(angle: number | undefined): void {
+    const arrow = byId("picture-north");
+    arrow.hidden = angle === undefined || state().rendering.orient === "north";
+    arrow.style.rotate = `${angle ?? 0}deg`;
+  }
+
   private showReduction(): void {
-    const { scene } = this;
+    const { scene } = this.view;
     if (!scene) return;
     const window: Window = this.window ?? [0, 0, scene.width, scene.height];
     const size = scene.tile[state().model];
     const place = byId("reduction");
     const label = byId("selection-label");
     const text = `${window[2]} × ${window[3]} px`;
-    if (!size) {
-      place.replaceChildren(text);
-      return;
-    }
-    const factor = reduction(window, size);
-    const shown = `1 : ${Number(factor.toFixed(2))}`;
+    const around = state().polygon ? ", the rectangle around the polygon" : "";
+    const factor = size ? reduction(window, size) : 1;
+    const shown = `1\u00a0:\u00a0${Number(factor.toFixed(2))}`;
     place.classList.toggle("warning", factor > 1);
-    label.hidden = this.window === undefined;
+    label.hidden = this.window === undefined || !size;
     label.textContent = `${text} · seen at ${shown}${factor > 1 ? " ⚠" : ""}`;
-    if (factor === 1) {
-      place.replaceChildren(`${text}, seen at ${shown}`);
+    if (!size || factor === 1) {
+      place.replaceChildren(`${text}${around}${size ? `, seen at ${shown}` : ""}`);
       return;
     }
     const right = make("button", { type: "button", click: () => this.shrink(window, size) }, `Use ${size} × ${size} px`);
-    place.replaceChildren(`⚠ ${text} are seen at ${shown}: small objects can disappear. `, right);
+    place.replaceChildren(`⚠ ${text}${around} are seen at ${shown}: small objects can disappear. `, right);
   }
 
   private shrink(window: Window, size: number): void {
-    if (this.scene) change({ window: centered(window, size, this.scene.width, this.scene.height), polygon: undefined });
+    const { scene } = this.view;
+    if (scene) change({ window: centered(window, size, scene.width, scene.height), polygon: undefined });
   }
 }

@@ -118,6 +118,30 @@ export class Placement {
     return [((((longitude + 180) % 360) + 360) % 360) - 180, latitude];
   }
 
+  /** Degrees clockwise from up to north in the pixels of the scene; undefined for an unplaced scene and at a pole. */
+  northAt(pixel: Point): number | undefined {
+    const at = this.toMap(pixel);
+    const north = this.northOf(at);
+    if (!north) return undefined;
+    const [col, row] = this.toPixel(north);
+    return (Math.atan2(col - pixel[0], pixel[1] - row) * 180) / Math.PI;
+  }
+
+  /** The same on the map. */
+  northOnMap(at: Point): number | undefined {
+    const north = this.northOf(at);
+    return north && (Math.atan2(north[0] - at[0], north[1] - at[1]) * 180) / Math.PI;
+  }
+
+  /** A place 0.01 degrees to the north. */
+  private northOf(at: Point): Point | undefined {
+    const lonlat = this.toLonLat(at);
+    if (!lonlat || Math.abs(lonlat[1]) > 89.9) return undefined;
+    const [x, y] = fromLonLat([lonlat[0], lonlat[1] + 0.01], this.matrixSet.projection) as Point;
+    // On Mercator, the map can be a turn of the earth away.
+    return this.matrixSet.id === "WebMercatorQuad" ? [at[0], y] : [x, y];
+  }
+
   /** The outline of a window on the map; edges have points enough to follow a bent scene. */
   outline([col, row, width, height]: Window, pieces = 8): Point[] {
     const corners: Point[] = [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]];

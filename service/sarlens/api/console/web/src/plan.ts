@@ -76,7 +76,7 @@ export class Plan {
     const factor = size ? reduction([0, 0, this.tile, this.tile], size) : 1;
     const warning = factor > 1 ? ` ⚠ The model sees tiles of ${this.tile} px at 1 : ${Number(factor.toFixed(2))}.` : "";
     const time = this.perTile === undefined ? "" : `, about ${duration(this.perTile * count)}`;
-    byId("plan-text").textContent = `${polygon && !canDraw ? "up to " : ""}${count} tiles of ${this.tile} px${time}${this.quota}.${warning}`;
+    byId("plan-text").textContent = `${polygon && !canDraw ? "up to " : ""}${count} ${count === 1 ? "tile" : "tiles"} of ${this.tile} px${time}${this.quota}.${warning}`;
     byId("plan-text").classList.toggle("warning", factor > 1);
     this.layer.showPlan(this.isShown && canDraw ? tiles : []);
   }

@@ -16,6 +16,11 @@ export interface Scene {
   height: number;
   bands: string[];
   polarizations: string[];
+  /** Type of a stored number, such as uint16. */
+  data_type: string;
+  swath: string | null;
+  swaths: string[];
+  calibrations: string[];
   crs: string | null;
   footprint: Feature["geometry"] | null;
   mesh: Mesh | null;
@@ -28,8 +33,8 @@ export interface Scene {
   max_zoom: Record<string, number>;
 }
 
-export function fetchScene(url: string, signal?: AbortSignal): Promise<Scene> {
-  return getJson<Scene>("v1/sar/scene", { url }, signal);
+export function fetchScene(url: string, swath: string, signal?: AbortSignal): Promise<Scene> {
+  return getJson<Scene>("v1/sar/scene", { url, swath }, signal);
 }
 
 export function fileName(url: string): string {
@@ -44,18 +49,20 @@ export function bandName(band: string): string {
   return /^\d+$/.test(band) ? `band ${band}` : band;
 }
 
+/** The band that the gateway takes if a request names none. */
+export function defaultBand(scene: Scene): string {
+  return ["VV", "HH"].find((band) => scene.bands.includes(band)) ?? scene.bands[0] ?? "";
+}
+
 /** Short facts in the order of the panel. */
 export function factsOf(scene: Scene): string[] {
   const size = `${scene.width} × ${scene.height} px`;
   const step = scene.pixel_size_m;
-  const meters = step === null ? "" : ` · ${[step].flat().map((side) => Number(side.toPrecision(3))).join(" × ")} m`;
+  const sides = new Set([step ?? []].flat().map((side) => Number(side.toPrecision(3))));
+  const meters = sides.size ? ` · ${[...sides].join(" × ")} m` : "";
   const bands = (scene.polarizations.length ? scene.polarizations : scene.bands.map(bandName)).join(", ");
   const acquired = scene.acquisition ?? {};
   const taken = [acquired.time?.slice(0, 16).replace("T", " "), acquired.mode, acquired.orbit_direction];
-  return [
-    `${size}${meters}`,
-    bands,
-    scene.crs ?? "not georeferenced: positions are pixels",
-    taken.filter(Boolean).join(" · "),
-  ].filter(Boolean);
+  const where = scene.crs ?? "not georeferenced: positions are pixels";
+  return [`${size}${meters} · ${bands}`, [where, ...taken].filter(Boolean).join(" · ")];
 }

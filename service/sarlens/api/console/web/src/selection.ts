@@ -14,6 +14,8 @@ import type { SceneMap } from "./map";
 
 type Tool = "box" | "polygon";
 
+const HINTS = { box: "Drag a box.", polygon: "Click each corner, then the first again." };
+
 export class Selection {
   private readonly feature = new Feature<Polygon>();
   private readonly source = new VectorSource<Feature<Polygon>>();
@@ -67,6 +69,7 @@ export class Selection {
     if (active || !this.view.scene) return;
     byId(`draw-${tool}`).setAttribute("aria-pressed", "true");
     byId("map").classList.add("drawing");
+    byId("tool-hint").textContent = `${HINTS[tool]} Escape stops.`;
     const style = [outline("#000000", 4), outline("#ffffff", 2)];
     this.draw =
       tool === "box"
@@ -84,6 +87,7 @@ export class Selection {
     if (this.draw) this.view.map.removeInteraction(this.draw);
     this.draw = undefined;
     byId("map").classList.remove("drawing");
+    byId("tool-hint").textContent = "";
     for (const tool of ["box", "polygon"]) byId(`draw-${tool}`).setAttribute("aria-pressed", "false");
   }
 

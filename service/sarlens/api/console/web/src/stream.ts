@@ -1,11 +1,15 @@
 // A description streams word by word over the chat route.
 import { postJson, records } from "./api";
-import type { Answer } from "./ask";
+import type { Answer } from "./answer";
 
 interface Chunk {
   model: string;
   error?: { message: string };
-  choices: { delta: { content?: string }; logprobs?: { content?: { logprob: number }[] | null } | null }[];
+  choices: {
+    delta: { content?: string | null; refusal?: string | null; reasoning?: string | null };
+    finish_reason?: string | null;
+    logprobs?: { content?: { logprob: number }[] | null } | null;
+  }[];
 }
 
 interface Body {
@@ -36,6 +40,9 @@ export async function describe(body: Body, onText: (text: string) => void): Prom
   };
   const response = await postJson("v1/chat/completions", chat, {});
   let text = "";
+  let refusal = "";
+  let reasoning = "";
+  let finish_reason: string | null = null;
   let logarithm = 0;
   let tokens = 0;
   let model = body.model ?? "";
@@ -47,6 +54,9 @@ export async function describe(body: Body, onText: (text: string) => void): Prom
     model = chunk.model;
     const choice = chunk.choices[0];
     text += choice?.delta.content ?? "";
+    refusal += choice?.delta.refusal ?? "";
+    reasoning += choice?.delta.reasoning ?? "";
+    finish_reason = choice?.finish_reason ?? finish_reason;
     for (const token of choice?.logprobs?.content ?? []) {
       logarithm += token.logprob;
       tokens++;
@@ -58,6 +68,9 @@ export async function describe(body: Body, onText: (text: string) => void): Prom
     model,
     text,
     answer: { type: "text", value: text },
+    finish_reason,
+    refusal: refusal || null,
+    reasoning: reasoning || null,
     confidence: tokens ? Math.exp(logarithm) : null,
     timings: { answer_ms: performance.now() - started },
     image: { id: JSON.stringify(body.image), window: null },

@@ -1,7 +1,8 @@
 // One tile of a survey: its picture and its answers.
-import { confidenceBar } from "./ask";
+import { limits, resultLine } from "./answer";
 import { byId, make } from "./dom";
 import { isAbort } from "./api";
+import type { TileAnswer } from "./job";
 import { showError } from "./errors";
 import { change, state } from "./link";
 import { markControl } from "./marks";
@@ -9,6 +10,11 @@ import type { SceneMap } from "./map";
 import { loadPicture, pictureUrl } from "./picture";
 import { markName, type Survey } from "./survey";
 import type { SurveyLayer } from "./survey_layer";
+
+/** The type, the value and the end of an answer, as those of a question. */
+function toAnswer({ type, value, finish_reason, refusal }: TileAnswer): Parameters<typeof limits>[0] {
+  return { answer: { type, value }, finish_reason, refusal };
+}
 
 export class TilePanel {
   private running: AbortController | undefined;
@@ -49,7 +55,7 @@ export class TilePanel {
         make(
           "dd",
           {},
-          make("p", { class: "result" }, make("strong", {}, answer.error ?? answer.text), " ", ...confidenceBar(answer.confidence)),
+          ...(answer.error ? [make("p", { class: "failed" }, answer.error)] : [resultLine(answer), ...limits(toAnswer(answer))]),
           markControl(markName(survey, tile, answer.question), answer.question),
         ),
       ]),

@@ -130,6 +130,6 @@ def _unjudged_warning(run: ScoredRun) -> str:
     judge = run.scorecard.paper.judge
     if not unjudged:
         return ""
-    reason = f"{escape(judge)} gave no verdict" if judge else "no judge is configured"
+    reason = f"{escape(str(judge['model']))} gave no verdict" if judge else "no judge is configured"
     label = escape(run.label)
     return f'<p class="warn">{unjudged:,} answers of {label} need a judge, but {reason}: they count as wrong.</p>'

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import aiohttp
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from yarl import URL
 
 from sarbench.dataset.release_files import Subset
 from sarbench.dataset.rows import Sample
@@ -27,6 +25,7 @@ from sarbench.run.config import RunConfig, RunMetadata, Selection, save_run, sel
 from sarbench.run.endpoint import ChatEndpoint
 from sarbench.run.images import RequestImages
 from sarbench.run.jsonl_log import JsonlLog, read_jsonl
+from sarbench.run.options import parse_json_object, redacted_url
 from sarbench.run.runner import Runner, RunProgress, run_all
 from sarlens.prompts.applications import Application
 from sarlens.types.render_params import BoxPixels
@@ -89,9 +88,9 @@ def run(
 ) -> None:
     """Send every text of a data set to a model and save the answers. An interrupted run resumes."""
     console = Console()
-    endpoint = _redacted_url(base_url, api_key)
-    sar_parameters = None if sar is None else _parse_json_object("--sar", sar)
-    extra_fields = _parse_json_object("--body", body)
+    endpoint = redacted_url("--base-url", base_url, api_key)
+    sar_parameters = None if sar is None else parse_json_object("--sar", sar)
+    extra_fields = parse_json_object("--body", body)
     dataset = open_dataset(data)
     chosen_split = None if split == "all" else split
     subsets = {file.subset for file in dataset.files_of_split(chosen_split)}
@@ -210,26 +209,3 @@ def _select_valid(dataset: SarlangDataset, config: RunConfig, console: Console, 
     if not selection.total:
         raise RunError("the data set has no texts of this split and application")
     return selection
-
-
-def _redacted_url(base_url: str, api_key: str | None) -> str:
-    """Return the URL without credentials, for the saved metadata."""
-    try:
-        url = URL(base_url)
-    except ValueError as error:
-        raise RunError(f"--base-url is not a URL: {error}") from error
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise RunError("--base-url must start with http:// or https://, such as http://localhost:8080/v1")
-    if url.user and api_key:
-        raise RunError("--base-url contains credentials and an API key is set: use only one of them")
-    return str(url.with_user(None))
-
-
-def _parse_json_object(option: str, text: str) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise RunError(f"{option} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{option} must be a JSON object")
-    return value

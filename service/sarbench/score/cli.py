@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +15,11 @@ from sarbench.dataset.sarlang import SarlangDataset, open_dataset
 from sarbench.errors import DatasetError, ScoreError
 from sarbench.run.answers import Answer, Outcome, read_outcomes
 from sarbench.run.config import load_config
-from sarbench.score.coverage import coverage_of, coverages
-from sarbench.score.judge import PROMPT, Judge, JudgeCase, judge_cases
+from sarbench.run.options import parse_json_object, redacted_url
+from sarbench.score.coverage import OVERALL, coverage_of, coverages
+from sarbench.score.judge import ERRORS_FILE as JUDGE_ERRORS_FILE
+from sarbench.score.judge import MAX_CONSECUTIVE_FAILURES, Judge, JudgeCase, Judgment, judge_cases
+from sarbench.score.judge_prompts import load_prompt
 from sarbench.score.majority import fit_on_answers, fit_on_train_split
 from sarbench.score.retrieval import retrieve_captions
 from sarbench.score.scorecard import (
@@ -36,6 +39,8 @@ from sarbench.score.scorecard import (
 )
 from sarbench.score.tables import accuracy_table, caption_table
 
+MAX_SHOWN_ERRORS = 5
+
 
 def score(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of the run.")],
@@ -48,11 +53,21 @@ def score(
     ] = None,
     judge_model: Annotated[str, typer.Option(help="Model of the judge.")] = "gpt-4o-mini",
     judge_prompt: Annotated[
-        Path | None, typer.Option(help="File with a prompt for the judge, with {question}, {truth}, and {answer}.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="default|authors|FILE",
+            help="Prompt of the judge: ours, the paper's, or a file with {question}, {truth}, and {answer}.",
+        ),
+    ] = "default",
+    judge_body: Annotated[
+        str, typer.Option(help="JSON object merged into every request to the judge; null removes a field.")
+    ] = "{}",
     api_key: Annotated[str | None, typer.Option(envvar="OPENAI_API_KEY", help="Bearer token for the judge.")] = None,
 ) -> None:
-    """Score captions, and questions by a strict, a lenient, and the paper's rule. The scores go to RUN/score.json."""
+    """Score captions, and questions by a strict, a lenient, and the paper's rule. The scores go to RUN/score.json.
+
+    The exit code is 1 if the judge left answers without a verdict.
+    """
     console = Console()
     config, answers = load_config(run), read_outcomes(run)
     coverage = coverage_of(answers)
@@ -61,11 +76,13 @@ def score(
     vqa_answers = question_answers(answers)
     judge = None
     if judge_base_url:
-        judge = Judge(judge_base_url, judge_model, api_key, _read_prompt(judge_prompt))
+        redacted = redacted_url("--judge-base-url", judge_base_url, api_key)
+        more = parse_json_object("--judge-body", judge_body)
+        judge = Judge(judge_base_url, judge_model, api_key, load_prompt(judge_prompt), more, redacted)
     test_dataset = _open_dataset(config.data, required=False)
     train_dataset = test_dataset if train is None else _open_dataset(train, required=True)
     with Progress(console=console, transient=True) as progress:
-        verdicts = _collect_verdicts(judge, cases_to_judge(vqa_answers), run, progress)
+        judgment = _collect_verdicts(judge, cases_to_judge(vqa_answers), run, progress)
         scorecard = Scorecard(
             model=config.model,
             blackout=config.blackout,
@@ -73,21 +90,24 @@ def score(
             coverage=coverages(answers),
             strict=strict_accuracies(vqa_answers),
             lenient=lenient_accuracies(vqa_answers),
-            paper=paper_score(vqa_answers, verdicts, judge_model if judge else None),
+            paper=paper_score(vqa_answers, judgment, judge),
             captions={subset: caption_score(captions) for subset, captions in captions_by_subset(answers).items()},
             baselines=_score_baselines(answers, test_dataset, train_dataset, progress),
         )
     save_scorecard(run, scorecard)
     _print_scores(scorecard, console)
+    if judge and scorecard.paper.unjudged.get(OVERALL):
+        _print_judge_errors(judgment, run, console)
+        raise typer.Exit(1)
 
 
-def _read_prompt(path: Path | None) -> str:
-    if path is None:
-        return PROMPT
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScoreError(f"the prompt {path} cannot be read: {error}") from error
+def _print_judge_errors(judgment: Judgment, run: Path, console: Console) -> None:
+    if judgment.given_up:
+        console.print(f"[red]The judge failed for {MAX_CONSECUTIVE_FAILURES} cases in a row and was given up.[/]")
+    for reason, count in judgment.errors.most_common(MAX_SHOWN_ERRORS):
+        console.print(f"{count:,} cases: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    path = run / JUDGE_ERRORS_FILE
+    console.print(f"The errors of the judge are in {path}. To judge the other cases, run the same command.")
 
 
 def _print_scores(scorecard: Scorecard, console: Console) -> None:
@@ -96,7 +116,7 @@ def _print_scores(scorecard: Scorecard, console: Console) -> None:
         console.print(f"Majority baseline: {scorecard.baselines.majority_from}")
     if scorecard.captions:
         console.print(caption_table(scorecard))
-    if unjudged := scorecard.paper.unjudged.get("overall"):
+    if unjudged := scorecard.paper.unjudged.get(OVERALL):
         console.print(f"[yellow]{unjudged:,} answers need a judge but have no verdict: they count as wrong[/]")
     coverage = scorecard.all_texts
     if missing := coverage.texts - coverage.answered:
@@ -105,11 +125,9 @@ def _print_scores(scorecard: Scorecard, console: Console) -> None:
         )
 
 
-def _collect_verdicts(
-    judge: Judge | None, cases: set[JudgeCase], run: Path, progress: Progress
-) -> Mapping[JudgeCase, bool]:
+def _collect_verdicts(judge: Judge | None, cases: set[JudgeCase], run: Path, progress: Progress) -> Judgment:
     if judge is None or not cases:
-        return {}
+        return Judgment()
     task = progress.add_task("judging", total=len(cases))
     return asyncio.run(judge_cases(judge, sorted(cases), run, lambda: progress.advance(task)))
 

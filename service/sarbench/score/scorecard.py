@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,7 +16,7 @@ from sarbench.run.answers import Answer, Outcome
 from sarbench.score.bootstrap import MeanInterval, bootstrap_mean
 from sarbench.score.caption_metrics import CaptionPair, bleu, cider, rouge_l
 from sarbench.score.coverage import OVERALL, Coverage
-from sarbench.score.judge import JudgeCase, judge_case
+from sarbench.score.judge import Judge, JudgeCase, Judgment, judge_case
 from sarbench.score.lenient_rule import is_leniently_correct
 from sarbench.score.majority import MajorityBaseline
 from sarbench.score.paper_rule import PaperVerdict, apply_paper_rule
@@ -32,7 +33,10 @@ class PaperScore:
 
     accuracy: Accuracies
     unjudged: dict[str, int]
-    judge: str | None
+    judge: dict[str, Any] | None
+    """Endpoint, model, prompt, and sampling of the judge; None without one."""
+    judge_errors: dict[str, int]
+    """Number of cases that each error of the judge left without a verdict."""
 
 
 @dataclass(frozen=True)
@@ -141,18 +145,20 @@ def _paper_verdict(answer: Answer) -> PaperVerdict:
     return apply_paper_rule(answer.truth, answer.text) if answer.outcome is Outcome.ANSWERED else PaperVerdict.WRONG
 
 
-def paper_score(answers: Sequence[Answer], verdicts: Mapping[JudgeCase, bool], judge: str | None) -> PaperScore:
+def paper_score(answers: Sequence[Answer], judgment: Judgment, judge: Judge | None) -> PaperScore:
     """Return accuracies by the paper's rule, given the verdicts of the judge."""
     marks = [_paper_verdict(answer) for answer in answers]
     judged = [
-        verdicts.get(judge_case(answer)) if mark is PaperVerdict.NEEDS_JUDGE else mark is PaperVerdict.CORRECT
+        judgment.verdicts.get(judge_case(answer)) if mark is PaperVerdict.NEEDS_JUDGE else mark is PaperVerdict.CORRECT
         for answer, mark in zip(answers, marks, strict=True)
     ]
     unjudged: defaultdict[str, int] = defaultdict(int)
     for answer, right in zip(answers, judged, strict=True):
         for group in (OVERALL, answer.application):
             unjudged[group] += right is None
-    return PaperScore(_accuracies(answers, [bool(right) for right in judged]), dict(unjudged), judge)
+    accuracies = _accuracies(answers, [bool(right) for right in judged])
+    description = judge.description() if judge else None
+    return PaperScore(accuracies, dict(unjudged), description, dict(judgment.errors))
 
 
 def caption_score(answers: Sequence[Answer], predictions: Mapping[str, str] | None = None) -> CaptionScore:

@@ -86,6 +86,7 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
             max_questions=settings.limit.max_questions,
             cors_origins=settings.cors.origins,
             console=ConsoleConfig(**settings.console.model_dump()),
+            forward_paths=settings.worker.forward_paths,
             public_url=settings.public_url,
             management_port=settings.management.port is not None,
             with_mcp=settings.mcp.enabled,

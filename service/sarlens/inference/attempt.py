@@ -91,7 +91,7 @@ def _raise_if_failed(judged: JudgedResponse) -> None:
     if isinstance(judged, RejectedResponse):
         if judged.status in _OVERLOAD_STATUSES:
             raise WorkerDeclined(judged)
-        if judged.status >= 500:
+        if judged.status >= 500 and judged.status != 501:  # the model doesn't support the request
             raise WorkerErrored(judged)
 
 

@@ -137,9 +137,10 @@ class RequestSender:
             )
             span.set_attribute("http.response.status_code", response.status)
             if len(response.first_chunk) <= MAX_INLINE_BYTES:
-                judged = judge(response, worker, span)
+                judged = judge(response, worker, span, generates=request.generates)
             else:
-                judged = await run_off_loop(len(response.first_chunk), partial(judge, response, worker, span))
+                read = partial(judge, response, worker, span, generates=request.generates)
+                judged = await run_off_loop(len(response.first_chunk), read)
         except BaseException as error:
             if response is not None:
                 response.close()

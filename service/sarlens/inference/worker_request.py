@@ -35,6 +35,7 @@ class WorkerRequest:
         "_image_keys",
         "_image_service",
         "_resolved_images",
+        "generates",
         "image_bytes",
         "image_ids",
         "is_idempotent",
@@ -77,6 +78,8 @@ class WorkerRequest:
         self._image_keys = tuple(
             [worker_image_id(image_id_secret, image.id, "" if image.public else salt) for image in resolved_images]
         )
+        self.generates = chat_request.generates
+        """Whether the worker generates text."""
         cached = chat_request.uses_image_cache
         self.image_ids = self._image_keys if cached else ()
         self.pixels = sum([resolved.pixels for resolved in resolved_images]) if cached else 0

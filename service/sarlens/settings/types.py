@@ -14,6 +14,14 @@ from sarlens.workers.discovery.location import make_discovery
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(ge=0)]
 
+_OPERATOR_ROUTE = re.compile(
+    r"^/(?:inference/.*|invocations|ping|metrics|health|load|server_info|fault_tolerance/.*|cohere/.*)$"
+    r"|/(?:de)?render$"  # parts of a request that workers with --enable-scale-out exchange
+    r"|/\w*(?:lora|adapter|cache|profile|sleep|wake|pause|resume|abort|collective|elastic|weight|memory|shutdown|flush"
+    r"|restart|update|kill|internal|debug|config|admin)\w*(?:/|$)",
+    re.IGNORECASE,
+)
+
 
 def _check_worker_location(location: str) -> str:
     make_discovery(location)
@@ -35,9 +43,18 @@ def _check_tile_url(url: str) -> str:
     return url
 
 
+def _check_forward_path(path: str) -> str:
+    if len(path) > 128 or not re.fullmatch(r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]*){1,8}", path):
+        raise ValueError("must be the path of a worker's route, such as /v1/score")
+    if _OPERATOR_ROUTE.search(path):
+        raise ValueError(f"{path} is a route for operators, or one with which a request can end the worker")
+    return path
+
+
 HttpUrl = Annotated[str, AfterValidator(normalize_base_url)]
 WorkerLocation = Annotated[str, AfterValidator(_check_worker_location)]
 CollectorUrl = Annotated[str, AfterValidator(_normalize_collector_url)]
+ForwardPath = Annotated[str, AfterValidator(_check_forward_path)]
 TileUrl = Annotated[str, AfterValidator(_check_tile_url)]
 
 

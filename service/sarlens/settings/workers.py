@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from sarlens.routing.policy import Policy
-from sarlens.settings.types import Bytes, HttpUrl, Seconds, SettingsGroup, WorkerLocation
+from sarlens.settings.types import Bytes, ForwardPath, HttpUrl, Seconds, SettingsGroup, WorkerLocation
 
 _MIN_SECRET_LENGTH = 16
 
@@ -137,6 +137,15 @@ class WorkerSettings(SettingsGroup):
             description="Time until an open circuit breaker lets one request through to test the worker, in seconds."
         ),
     ] = 5.0
+    forward_paths: Annotated[
+        tuple[ForwardPath, ...],
+        Field(
+            max_length=32,
+            description="Further worker routes that the gateway serves under the same path, by POST with JSON "
+            "([other routes](../how-to/chat-clients.md#other-routes-of-workers)).",
+            examples=["/v1/score,/v1/rerank,/pooling"],
+        ),
+    ] = ()
     max_known_images: Annotated[
         int,
         Field(

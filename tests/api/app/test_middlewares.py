@@ -22,6 +22,7 @@ from sarlens.api.app.build import _middlewares
 from sarlens.api.app.middlewares import (
     PROTECTED_PREFIXES,
     AccessMiddleware,
+    ProtectedPaths,
     RequestIdMiddleware,
     TelemetryMiddleware,
 )
@@ -80,7 +81,7 @@ class Stack:
         """The response to a request."""
         app: ASGIApp = self.route
         recorder = RequestRecorder(self.metrics, AccessLog(self.sample_ratio), NoOpTracer())
-        for cls, args, kwargs in reversed(_middlewares(recorder, self.authorizer, self.drain, ())):
+        for cls, args, kwargs in reversed(_middlewares(recorder, self.authorizer, self.drain, (), ProtectedPaths())):
             app = cls(app, *args, **kwargs)
         raw = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         response = Response()
@@ -108,7 +109,9 @@ class Stack:
 def test_their_order() -> None:
     """The list has every middleware, the outermost first."""
     recorder = RequestRecorder(Metrics(), AccessLog(None), NoOpTracer())
-    middlewares: list[Middleware] = _middlewares(recorder, Stack(Route()).authorizer, DrainController(), ())
+    middlewares: list[Middleware] = _middlewares(
+        recorder, Stack(Route()).authorizer, DrainController(), (), ProtectedPaths()
+    )
     classes: list[object] = [middleware.cls for middleware in middlewares]
     assert classes == [
         RequestIdMiddleware,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import base64
 import json
 import math
 import time
@@ -200,8 +202,8 @@ class FakeWorker:
             request.transport.abort()
         while self.hangs or (self.hangs_on and self.hangs_on in json.dumps(request_body)):
             await asyncio.sleep(0.01)
-        if request.path in {"/tokenize", "/detokenize"}:
-            return web.json_response(_converted_tokens(request.path, request_body))
+        if (answer := _OTHER_ROUTES.get(request.path)) is not None:
+            return answer(request.path, request_body)
         chat = request.path.endswith("chat/completions")
         if request.path == BATCH_PATH:
             return await self._respond_to_batch(request_body)
@@ -267,12 +269,43 @@ class FakeWorker:
         return response
 
 
-def _converted_tokens(path: str, request_body: dict[str, Any]) -> dict[str, Any]:
+def _embed(_: str, request_body: dict[str, Any]) -> web.Response:
+    """Return an embedding for each text, or one for all messages; a word is a token."""
+    if request_body.get("encoding_format") == "bytes":
+        return web.Response(body=b"\0" * 8, content_type="application/octet-stream")
+    texts = request_body.get("input", [str(request_body.get("messages") or request_body)])
+    texts = [texts] if isinstance(texts, str) else texts
+    vectors = [[float(len(text)), 0.5] for text in texts]
+    data = [
+        {"index": index, "object": "embedding", "embedding": _encoded(vector, request_body)}
+        for index, vector in enumerate(vectors)
+    ]
+    tokens = sum(len(text.split()) for text in texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0}
+    return web.json_response({**_head(request_body.get("model", MODEL), "list"), "data": data, "usage": usage})
+
+
+def _convert_tokens(path: str, request_body: dict[str, Any]) -> web.Response:
     if path == "/detokenize":
-        return {"prompt": bytes(request_body["tokens"]).decode()}
+        return web.json_response({"prompt": bytes(request_body["tokens"]).decode()})
     prompt = request_body.get("prompt")
     tokens = list(prompt.encode()) if prompt is not None else [0] * _usage()["prompt_tokens"]
-    return {"count": len(tokens), "max_model_len": 2048, "tokens": tokens, "token_strs": None}
+    answer = {"count": len(tokens), "max_model_len": 2048, "tokens": tokens, "token_strs": None}
+    return web.json_response(answer)
+
+
+_OTHER_ROUTES = {
+    "/tokenize": _convert_tokens,
+    "/detokenize": _convert_tokens,
+    "/v1/embeddings": _embed,
+    "/v1/score": _embed,
+}
+
+
+def _encoded(vector: list[float], request_body: dict[str, Any]) -> list[float] | str:
+    if request_body.get("encoding_format") != "base64":
+        return vector
+    return base64.b64encode(array.array("f", vector).tobytes()).decode()
 
 
 def _usage() -> dict[str, int]:
@@ -327,7 +360,8 @@ async def fake_worker(*, port: int = 0, **behavior: Any) -> AsyncIterator[FakeWo
     app.router.add_get("/metrics", worker._metrics)
     app.router.add_post("/v1/chat/completions", worker._complete)
     app.router.add_post(BATCH_PATH, worker._complete_batch)
-    app.router.add_post("/v1/completions", worker._complete)
+    for path in ("/v1/completions", "/v1/embeddings", "/v1/score"):
+        app.router.add_post(path, worker._complete)
     for path in ("/tokenize", "/detokenize"):
         app.router.add_post(path, worker._convert_tokens)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)

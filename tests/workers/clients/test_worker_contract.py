@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from sarlens.workers.clients.http_probe import HttpProbe
 from support.fleet import metric
 from support.gateway import gateway, until_it_answers
 from support.pictures import DATA_URL
+from support.vllm import vllm_worker
 from support.workers.fake_worker import BATCH_PATH, MODEL, fake_worker
 
 WORKERS = ["fake", pytest.param("vllm", marks=pytest.mark.slow)]
@@ -114,6 +116,38 @@ async def test_the_tokens_of_a_chat_are_those_of_its_prompt(base: str) -> None:
     _, tokens = await _post(base, {"prompt": "Radar", "add_special_tokens": False}, "/tokenize")
     assert (await _post(base, {"tokens": tokens["tokens"]}, "/detokenize")) == (200, {"prompt": "Radar"})
     assert (await _post(base, {"model": "unknown", "prompt": "Radar"}, "/tokenize"))[0] == 404
+
+
+@pytest.fixture(params=WORKERS)
+async def embedding_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """Start a gateway with each kind of worker that embeds."""
+    async with AsyncExitStack() as stack:
+        if request.param == "vllm":
+            worker_url = stack.enter_context(vllm_worker(tmp_path, "--runner", "pooling", "--convert", "embed"))
+        else:
+            worker_url = (await stack.enter_async_context(fake_worker())).url
+        settings = Settings(worker=WorkerSettings(urls=(worker_url,), forward_paths=("/v1/score",)))
+        yield await stack.enter_async_context(gateway(settings))
+
+
+async def test_texts_and_images_are_embedded(embedding_url: str) -> None:
+    """OpenAI's SDK gets a vector per text and one per radar image, base64 or not, and a forwarded route has scores."""
+    image = {"type": "image_url", "image_url": {"url": DATA_URL, "sar": {"size": 64}}}
+    messages: Any = [{"role": "user", "content": [image, {"type": "text", "text": "Represent the image."}]}]
+    async with openai.AsyncOpenAI(base_url=f"{embedding_url}/v1", api_key="none", max_retries=0) as sdk:
+        texts = await sdk.embeddings.create(model=MODEL, input=["Radar", "two ships"])
+        plain = await sdk.embeddings.create(model=MODEL, input=["Radar", "two ships"], encoding_format="float")
+        pictures = [await sdk.embeddings.create(model=MODEL, input=messages) for _ in range(2)]
+        with pytest.raises(openai.BadRequestError, match="isn't JSON"):
+            await sdk.embeddings.create(model=MODEL, input="Radar", encoding_format="bytes")  # type: ignore[arg-type]
+    for encoded, numbers in zip(texts.data, plain.data, strict=True):
+        assert encoded.embedding == pytest.approx(numbers.embedding, abs=1e-3)
+    assert pictures[0].data[0].embedding == pytest.approx(pictures[1].data[0].embedding, abs=1e-3)
+    assert len(pictures[0].data) == 1
+    assert len(texts.data[0].embedding) == len(pictures[0].data[0].embedding) > 1
+    assert texts.usage.total_tokens == texts.usage.prompt_tokens > 0
+    status, scores = await _post(embedding_url, {"model": MODEL, "text_1": "Radar", "text_2": ["ships"]}, "/v1/score")
+    assert (status, len(scores["data"])) == (200, 1)
 
 
 MOCK_WORKER = Path(__file__).parents[2] / "support/workers/mock_worker.py"

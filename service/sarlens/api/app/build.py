@@ -17,6 +17,7 @@ from sarlens.api.app.health import health_router, metrics_router
 from sarlens.api.app.management import build_management
 from sarlens.api.app.middlewares import (
     AccessMiddleware,
+    ProtectedPaths,
     RequestIdMiddleware,
     TelemetryMiddleware,
 )
@@ -48,6 +49,7 @@ from sarlens.api.ogc.processes import Processes
 from sarlens.api.oip.data_plane import DataPlane
 from sarlens.api.oip.rest import InferRequest, open_inference_router
 from sarlens.api.openai.completions import Completions
+from sarlens.api.openai.forwarded import EmbeddingsBody, embeddings_router, include_forwarded
 from sarlens.api.openai.models import models_router
 from sarlens.api.openai.tokens import DetokenizeBody, TokenizeBody, tokens_router
 from sarlens.api.openai.usage import usage_router
@@ -62,6 +64,7 @@ from sarlens.api.tiles.scene_routes import scene_router
 from sarlens.api.tiles.tile_routes import Tiles
 from sarlens.batches.file_service import FileService
 from sarlens.batches.service import BatchService
+from sarlens.chat.forwarded import parse_forwarded_request
 from sarlens.imagery.service.scene_service import SceneService
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.surveys.exporter import ResultExporter
@@ -84,7 +87,7 @@ _EXPOSED_HEADERS = (
 
 
 _BODIES = (
-    *(ResponseBody, MessageBody, BatchBody, CountTokensBody, TokenizeBody, DetokenizeBody),
+    *(ResponseBody, MessageBody, BatchBody, CountTokensBody, TokenizeBody, DetokenizeBody, EmbeddingsBody),
     *(VqaBody, CaptionBody, SurveyBody, Execution, InferRequest),
 )
 """Request bodies that routes parse themselves."""
@@ -130,6 +133,7 @@ def build_api(
     max_questions: int,
     console: ConsoleConfig,
     cors_origins: Sequence[str] = (),
+    forward_paths: Sequence[str] = (),
     public_url: str | None = None,
     management_port: bool = False,
     with_mcp: bool = True,
@@ -148,6 +152,7 @@ def build_api(
         inference, authorizer, memory, metrics, max_body_bytes=max_body_bytes, max_images=max_images
     )
     completions, translator = Completions(chat_runner), ChatTranslator(chat_runner)
+    forwarded = Completions(chat_runner, parse_forwarded_request)
     tools = Tools(inference, authorizer, tasks, submission, job_service, max_questions=max_questions)
     mcp = McpEndpoint(tools, memory, max_body_bytes=max_body_bytes, origins=cors_origins, public_url=public_url)
     fastapi = _fastapi()
@@ -158,6 +163,7 @@ def build_api(
         responses_router(translator),
         messages_router(translator),
         tokens_router(completions),
+        embeddings_router(forwarded),
         preview_router(inference, authorizer),
         scene_router(scenes, inference, authorizer),
         Tiles(scenes, authorizer, public_url=public_url).router(),
@@ -181,8 +187,9 @@ def build_api(
         *((mcp.router(),) if with_mcp else ()),
         *(() if management_port else (metrics_router(metrics),)),
     )
+    include_forwarded(fastapi, forward_paths, forwarded)
     document_api(fastapi, *_BODIES)
-    middlewares = _middlewares(recorder, authorizer, drain, cors_origins)
+    middlewares = _middlewares(recorder, authorizer, drain, cors_origins, ProtectedPaths(forward_paths))
     management = build_management(inference.pool, drain, recorder, fastapi.openapi) if management_port else None
     routes = Routes(completions, fastapi)
     app = GatewayApp(routes, fastapi, middlewares, drain, metrics, management)
@@ -193,14 +200,18 @@ def build_api(
 
 
 def _middlewares(
-    recorder: RequestRecorder, authorizer: Authorizer, drain: DrainController, cors_origins: Sequence[str]
+    recorder: RequestRecorder,
+    authorizer: Authorizer,
+    drain: DrainController,
+    cors_origins: Sequence[str],
+    protected: ProtectedPaths,
 ) -> list[Middleware]:
     """The middlewares around every HTTP route, outermost first."""
     return [
         Middleware(RequestIdMiddleware),
         *_cors(cors_origins),
-        Middleware(TelemetryMiddleware, recorder),
-        Middleware(AccessMiddleware, authorizer, drain),
+        Middleware(TelemetryMiddleware, recorder, protected),
+        Middleware(AccessMiddleware, authorizer, drain, protected),
     ]
 
 

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from sarlens.api.app.asgi import GatewayApp
 from sarlens.api.app.exception_handlers import add_exception_handlers
 from sarlens.api.app.health import health_router, metrics_router
-from sarlens.api.app.middlewares import RequestIdMiddleware, TelemetryMiddleware
+from sarlens.api.app.middlewares import ProtectedPaths, RequestIdMiddleware, TelemetryMiddleware
 from sarlens.api.app.routers import add_routers
 from sarlens.api.common.drain import DrainController
 from sarlens.api.common.request_recorder import RequestRecorder
@@ -38,6 +38,6 @@ def build_management(
 
     middlewares = [
         Middleware(RequestIdMiddleware),
-        Middleware(TelemetryMiddleware, recorder),
+        Middleware(TelemetryMiddleware, recorder, ProtectedPaths()),
     ]
     return GatewayApp(fastapi, fastapi, middlewares, drain, recorder.metrics)

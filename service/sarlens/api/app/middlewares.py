@@ -6,7 +6,7 @@ protected paths, ``context`` (``RequestContext``).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,9 +39,14 @@ _KEYED_PATHS = frozenset({"/metrics", "/openapi.json"})
 """Other paths that require an API key if the gateway has keys."""
 
 
-def is_protected(path: str) -> bool:
-    """Whether a path is one of ``PROTECTED_PREFIXES``."""
-    return path.startswith(PROTECTED_PREFIXES)
+class ProtectedPaths:
+    """The paths that begin with one of ``PROTECTED_PREFIXES``, and the worker routes of the settings."""
+
+    def __init__(self, forwarded: Iterable[str] = ()) -> None:
+        self._forwarded = frozenset(forwarded)
+
+    def __contains__(self, path: str) -> bool:
+        return path.startswith(PROTECTED_PREFIXES) or path in self._forwarded
 
 
 class RequestIdMiddleware:
@@ -71,14 +76,15 @@ class TelemetryMiddleware:
     response has the route receipt if the client requested it.
     """
 
-    def __init__(self, app: ASGIApp, recorder: RequestRecorder) -> None:
+    def __init__(self, app: ASGIApp, recorder: RequestRecorder, protected: ProtectedPaths) -> None:
         self._app = app
         self._recorder = recorder
+        self._protected = protected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         state, path = scope["state"], scope["path"]
-        with self._recorder.record(state["headers"], traced=is_protected(path)) as record:
+        with self._recorder.record(state["headers"], traced=path in self._protected) as record:
             state["record"] = record
             response = _RecordedResponse(record, send)
             problem: SarlensError | None = None
@@ -145,15 +151,16 @@ class AccessMiddleware:
     Requests to protected paths are counted as in flight, and rejected while the gateway drains.
     """
 
-    def __init__(self, app: ASGIApp, authorizer: Authorizer, drain: DrainController) -> None:
+    def __init__(self, app: ASGIApp, authorizer: Authorizer, drain: DrainController, protected: ProtectedPaths) -> None:
         self._app = app
         self._authorizer = authorizer
         self._drain = drain
+        self._protected = protected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         path = scope["path"]
-        if is_protected(path):
+        if path in self._protected:
             with self._drain.track_request():
                 self._add_context(scope)
                 await self._app(scope, receive, send)

@@ -6,7 +6,9 @@ for the usage of its stream, and so is every response, apart from that usage.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
+from typing import Protocol
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -24,13 +26,32 @@ from sarlens.inference.worker_response import CompleteResponse, JudgedResponse, 
 from sarlens.inference.worker_stream import CompletionChunk, StreamedResponse, join_chunks
 from sarlens.json_input import Document
 from sarlens.observability.logging import record_error
+from sarlens.types.caller import CallerPolicy
+
+
+class ParseBody(Protocol):
+    """A function that parses a body, with the arguments of ``parse_chat_request``."""
+
+    def __call__(
+        self,
+        path: str,
+        body: Document,
+        request_id: str,
+        *,
+        max_images: int,
+        policy: CallerPolicy,
+        allowed_fields: Collection[str],
+    ) -> ChatRequest:
+        """Return the request."""
 
 
 class Completions:
     """Forwards requests to a worker under the same path: chat and text completions, and others without streams."""
 
-    def __init__(self, runner: ChatRunner) -> None:
+    def __init__(self, runner: ChatRunner, parse: ParseBody = parse_chat_request) -> None:
+        """``parse`` parses a body as ``parse_chat_request`` does."""
         self._runner = runner
+        self._parse_body = parse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -40,7 +61,7 @@ class Completions:
 
     def _parse(self, scope: Scope, send: Send, body: Document) -> tuple[ChatRequest, Respond]:
         context: RequestContext = scope["state"]["context"]
-        chat_request = parse_chat_request(
+        chat_request = self._parse_body(
             scope["path"],
             body,
             context.request_id,

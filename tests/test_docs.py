@@ -11,6 +11,7 @@ import sarlens.errors
 from sarlens.chat.paths import COMPLETION_PATHS
 from sarlens.errors import SarlensError
 from sarlens.observability.metrics import Metrics
+from sarlens.profiles.table import describe_fields
 from sarlens.settings import describe
 from support.errors import tree
 
@@ -28,6 +29,17 @@ def test_every_setting_is_documented() -> None:
         line for line in (ROOT / "docs/reference/settings.md").read_text().splitlines() if line.startswith("| `")
     ]
     assert documented == rows
+
+
+def test_every_field_of_profiles_is_documented() -> None:
+    """docs/reference/profiles.md lists exactly the fields of a profile, with their defaults and meanings."""
+    rows = [
+        f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |"
+        for name, default, meaning in describe_fields()
+    ]
+    assert all(meaning for _, _, meaning in describe_fields())
+    page = (ROOT / "docs/reference/profiles.md").read_text().splitlines()
+    assert [line for line in page if line.startswith("| `")] == rows
 
 
 def test_every_metric_is_documented() -> None:

@@ -61,10 +61,10 @@ def prompt(worker: FakeWorker) -> str:
 @pytest.mark.parametrize(
     ("sar", "seen", "boxes"),
     [
-        ({}, "[64, 40, 32, 16]", [[25.0, 50.0, 75.0, 37.5]]),
-        ({"boxes": "image", "size": 640}, "[160, 100, 80, 40]", [[10, 20, 30, 15]]),
-        (WINDOW, "[30, 20, 40, 20]", [[120, 100, 60, 30]]),
-        ({**WINDOW, "window": [200, 60, 200, 100]}, "[0, 20, 20, 20]", [[220, 100, 60, 30]]),
+        ({}, "[64.0, 40.0, 32.0, 16.0]", [[25.0, 50.0, 75.0, 37.5]]),
+        ({"boxes": "image", "size": 640}, "[160.0, 100.0, 80.0, 40.0]", [[10, 20, 30, 15]]),
+        (WINDOW, "[30.0, 20.0, 40.0, 20.0]", [[120, 100, 60, 30]]),
+        ({**WINDOW, "window": [200, 60, 200, 100]}, "[0.0, 20.0, 20.0, 20.0]", [[220, 100, 60, 30]]),
         ({**WINDOW, "boxes": "picture"}, "[160, 100, 80, 40]", None),
     ],
 )
@@ -93,7 +93,7 @@ async def test_chats_that_ask_for_it(url: str, worker: FakeWorker, streams: bool
     """A chat with boxes of the image gets those of the image back, also in a stream; others are unchanged."""
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as sdk:
         for sar, seen, said in (
-            ({**WINDOW, "boxes": "image"}, "[30, 20, 40, 20]", "ship [120, 100, 60, 30]"),
+            ({**WINDOW, "boxes": "image"}, "[30.0, 20.0, 40.0, 20.0]", "ship [120, 100, 60, 30]"),
             (WINDOW, "[160, 100, 80, 40]", "ship [10, 20, 30, 15]"),
         ):
             content: Any = [

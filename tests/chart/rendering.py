@@ -41,6 +41,7 @@ def everything() -> dict[str, Any]:
             "survey.database": {"secretName": "postgresql", "key": "url"},
             "worker.api_key": {"secretName": "worker", "key": "key"},
         },
+        "profiles": '[profiles.ships]\nextends = "sarlang"\n',
         "settings": {"s3": {"endpoint": "http://s3:8333"}, "worker": {"weights": {"http://old:8000": 0.5}}},
         "workers": [worker],
         "gateway": {"autoscaling": enabled, "serviceAccount": {"annotations": {"role": "scenes"}}},

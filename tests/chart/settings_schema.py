@@ -14,6 +14,7 @@ SCHEMA = Path(__file__).parents[2] / "helm/sarlens/values.schema.json"
 SET_BY_CHART = {
     "host",
     "port",
+    "profiles",
     "keys.file",
     "keys.allow_anonymous",
     "grpc.port",

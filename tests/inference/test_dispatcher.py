@@ -14,7 +14,7 @@ from sarlens.errors import NoWorkerAvailable, Timeout, WorkerFailed
 from sarlens.inference.failover import BatchUnanswered
 from sarlens.observability.route_receipt import RouteReceipt
 from sarlens.routing.candidates import Candidates
-from sarlens.settings import AdmissionSettings, RenderSettings, RoutingSettings, Settings, WorkerSettings
+from sarlens.settings import AdmissionSettings, RoutingSettings, Settings, WorkerSettings
 from support.fleet import ask, fleet, question
 from support.gateway import gateway
 from support.workers.fake_worker import MODEL, fake_worker
@@ -222,7 +222,6 @@ async def test_pixels_of_images_count_in_the_concurrency_limit() -> None:
         worker.pause_s = 0.05
         settings = Settings(
             worker=WorkerSettings(urls=(worker.url,)),
-            render=RenderSettings(sizes={MODEL: 256}),
             admission=AdmissionSettings(max_pixels=2 * 256**2),
         )
         async with gateway(settings) as url, aiohttp.ClientSession() as http:

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from transformers import AutoModelForImageTextToText, LlavaConfig, Qwen2_5_VLConfig, Qwen2VLConfig
 
-from sarbench.finetune.config import DECODER_LAYERS, FinetuneConfig, lora_target_modules
+from sarbench.finetune.config import DECODER_LAYERS, PROFILE_FILE, FinetuneConfig, lora_target_modules
 from sarbench.nano.checkpoint import nano_config
+from sarlens.profiles.loading import load_profiles
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,13 @@ def test_earlier_keys_are_read(tmp_path: Path) -> None:
     assert FinetuneConfig.load(tmp_path) == FinetuneConfig(
         "nano", "d", image_size=256, lora_rank=4, learning_rate=0.01, warmup_ratio=0.2, batch_size=3
     )
+
+
+def test_an_adapter_has_a_profile(tmp_path: Path) -> None:
+    """The gateway reads the profile of a fine-tuning: the size of its pictures, and boxes as the data set has them."""
+    out = tmp_path / "my sar-qwen"
+    out.mkdir()
+    FinetuneConfig("base", "data", image_size=512).save_profile(out)
+    profile = load_profiles((out / PROFILE_FILE,)).of("my sar-qwen", "Qwen/Qwen2.5-VL-7B-Instruct")
+    assert (profile.name, profile.size) == ("my-sar-qwen", 512)
+    assert (profile.boxes.convention, profile.boxes.numbers) == ("xywh", "as_written")

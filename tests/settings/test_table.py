@@ -28,7 +28,7 @@ def test_each_value_has_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert table["SARLENS_PORT"] == ("2", "environment")
     assert table["SARLENS_S3__BUCKETS"] == ("scenes,archive", "environment")
     assert table["SARLENS_WORKER__URLS"] == ("http://gpu-1:8000", "option")
-    assert table["SARLENS_RENDER__SIZES"] == ('{"sarlens-nano": 256}', "default")
+    assert table["SARLENS_WORKER__WEIGHTS"] == ("{}", "default")
     assert table["SARLENS_DRAIN_TIMEOUT_S"] == ("30.0", "default")
     assert table["SARLENS_PUBLIC_URL"] == ("", "default")
     assert list(table) == [variable for variable, _, _ in describe()]

@@ -15,7 +15,7 @@ from sarlens.imagery.formats import row_reader, tiff
 from sarlens.imagery.geo.georeference import Georeference, ImageExtent
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.jobs.models import JobOwner
-from sarlens.prompts.boxes import BoxFormat
+from sarlens.profiles.profile import ModelProfile
 from sarlens.settings import Settings
 from sarlens.surveys import planner as planner_module
 from sarlens.surveys.exporter import survey_summary
@@ -83,13 +83,9 @@ class FakeInference:
         self.models.append(model)
         return model or "nano"
 
-    def model_image_size(self, model: str) -> int:
-        """Return the size of the model's images."""
-        return {"nano": 128}[model]
-
-    def box_format(self, _: str) -> BoxFormat:
-        """Return how the model writes boxes."""
-        return BoxFormat()
+    def profile(self, model: str) -> ModelProfile:
+        """Return the profile of the model."""
+        return {"nano": ModelProfile(size=128)}[model]
 
     async def extent(
         self, image_request: ImageRequest, policy: CallerPolicy

@@ -19,6 +19,9 @@
 {{- define "sarlens.fixedSettings" -}}
 host: 0.0.0.0
 port: 8080
+{{- if .Values.profiles }}
+profiles: [/etc/sarlens/profiles/profiles.toml]
+{{- end }}
 management:
   host: 0.0.0.0
   port: 8082

@@ -68,5 +68,6 @@ def finetune(
     trainer = make_trainer(config, out, torch_device)
     if not resume:
         config.save(out)
+        config.save_profile(out)
     steps = train_adapter(trainer, out)
     typer.echo(f"{out} holds the adapter after {steps:,} steps")

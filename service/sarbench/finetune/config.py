@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sarbench.legacy_keys import with_current_keys
 from sarlens.prompts.applications import Application
 
 CONFIG_FILE = "finetune.json"
+PROFILE_FILE = "profile.toml"
 _CURRENT_NAMES = {
     "base": "base_model",
     "size": "image_size",
@@ -72,6 +74,17 @@ class FinetuneConfig:
         self.require_unused(out)
         out.mkdir(parents=True, exist_ok=True)
         (out / CONFIG_FILE).write_bytes(_ADAPTER.dump_json(self, indent=2) + b"\n")
+
+    def save_profile(self, out: Path) -> None:
+        """Write the profile with which the gateway serves the adapter in ``out``: that of SARLANG-1M, with its size."""
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", out.resolve().name).strip("-._") or "adapter"
+        lines = [
+            f"[profiles.{json.dumps(name)}]",
+            'extends = "sarlang"',
+            f"models = [{json.dumps(out.resolve().name)}]",
+        ]
+        numbers = 'boxes.numbers = "as_written"'
+        (out / PROFILE_FILE).write_text("\n".join([*lines, f"size = {self.image_size}", numbers, ""]), encoding="utf-8")
 
     @staticmethod
     def load(out: Path) -> FinetuneConfig:

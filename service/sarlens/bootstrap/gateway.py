@@ -29,6 +29,7 @@ from sarlens.jobs.engine import check_database
 from sarlens.observability.logging import AccessLog
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.tracing import NoOpTracer, Tracer
+from sarlens.profiles.loading import load_profiles
 from sarlens.runtime.kept_secret import load_or_create_secret
 from sarlens.settings import Settings
 from sarlens.settings.state_directory import state_directory
@@ -51,7 +52,8 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
     async with AsyncExitStack() as stack:
         metrics, tracer = Metrics(label_keys=settings.keys.label_metrics), await _open_tracer(settings, stack)
         image_index, secret = ImageIndex(), image_id_secret(settings).encode()
-        pool = await open_pool(settings, metrics, image_index, stack)
+        profiles = load_profiles(settings.profiles)
+        pool = await open_pool(settings, profiles, metrics, image_index, stack)
         image_services = await open_image_services(settings, metrics, stack)
         inference = InferencePipeline(
             pool,
@@ -59,8 +61,7 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
             make_dispatcher(settings, pool, image_index, metrics, secret),
             make_concurrency_limiter(settings, pool, metrics),
             make_readiness_queue(settings, pool, metrics),
-            default_size=settings.render.size,
-            model_sizes=settings.render.sizes,
+            profiles=profiles,
             image_id_secret=secret,
             image_first=settings.routing.image_first,
             priority_scheduling=settings.worker.priority_scheduling,

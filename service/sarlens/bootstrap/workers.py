@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sarlens.inference.dispatcher import Dispatcher
@@ -13,6 +11,7 @@ from sarlens.inference.readiness_queue import ReadinessQueue
 from sarlens.inference.worker_name import worker_name
 from sarlens.inference.worker_ranking import WorkerRanking
 from sarlens.observability.metrics import Metrics
+from sarlens.profiles.registry import Profiles
 from sarlens.routing.router import Router
 from sarlens.settings import Settings
 from sarlens.workers.circuit_breaker import CircuitBreaker
@@ -31,7 +30,9 @@ from sarlens.workers.retry_budget import RetryBudget
 from sarlens.workers.worker import Worker
 
 
-async def open_pool(settings: Settings, metrics: Metrics, image_index: ImageIndex, stack: AsyncExitStack) -> WorkerPool:
+async def open_pool(
+    settings: Settings, profiles: Profiles, metrics: Metrics, image_index: ImageIndex, stack: AsyncExitStack
+) -> WorkerPool:
     """Open the pool of workers, which connects to each endpoint that discovery finds."""
     worker = settings.worker
     connections = await stack.enter_async_context(
@@ -39,7 +40,7 @@ async def open_pool(settings: Settings, metrics: Metrics, image_index: ImageInde
     )
     timeouts = WorkerTimeouts(worker.first_token_timeout_s, worker.stream_idle_timeout_s, worker.response_timeout_s)
     api_key = worker.api_key.get_secret_value() if worker.api_key else None
-    templates = _load_chat_templates(worker.chat_templates)
+    templates = _load_chat_templates(profiles)
 
     check = HealthCheck(worker.health_path, worker.probe_timeout_s, worker.read_metrics)
     thresholds = HealthThresholds(worker.probe_failure_threshold, worker.probe_success_threshold)
@@ -74,7 +75,13 @@ async def open_pool(settings: Settings, metrics: Metrics, image_index: ImageInde
     return WorkerPool(make_worker, worker.weights, replacement_timeout_s=worker.replacement_timeout_s)
 
 
-def _load_chat_templates(paths: Mapping[str, Path]) -> dict[str, Any]:
+def _load_chat_templates(profiles: Profiles) -> dict[str, Any]:
+    paths = {
+        model: profile.chat_template
+        for profile in profiles.profiles
+        if profile.chat_template is not None
+        for model in profile.names
+    }
     if not paths:
         return {}
     from sarlens.workers.clients.chat_template import load_chat_template

@@ -25,7 +25,7 @@ def usage_error(message: str) -> NoReturn:
     fail(message, exit_code=2)
 
 
-_ORDER = ("ask", "survey", "serve", "local", "worker", "key", "settings")
+_ORDER = ("ask", "survey", "serve", "local", "worker", "key", "profiles", "settings")
 """Commands in the order of the help."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
@@ -14,7 +14,7 @@ from sarlens.admission.deadline import before_deadline
 from sarlens.admission.fair_queue import Flow
 from sarlens.chat.parse import ChatRequest
 from sarlens.chat.prompt_estimate import estimate_prompt_tokens
-from sarlens.errors import NoWorkerAvailable, WorkerLost, WorkerUnreachable
+from sarlens.errors import NoWorkerAvailable, PayloadTooLarge, WorkerLost, WorkerUnreachable
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.inference.attempt import DispatchedResponse
@@ -29,7 +29,8 @@ from sarlens.inference.worker_request import WorkerRequest
 from sarlens.inference.worker_response import JudgedResponse
 from sarlens.json_input import run_off_loop
 from sarlens.observability.logging import record_model
-from sarlens.prompts.boxes import BoxFormat
+from sarlens.profiles.profile import ModelProfile
+from sarlens.profiles.registry import Profiles
 from sarlens.types.caller import CallerPolicy
 from sarlens.workers.pool import WorkerPool
 
@@ -39,8 +40,6 @@ class AdmittedRequest(NamedTuple):
 
     chat_request: ChatRequest
     model: str
-    size: int
-    """Longest side of the images that the model sees, in pixels; 0 without images."""
     flow: Flow
     """Flow of the caller's requests, to which the slot returns."""
     pixels: int
@@ -81,8 +80,7 @@ class InferencePipeline:
         limiter: ConcurrencyLimiter,
         readiness_queue: ReadinessQueue,
         *,
-        default_size: int,
-        model_sizes: Mapping[str, int],
+        profiles: Profiles,
         image_id_secret: bytes,
         image_first: bool = True,
         priority_scheduling: bool = False,
@@ -95,8 +93,7 @@ class InferencePipeline:
         self._dispatcher = dispatcher
         self._limiter = limiter
         self._readiness_queue = readiness_queue
-        self._default_size = default_size
-        self._model_sizes = model_sizes
+        self.profiles = profiles
         self._image_id_secret = image_id_secret
         self._image_first = image_first
         self._priority_scheduling = priority_scheduling
@@ -123,10 +120,10 @@ class InferencePipeline:
         if chat_request.model is None and len(self.pool.models()) > 1:
             # A worker would choose a model of its own, which the caller may not be allowed to use.
             chat_request = chat_request.with_fields(model=model)
-        size = self.model_image_size(model) if chat_request.images else 0
+        size = self._checked_size(model, chat_request) if chat_request.images else 0
         pixels = sum([((ref.render and ref.render.size) or size) ** 2 for ref in chat_request.images])
         flow = await self._limiter.acquire(chat_request.policy, pixels, chat_request.requests)
-        return AdmittedRequest(chat_request, model, size, flow, pixels, monotonic())
+        return AdmittedRequest(chat_request, model, flow, pixels, monotonic())
 
     def release(self, admitted: AdmittedRequest) -> None:
         """Free the slot of a request."""
@@ -180,7 +177,7 @@ class InferencePipeline:
     ) -> DispatchedResponse:
         """Send a request; if no worker accepted it or the last one was lost, use a new one or wait for one, once."""
         chat_request = admitted.chat_request
-        resolved = await self._resolve_images(chat_request, admitted.size) if chat_request.images else ()
+        resolved = await self._resolve_images(chat_request, admitted.model) if chat_request.images else ()
         if asks_for_boxes(chat_request):
             return await self._dispatch_with_boxes(admitted, resolved[0], on_sent)
         return await self._dispatch(admitted, chat_request, resolved, unanswered, on_sent)
@@ -190,7 +187,7 @@ class InferencePipeline:
     ) -> DispatchedResponse:
         """Send a chat with the boxes that the model sees; the response has those of the image."""
         rendered = await self.image_service.render(resolved)
-        boxes = PictureBoxes(rendered.frame, self.box_format(admitted.model))
+        boxes = PictureBoxes(rendered.frame, self.profile(admitted.model).boxes.format)
         chat_request = admitted.chat_request
         chat_request = await run_off_loop(chat_request.size, partial(with_picture_boxes, chat_request, boxes))
         dispatched = await self._dispatch(admitted, chat_request, [resolved], None, on_sent)
@@ -231,7 +228,7 @@ class InferencePipeline:
         first = admitted[0]
         batch = BatchRequest(
             [request.chat_request for request in admitted],
-            await self._resolve_images(first.chat_request, first.size),
+            await self._resolve_images(first.chat_request, first.model),
             self.image_service,
             image_first=self._image_first,
             image_id_secret=self._image_id_secret,
@@ -251,26 +248,36 @@ class InferencePipeline:
         """Return the model that a request names, as soon as a worker serves it."""
         return self._readiness_queue.resolve_model(model, policy)
 
-    async def _resolve_images(self, chat_request: ChatRequest, size: int) -> Sequence[ResolvedImage]:
-        resolve, policy = self.image_service.resolve, chat_request.policy
-        resolving = [resolve(ref.request, size, policy, ref.version) for ref in chat_request.images]
+    async def _resolve_images(self, chat_request: ChatRequest, model: str) -> Sequence[ResolvedImage]:
+        resolve, policy, profile = self.image_service.resolve, chat_request.policy, self.profile(model)
+        requests = [(profile.image_request(ref.request), ref.version) for ref in chat_request.images]
+        resolving = [resolve(request, profile.size, policy, version) for request, version in requests]
         # One image needs no task of its own.
         return [await resolving[0]] if len(resolving) == 1 else await asyncio.gather(*resolving)
 
     def estimate_prompt_tokens(self, chat_request: ChatRequest) -> int:
         """Return the estimated tokens of a prompt, for a response that ends before the worker states them."""
-        return estimate_prompt_tokens(chat_request, self.model_image_size(chat_request.model))
+        return estimate_prompt_tokens(chat_request, self.profile(chat_request.model).size)
 
-    def box_format(self, model: str) -> BoxFormat:
-        """Return how a model writes boxes in its pictures."""
-        return BoxFormat()
-
-    def model_image_size(self, model: str | None) -> int:
-        """Return the longest side, in pixels, of the images that a model sees.
-
-        An adapter sees what its base model sees. Without a name, the size is that of the only model.
-        """
+    def profile(self, model: str | None) -> ModelProfile:
+        """Return the profile of a model, or that of its base model; without a name, the profile of the only model."""
         if model is None and len(served := self.pool.models()) == 1:
             model = next(iter(served))
-        names = (model or "", str((self.pool.model_card(model or "") or {}).get("parent")))
-        return next((self._model_sizes[name] for name in names if name in self._model_sizes), self._default_size)
+        card = self.pool.model_card(model or "") or {}
+        parent = card.get("parent")
+        base = (self.pool.model_card(parent) or {}) if isinstance(parent, str) else {}
+        bases = [name for name in (card.get("root"), parent, base.get("root")) if isinstance(name, str)]
+        return self.profiles.of(model or "", *bases)
+
+    def _checked_size(self, model: str, chat_request: ChatRequest) -> int:
+        """Return the longest side, in pixels, of the images of a chat that a model sees.
+
+        Raises:
+            PayloadTooLarge: the chat has more images than the profile of the model allows.
+        """
+        profile = self.profile(model)
+        if profile.max_images is not None and len(chat_request.images) > profile.max_images:
+            raise PayloadTooLarge(
+                f"A request to this model can have at most {profile.max_images} images.", param="messages"
+            )
+        return profile.size

@@ -19,10 +19,12 @@ from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.inference.question_batch import QuestionBatches
 from sarlens.inference.reply_parser import Completion
+from sarlens.profiles.profile import ModelProfile
+from sarlens.profiles.registry import DEFAULT_PROFILE
 from sarlens.prompts.answer_types import FREE_TEXT, AnswerType, Value, answer_type_for
 from sarlens.prompts.applications import Application
-from sarlens.prompts.classify import classify, is_box_derived
-from sarlens.prompts.templates import Style, acquisition_sentence, caption_prompt, question_prompt
+from sarlens.prompts.classify import classify
+from sarlens.prompts.templates import Style, acquisition_sentence, caption_prompt
 from sarlens.stac import Acquisition
 from sarlens.types.caller import CallerPolicy
 from sarlens.types.image_request import ImageLocation, ImageRef, ImageRequest, has_own_bytes
@@ -42,6 +44,17 @@ class Task:
     id: str | None = None
     """The caller's id of the question."""
 
+    style: Style | None = None
+    """Style of the caption that the task requests."""
+    context: str = ""
+    """Sentence about the acquisition before the prompt."""
+
+    def for_model(self, profile: ModelProfile) -> Task:
+        """Return the task in the words of a model."""
+        prompts = profile.prompts
+        text = prompts.for_caption(self.style) if self.style else prompts.for_question(self.question, self.application)
+        return replace(self, prompt=f"{self.context} {text}".lstrip())
+
     def for_picture(self, boxes: PictureBoxes) -> Task:
         """Return the task with the boxes of the picture in its prompt; its question keeps those of the image.
 
@@ -58,16 +71,16 @@ def vqa_task(question: str, application: Application | None, task_id: str | None
     A request for a description keeps its own words, since the paper's prompt requests a concise answer.
     """
     application = application or classify(question)
-    if application is Application.IMAGE_DESCRIPTION:
-        return Task(question, application, question.strip(), FREE_TEXT, task_id)
-    prompt = question_prompt(question, application, classes=is_box_derived(question, application))
-    return Task(question, application, prompt, answer_type_for(question, application), task_id)
+    prompt = DEFAULT_PROFILE.prompts.for_question(question, application)
+    is_description = application is Application.IMAGE_DESCRIPTION
+    answer_type = FREE_TEXT if is_description else answer_type_for(question, application)
+    return Task(question, application, prompt, answer_type, task_id)
 
 
 def caption_task(style: Style) -> Task:
     """Return the task for a caption."""
     prompt = caption_prompt(style)
-    return Task(prompt, Application.IMAGE_DESCRIPTION, prompt, FREE_TEXT)
+    return Task(prompt, Application.IMAGE_DESCRIPTION, prompt, FREE_TEXT, style=style)
 
 
 def with_acquisition_context(tasks: Sequence[Task], acquisition: Acquisition | None) -> tuple[Task, ...]:
@@ -79,7 +92,7 @@ def with_acquisition_context(tasks: Sequence[Task], acquisition: Acquisition | N
     if acquisition is None:
         raise BadRequest("context requires an image that is a STAC Item with acquisition metadata.", param="context")
     sentence = acquisition_sentence(acquisition)
-    return tuple(replace(task, prompt=f"{sentence} {task.prompt}".lstrip()) for task in tasks)
+    return tuple(replace(task, prompt=f"{sentence} {task.prompt}".lstrip(), context=sentence) for task in tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,8 @@ class TaskImage:
     """A resolved image, for tasks of one model."""
 
     model: str
+    profile: ModelProfile
+    """Profile of the model."""
     id: str
     """Image id."""
     render_params: Mapping[str, Any]
@@ -146,11 +161,12 @@ class TaskAnswer:
     """Reasoning before the answer, if the model has any."""
 
     @classmethod
-    def of(cls, completion: Completion, seconds: float) -> TaskAnswer:
-        """Return the answer in a completion, apart from its reasoning."""
+    def of(cls, completion: Completion, seconds: float, profile: ModelProfile = DEFAULT_PROFILE) -> TaskAnswer:
+        """Return the answer in a completion of a model with this profile, apart from its reasoning."""
         block, text = split_reasoning(completion.text)
         reasoning = "\n".join(part for part in (completion.reasoning, block) if part) or None
         confidence = completion.probability if reasoning is None else None
+        text = profile.answer_in(text)
         return cls(text, completion.usage, seconds, confidence, completion.finish_reason, completion.refusal, reasoning)
 
     def value(self, answer_type: AnswerType) -> Value:
@@ -187,8 +203,10 @@ async def prepare_image(
     """
     started_at = perf_counter()
     model = await inference.resolve_model(model, policy)
-    size = inference.model_image_size(model)
-    resolved = await inference.image_service.resolve(ImageRequest(location, render), size, policy)
+    profile = inference.profile(model)
+    size = profile.size
+    image_request = profile.image_request(ImageRequest(location, render))
+    resolved = await inference.image_service.resolve(image_request, size, policy)
     rendered = await inference.image_service.render(resolved)
     turn_on_map = await inference.image_service.turn_to_north(resolved) if on_map else None
     if turn_on_map is not None and resolved.render.orient == "north":
@@ -196,16 +214,17 @@ async def prepare_image(
     boxes = None
     location, render = resolved.location, resolved.render
     if render.boxes != "picture":
-        boxes = PictureBoxes(rendered.frame, inference.box_format(model))
+        boxes = PictureBoxes(rendered.frame, profile.boxes.format)
     if render.boxes is not None:  # the prompts have the boxes that the model sees
         render = render.model_copy(update={"boxes": None})
     if has_own_bytes(location):
         # Each task would decode the bytes again and hold its own copy; the rendered image is small.
-        location, render = rendered.data, RenderParams(size=resolved.render.size)
+        location, render = rendered.data, profile.rendered_params(resolved.render.size)
     params = resolved.render.canonical_params(size)
     seconds = perf_counter() - started_at
     return TaskImage(
         model,
+        profile,
         resolved.id,
         params,
         location,
@@ -246,7 +265,7 @@ async def run_tasks(
         # Workers require unique request ids.
         chat_request = _to_chat_request(image, task, sampling, f"{request_id}-{index}", policy)
         sent = partial(on_sent, index, chat_request) if on_sent is not None else None
-        return TaskOutcome(index, await _answer(batches[task.answer_type], chat_request, sent))
+        return TaskOutcome(index, await _answer(batches[task.answer_type], chat_request, image.profile, sent))
 
     held: list[TaskOutcome] | None = []
     async with aclosing(_as_completed([run_task(index, task) for index, task in enumerate(tasks)])) as outcomes:
@@ -282,24 +301,28 @@ def _shared_error(outcomes: Sequence[TaskOutcome]) -> SarlensError | None:
 
 
 async def _answer(
-    batches: QuestionBatches, chat_request: ChatRequest, on_sent: Callable[[], object] | None
+    batches: QuestionBatches, chat_request: ChatRequest, profile: ModelProfile, on_sent: Callable[[], object] | None
 ) -> TaskAnswer | SarlensError:
     started_at = perf_counter()
     try:
         completion = await batches.answer(chat_request, on_sent)
     except SarlensError as error:
         return error
-    return TaskAnswer.of(completion, perf_counter() - started_at)
+    return TaskAnswer.of(completion, perf_counter() - started_at, profile)
 
 
 def _to_chat_request(
     image: TaskImage, task: Task, sampling: Sampling, request_id: str, policy: CallerPolicy
 ) -> ChatRequest:
     """Return the chat request of a task."""
-    content = [IMAGE_PART, {"type": "text", "text": task.prompt}]
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": [IMAGE_PART, {"type": "text", "text": task.prompt}]},
+    ]
+    if image.profile.system_prompt is not None:
+        messages.insert(0, {"role": "system", "content": image.profile.system_prompt})
     document: dict[str, Any] = {
         "model": image.model,
-        "messages": [{"role": "user", "content": content}],
+        "messages": messages,
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
     }
@@ -307,9 +330,9 @@ def _to_chat_request(
         document["seed"] = sampling.seed
     if sampling.confidence:
         document["logprobs"] = True
-    if task.answer_type.constraint is not None:
+    if image.profile.structured_output and task.answer_type.constraint is not None:
         document["structured_outputs"] = task.answer_type.constraint
-    refs = (ImageRef(image.location, image.render, 0, 0, image.version),)
+    refs = (ImageRef(image.location, image.render, len(messages) - 1, 0, image.version),)
     return ChatRequest(
         CHAT_PATH, None, 0, document, image.model, stream=False, images=refs, request_id=request_id, policy=policy
     )

@@ -44,12 +44,16 @@ def caption_prompt(style: Style) -> str:
     return CAPTION_PROMPT if style == "concise" else DETAIL_PROMPT
 
 
-def question_prompt(question: str, application: Application, *, classes: bool) -> str:
-    """Return the paper's prompt for a question; with ``classes``, the list of classes precedes the question."""
+def question_prompt(question: str, application: Application, *, classes: bool, template: str = QUESTION_PROMPT) -> str:
+    """Return the prompt for a question, by default the paper's.
+
+    With ``classes``, the list of classes precedes the question, which takes the place of ``{question}`` in the
+    template.
+    """
     question = question.strip()
     if classes and not CLASSES_PREFIX.match(question):
         question = with_classes(question, application)
-    return QUESTION_PROMPT.format(question=question)
+    return template.replace("{question}", question)
 
 
 def with_classes(question: str, application: Application) -> str:

@@ -12,17 +12,6 @@ from sarlens.settings.types import Bytes, HttpUrl, Seconds, SettingsGroup
 class RenderSettings(SettingsGroup):
     """Rendering of measurements as 8-bit images."""
 
-    size: Annotated[
-        int,
-        Field(ge=16, le=4096, description="Longest side of a rendered image, in pixels, for models not listed below."),
-    ] = 448
-    sizes: Annotated[
-        dict[str, int],
-        Field(
-            description="Longest side of a rendered image per model, in pixels: the input size of the model.",
-            examples=['{"sarlens-nano": 256}'],
-        ),
-    ] = {"sarlens-nano": 256}  # noqa: RUF012  pydantic copies defaults
     max_threads: Annotated[
         int,
         Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -65,6 +66,14 @@ class Settings(BaseSettings):
     drain_timeout_s: Annotated[
         Seconds, Field(description="Time that open requests have to finish after SIGTERM, in seconds.")
     ] = 30.0
+    profiles: Annotated[
+        tuple[Path, ...],
+        Field(
+            description="Files with [profiles of models](../how-to/profiles.md), in TOML; they precede the profiles of "
+            "the package.",
+            examples=["/etc/sarlens/profiles.toml"],
+        ),
+    ] = ()
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
     routing: RoutingSettings = RoutingSettings()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -60,13 +59,6 @@ class WorkerSettings(SettingsGroup):
             description="Send the priority of API keys to the workers; requires vLLM's --scheduling-policy priority."
         ),
     ] = False
-    chat_templates: Annotated[
-        dict[str, Path],
-        Field(
-            description="Path of the Jinja chat template per model, for Triton workers.",
-            examples=['{"sarlens-nano": "/etc/sarlens/chat.jinja"}'],
-        ),
-    ] = {}  # noqa: RUF012  pydantic copies defaults
     probe_interval_s: Annotated[
         Seconds, Field(description="Interval between health checks of a worker, in seconds; also of discovery.")
     ] = 2.0

@@ -13,7 +13,8 @@ from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.imagery.detection.search import TargetSearch
 from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.sar_tasks import Task
-from sarlens.prompts.boxes import IMAGE_BOXES, BoxFormat
+from sarlens.profiles.profile import ModelProfile
+from sarlens.profiles.registry import DEFAULT_PROFILE
 from sarlens.surveys.regions import first_box
 from sarlens.surveys.spec import SurveySpec, reduction
 from sarlens.surveys.tile_grid import core_spans
@@ -45,8 +46,8 @@ class SurveyPlan:
     """Windows in pixels of the full resolution. None is the whole of an image of unknown size."""
     spec: SurveySpec
     """Specification with the URL of the image file in place of a STAC Item."""
-    box_format: BoxFormat = IMAGE_BOXES
-    """How the model writes boxes."""
+    profile: ModelProfile = DEFAULT_PROFILE
+    """Profile of the model."""
 
     @property
     def url(self) -> RemoteLocation:
@@ -63,7 +64,7 @@ class SurveyPlan:
 
     @cached_property
     def _tasks(self) -> tuple[Task, ...]:
-        return self.spec.tasks
+        return tuple(task.for_model(self.profile) for task in self.spec.tasks)
 
     def render_params_for(self, tile: int) -> RenderParams:
         """Return the render parameters of a tile."""
@@ -94,7 +95,7 @@ class SurveyPlan:
         width, height = window.width * scale / cols, window.height * scale / rows
         if self.turn.transposed:
             width, height = height, width
-        return PictureBoxes(PictureFrame(window, width, height, self.turn), self.box_format)
+        return PictureBoxes(PictureFrame(window, width, height, self.turn), self.profile.boxes.format)
 
     def reduction(self, tile: int) -> float:
         """Return the pixels of a tile per pixel of its picture, after looks; 1 if the tile isn't reduced."""

@@ -106,8 +106,9 @@ class SurveyPlanner:
         """Resolve the model, as soon as a worker serves it, and the image, and read the header of the image."""
         policy = self._quota_account.policy(owner)
         model = await self._inference.resolve_model(spec.model, policy)
-        image, render, extent = await self._inference.image_service.extent(spec.image_request, policy)
-        size = self._inference.model_image_size(model)
+        profile = self._inference.profile(model)
+        size, image_request = profile.size, profile.image_request(spec.image_request)
+        image, render, extent = await self._inference.image_service.extent(image_request, policy)
         spec = spec.with_resolved_image(model, _remote(image.location), render, image.acquisition).with_tile_for(size)
         plan = SurveyPlan(
             name=image.name,
@@ -118,7 +119,7 @@ class SurveyPlanner:
             render=spec.render.without_window.model_copy(update={"boxes": None}),
             tiles=await asyncio.to_thread(plan_tiles, extent, spec, self._limits.max_tiles),
             spec=spec,
-            box_format=self._inference.box_format(model),
+            profile=profile,
         )
         plan.check()
         spec.check_detector()

@@ -60,7 +60,9 @@ class TileRunner:
     async def _attempt(self, tile: int, tasks: Sequence[IndexedTask]) -> dict[int, Result]:
         """Run the tasks once; one reservation covers all of them."""
         plan, owner = self.plan, self.job.owner
-        image = TaskImage(plan.model, "", {}, plan.url, plan.render_params_for(tile), 0.0, version=plan.version)
+        image = TaskImage(
+            plan.model, plan.profile, "", {}, plan.url, plan.render_params_for(tile), 0.0, version=plan.version
+        )
         request_id = f"{self.job.id}-{tile}"
         results: dict[int, Result] = {}
         try:
@@ -85,5 +87,5 @@ class TileRunner:
             return tasks
         plan, images = self.plan, self.inference.image_service
         resolved = await images.resolve(ImageRequest(plan.url, plan.render), plan.size, policy, plan.version)
-        boxes = PictureBoxes((await images.render(resolved)).frame, plan.box_format)
+        boxes = PictureBoxes((await images.render(resolved)).frame, plan.profile.boxes.format)
         return [(index, task.for_picture(boxes)) for index, task in tasks]

@@ -59,17 +59,23 @@ def triton_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def template(tmp_path: Path) -> Path:
-    """Write the chat template of sarlens-nano."""
-    path = tmp_path / "chat_template.jinja"
-    path.write_text(CHAT_TEMPLATE)
+def profile(tmp_path: Path) -> Path:
+    """Write the chat template of sarlens-nano, and return the profile that has it."""
+    (tmp_path / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    return write_profile(tmp_path, tmp_path / "chat_template.jinja")
+
+
+def write_profile(folder: Path, template: Path) -> Path:
+    """Write a profile of the model with a chat template."""
+    path = folder / "profiles.toml"
+    path.write_text(f'[profiles.{MODEL}]\nsize = 256\nchat_template = "{template}"\n')
     return path
 
 
 @pytest.fixture
-async def both(triton_url: str, vllm_url: str, template: Path) -> AsyncIterator[tuple[str, str]]:
+async def both(triton_url: str, vllm_url: str, profile: Path) -> AsyncIterator[tuple[str, str]]:
     """Start one gateway with Triton and one with vLLM."""
-    triton = Settings(worker=WorkerSettings(urls=(triton_url,), chat_templates={MODEL: template}))
+    triton = Settings(worker=WorkerSettings(urls=(triton_url,)), profiles=(profile,))
     async with gateway(triton) as one, gateway(Settings(worker=WorkerSettings(urls=(vllm_url,)))) as other:
         yield one, other
 
@@ -126,9 +132,9 @@ async def test_triton_streams(both: tuple[str, str]) -> None:
 
 
 @pytest.mark.slow
-async def test_a_disconnect_cancels_the_triton_call(triton_url: str, template: Path) -> None:
+async def test_a_disconnect_cancels_the_triton_call(triton_url: str, profile: Path) -> None:
     """A disconnect from a stream releases the worker: the number of requests in flight falls to 0."""
-    settings = Settings(worker=WorkerSettings(urls=(triton_url,), chat_templates={MODEL: template}))
+    settings = Settings(worker=WorkerSettings(urls=(triton_url,)), profiles=(profile,))
     async with gateway(settings) as url, aiohttp.ClientSession() as http:
         body = chat(stream=True, temperature=2.0, max_tokens=2000)
         async with http.post(url + CHAT_PATH, json=body) as response:
@@ -144,10 +150,10 @@ async def test_a_disconnect_cancels_the_triton_call(triton_url: str, template: P
 
 
 @pytest.mark.slow
-async def test_triton_and_vllm_mix(triton_url: str, vllm_url: str, template: Path) -> None:
+async def test_triton_and_vllm_mix(triton_url: str, vllm_url: str, profile: Path) -> None:
     """Two workers of different kinds serve one model in turn."""
-    worker = WorkerSettings(urls=(triton_url, vllm_url), chat_templates={MODEL: template})
-    settings = Settings.model_validate({"worker": worker, "routing": {"policy": "round_robin"}})
+    worker = WorkerSettings(urls=(triton_url, vllm_url))
+    settings = Settings.model_validate({"profiles": [profile], "worker": worker, "routing": {"policy": "round_robin"}})
     async with gateway(settings) as url, aiohttp.ClientSession() as http:
         async with asyncio.timeout(20):
             while True:
@@ -176,10 +182,12 @@ async def test_unsupported_fields_are_rejected(both: tuple[str, str]) -> None:
     assert b"has no route /tokenize" in answer
 
 
-async def test_an_unreachable_triton_server_is_not_ready(template: Path) -> None:
+async def test_an_unreachable_triton_server_is_not_ready(profile: Path) -> None:
     """A gateway with an unreachable Triton server is alive but not ready."""
-    worker = WorkerSettings(urls=(f"triton://127.0.0.1:{free_port()}",), chat_templates={MODEL: template})
-    async with gateway(Settings(worker=worker, admission={"queue_timeout_s": 0.2}), ready=False) as url:
+    worker = WorkerSettings(urls=(f"triton://127.0.0.1:{free_port()}",))
+    async with gateway(
+        Settings(worker=worker, profiles=(profile,), admission={"queue_timeout_s": 0.2}), ready=False
+    ) as url:
         status, answer = await ask(url, CHAT_PATH, chat())
     assert status == 503, answer
 
@@ -190,7 +198,7 @@ async def test_an_invalid_template_prevents_the_start(tmp_path: Path) -> None:
     broken.write_text("{% for %}")
     for path in (broken, tmp_path / "missing.jinja"):
         with pytest.raises(ChatTemplateError):
-            async with open_gateway(Settings(worker=WorkerSettings(chat_templates={MODEL: path}))):
+            async with open_gateway(Settings(profiles=(write_profile(tmp_path, path),))):
                 pass
 
 

@@ -1,7 +1,10 @@
-{{- /* Volumes of Secrets, each mounted at /etc/sarlens/<name>. Whole directories, so that updates reach the pod. */}}
+{{- /* Volumes of Secrets and of the profiles, each mounted at /etc/sarlens/<name>. Whole directories, so that updates reach the pod. */}}
 {{- define "sarlens.gateway.files" -}}
 {{- with .Values.keys.secretName }}
 - {name: keys, secret: {secretName: {{ . }}}}
+{{- end }}
+{{- if .Values.profiles }}
+- {name: profiles, configMap: {name: {{ include "sarlens.fullname" . }}-profiles}}
 {{- end }}
 {{- with .Values.gateway.grpc }}
 {{- if and .enabled .tlsSecretName }}

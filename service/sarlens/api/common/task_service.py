@@ -147,7 +147,7 @@ class TaskService:
         image = await prepare_image(
             self._inference, request.model, request.location, request.render, caller.policy, on_map=on_map
         )
-        tasks = request.tasks
+        tasks: Sequence[Task] = [task.for_model(image.profile) for task in request.tasks]
         if request.context:
             tasks = with_acquisition_context(tasks, image.acquisition)
         if (boxes := image.boxes) is not None:

@@ -32,8 +32,8 @@ async def resolve_preview(
     # The size shows nothing about models that the caller can't use.
     known_model = model if model is None or caller.policy.can_use(model) else ""
     await authorizer.authorize_preview(caller.key, image_request)
-    side = inference.model_image_size(known_model)
-    return await inference.image_service.resolve(image_request, side, caller.policy)
+    profile = inference.profile(known_model)
+    return await inference.image_service.resolve(profile.image_request(image_request), profile.size, caller.policy)
 
 
 def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIRouter:

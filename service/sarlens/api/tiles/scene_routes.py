@@ -65,4 +65,4 @@ def _describe(opened: OpenScene, url: str | BandUrls) -> dict[str, Any]:
 def _tile_sizes(inference: InferencePipeline, policy: CallerPolicy) -> dict[str, int]:
     """Return what each model that the caller can use sees: the longest side of an image in pixels."""
     names = [name for name in inference.pool.models() if policy.can_use(name)]
-    return {name: inference.model_image_size(name) for name in names}
+    return {name: inference.profile(name).size for name in names}

@@ -21,7 +21,7 @@ WORKERS ?= 2
 PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test test-fast check format docs docs-serve mutants proto console screenshots load load-smoke bench bench-baseline cost peers pins clean
+.PHONY: help serve test test-fast check format docs docs-serve mutants proto console screenshots load load-smoke bench bench-baseline cost peers wheel sbom release-notes pins clean
 
 help:            ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -80,6 +80,16 @@ console:         ## Build the files of the map console from their sources (needs
 
 screenshots: $(VENV)/.dev  ## Take the screenshots of the console's guide (needs Debian's Chromium).
 	@SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/console/test_real_model.py
+
+wheel: $(VENV)/.dev  ## Build the wheel, with native kernels, and the source distribution into dist/.
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+sbom: $(VENV)/.dev  ## Write the software bill of materials of the gateway (CycloneDX) to dist/sarlens.cdx.json.
+	@mkdir -p dist && $(BIN)/cyclonedx-py requirements $(PINS)/gateway.txt --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --validate --output-format JSON --output-file dist/sarlens.cdx.json
+
+release-notes: $(VENV)/.dev  ## Write release notes from the commits since the last tag; NOTES=--latest: of the last tag.
+	@$(BIN)/git-cliff --config .ci/release-notes.toml $(or $(NOTES),--unreleased)
 
 pins:            ## Upgrade the pinned requirement files (needs uv).
 	@$(PINS)/pin.sh

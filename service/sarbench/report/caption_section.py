@@ -11,7 +11,7 @@ from sarbench.report.published import CIDERS, PROVENANCE
 from sarbench.run.answers import Answer
 from sarbench.score.caption_metrics import CaptionPair, cider
 from sarbench.score.scorecard import CaptionScore, captions_by_subset
-from sarbench.score.tables import format_coverage
+from sarbench.score.tables import EMPTY_CELLS, format_coverage
 
 COLUMNS = ("Captions", "Source", "Texts", "Answered", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
 
@@ -25,8 +25,9 @@ def caption_section(runs: Sequence[ScoredRun], answers: Sequence[Answer]) -> str
                 rows.append(
                     ("", (escape(subset), label, *_score_cells(score, format_coverage(run.scorecard.coverage[subset]))))
                 )
-        if nearest := runs[0].scorecard.baselines.retrieval.get(subset):
-            rows.append(("dim", (escape(subset), "caption of the nearest image", *_score_cells(nearest, "-"))))
+        nearest = runs[0].scorecard.baselines.retrieval.get(subset)
+        cells = _score_cells(nearest, "-") if nearest else EMPTY_CELLS
+        rows.append(("dim", (escape(subset), "caption of the nearest image", *cells)))
     published_rows = [("", (row.name, row.setting, f"{row.complex_:.2f}", f"{row.concise:.2f}")) for row in CIDERS]
     published_table = table(("Published CIDEr", "Setting", "Complex", "Concise"), published_rows, text_columns=2)
     return (

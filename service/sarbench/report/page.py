@@ -33,8 +33,12 @@ def render_page(runs: Sequence[ScoredRun], answers: Sequence[Answer], cards: str
             question_sections.lenient_section(runs),
             question_sections.paper_section(runs),
         ]
+    else:
+        sections.append("<h2>Questions</h2><p>The first run has no questions.</p>")
     if scorecard.captions:
         sections.append(caption_section(runs, answers))
+    else:
+        sections.append("<h2>Captions</h2><p>The first run has no captions.</p>")
     sections += [WORST_ANSWERS.format(run=escape(runs[0].label)), cards]
     title = escape(f"SARLANG-1M: {', '.join(run.label for run in runs)}")
     return DOCUMENT.format(title=title, style=STYLESHEET, body="".join(sections))

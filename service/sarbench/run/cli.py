@@ -207,5 +207,6 @@ def _select_valid(dataset: SarlangDataset, config: RunConfig, console: Console, 
             f"{len(selection.invalid_rows):,} invalid rows: list them with sarbench validate, or pass --skip-bad-rows"
         )
     if not selection.total:
-        raise RunError("the data set has no texts of this split and application")
+        split = f"{config.split} split" if config.split else "data set"
+        raise RunError(f"the {split} has no texts of the selected applications: see sarbench info")
     return selection

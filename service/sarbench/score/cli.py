@@ -111,11 +111,9 @@ def _print_judge_errors(judgment: Judgment, run: Path, console: Console) -> None
 
 
 def _print_scores(scorecard: Scorecard, console: Console) -> None:
-    if scorecard.strict:
-        console.print(accuracy_table(scorecard))
-        console.print(f"Majority baseline: {scorecard.baselines.majority_from}")
-    if scorecard.captions:
-        console.print(caption_table(scorecard))
+    console.print(accuracy_table(scorecard))
+    console.print(f"Majority baseline: {scorecard.baselines.majority_from}")
+    console.print(caption_table(scorecard))
     if unjudged := scorecard.paper.unjudged.get(OVERALL):
         console.print(f"[yellow]{unjudged:,} answers need a judge but have no verdict: they count as wrong[/]")
     coverage = scorecard.all_texts

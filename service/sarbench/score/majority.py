@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import chain
 
 from sarbench.dataset.rows import Sample
 from sarbench.dataset.sarlang import SarlangDataset
@@ -44,12 +45,11 @@ def fit_on_train_split(dataset: SarlangDataset) -> MajorityBaseline | None:
         DatasetError: a file cannot be read.
     """
     files = [file for file in dataset.files_of_split("train") if not file.subset.is_caption]
-    rows = (row for file in files for row in dataset.rows(file))
-    return (
-        MajorityBaseline(((row.question, row.answer) for row in rows if isinstance(row, Sample)), by_wording=True)
-        if files
-        else None
-    )
+    rows = (row for file in files for row in dataset.rows(file) if isinstance(row, Sample))
+    first = next(rows, None)
+    if first is None:
+        return None
+    return MajorityBaseline(((row.question, row.answer) for row in chain((first,), rows)), by_wording=True)
 
 
 def fit_on_answers(answers: Iterable[Answer]) -> MajorityBaseline:

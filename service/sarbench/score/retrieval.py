@@ -41,6 +41,8 @@ def retrieve_captions(
         DatasetError: a text file cannot be read.
     """
     captions = _train_captions(train_dataset)
+    if not captions:
+        return {}
     train_names, train_features = _image_features(train_dataset, captions, on_image)
     test_names, test_features = _image_features(test_dataset, {answer.image for answer in answers}, on_image)
     if not train_names or not test_names:
@@ -71,7 +73,7 @@ def _image_features(
         vectors = list(_with_progress(pool.map(lambda name: _image_feature(dataset, name), images), on_image))
     pairs = [(name, vector) for name, vector in zip(images, vectors, strict=True) if vector is not None]
     names = [name for name, _ in pairs]
-    return names, np.array([vector for _, vector in pairs], dtype=np.float32).reshape(len(pairs), -1)
+    return names, np.array([vector for _, vector in pairs], dtype=np.float32).reshape(len(pairs), 2 * THUMBNAIL_SIDE**2)
 
 
 def _image_feature(dataset: SarlangDataset, name: str) -> NDArray[np.float32] | None:

@@ -11,6 +11,9 @@ from sarbench.score.coverage import OVERALL, Coverage
 from sarbench.score.scorecard import CaptionScore, Scorecard
 from sarlens.prompts.applications import Application
 
+EMPTY_CELLS = ("0", *"-------")
+"""Cells of captions without a text."""
+
 
 def group_title(group: str) -> str:
     """Return the title of a row of accuracies."""
@@ -46,6 +49,8 @@ def accuracy_table(scorecard: Scorecard) -> Table:
             format_percent(scorecard.baselines.majority.get(group)),
             end_section=group == OVERALL,
         )
+    if not scorecard.strict:
+        table.add_row(group_title(OVERALL), "0", *"------")
     return table
 
 
@@ -56,8 +61,10 @@ def caption_table(scorecard: Scorecard) -> Table:
         table.add_column(column, justify="right")
     for subset, score in scorecard.captions.items():
         table.add_row(subset, *_score_cells(score, format_coverage(scorecard.coverage[subset])))
-        if nearest := scorecard.baselines.retrieval.get(subset):
-            table.add_row("nearest", *_score_cells(nearest, "-"), style="dim")
+        nearest = scorecard.baselines.retrieval.get(subset)
+        table.add_row("nearest", *(_score_cells(nearest, "-") if nearest else EMPTY_CELLS), style="dim")
+    if not scorecard.captions:
+        table.add_row("none", *EMPTY_CELLS)
     return table
 
 

@@ -29,7 +29,7 @@ from sarlens.imagery.core.radiometry import detect, looks_for_size, multilook, t
 from sarlens.imagery.core.raster import Raster
 from sarlens.imagery.formats.reader import read_image
 from sarlens.imagery.render import kernels
-from sarlens.imagery.render.pipeline import downscale
+from sarlens.imagery.render.pipeline import resize
 from sarlens.imagery.render.png import encode_png
 from sarlens.imagery.render.speckle import despeckle
 from sarlens.imagery.render.stretch import stretch
@@ -75,7 +75,7 @@ def stage_times(image: InMemoryObject, size: int) -> Stages:
         filtered = timed("filter", lambda: despeckle(power, "refined_lee"))  # noqa: B023
         decibels = timed("decibels", lambda: to_db(filtered))  # noqa: B023
         levels = timed("stretch", lambda: stretch(decibels, (2, 98)))  # noqa: B023
-        reduced = timed("reduce", lambda: downscale(levels, size))  # noqa: B023
+        reduced = timed("reduce", lambda: resize(levels, size))  # noqa: B023
         timed("PNG", lambda: encode_png(reduced))  # noqa: B023
     stages["all"] = [sum(times) for times in zip(*stages.values(), strict=True)]
     return stages

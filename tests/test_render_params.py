@@ -30,6 +30,7 @@ def test_canonical_parameters_have_all_defaults() -> None:
     assert RenderParams(preset="plain").canonical_params(448) == DEFAULTS | {"filter": "none"}
     assert RenderParams(preset="plain", filter="lee").canonical_params(448) == DEFAULTS | {"filter": "lee"}
     assert RenderParams(size=64).canonical_params(448) == DEFAULTS | {"size": 64}
+    assert RenderParams(enlarge=2).canonical_params(448) == DEFAULTS | {"enlarge": 2}
 
 
 def test_a_nodata_value_defines_the_pixels() -> None:

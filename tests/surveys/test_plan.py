@@ -42,10 +42,13 @@ def test_a_tile_has_its_window() -> None:
         ({"looks": (2, 4)}, 64, (0.25, 0.125)),
         ({"looks": (2, 4)}, 1024, (0.5, 0.25)),
         ({"looks": (4, 1)}, 128, (0.125, 0.5)),
+        ({"enlarge": 2}, 1024, (2.0, 2.0)),
+        ({"enlarge": 8}, 512, (2.0, 2.0)),
+        ({"enlarge": 8}, 128, (0.5, 0.5)),
     ],
 )
 def test_scale_factors(render: dict[str, Any], size: int, scale: tuple[float, float]) -> None:
-    """The longest side after looks is reduced to the size of the model or of the render parameters, never enlarged."""
+    """The longest side after looks is reduced to the size of the model or of ``render``, and enlarged on request."""
     boxes = make_plan(model_size=size, **render).boxes(0)
     assert boxes is not None
     assert (boxes.frame.width, boxes.frame.height) == (256 * scale[0], 256 * scale[1])

@@ -43,6 +43,8 @@ class RenderOptions(TypedDict, total=False):
     """Percentiles that become black and white."""
     size: int
     """Longest side of the rendered image in pixels."""
+    enlarge: int
+    """Largest factor by which a picture smaller than ``size`` is enlarged."""
     orient: Orient
     """``north`` flips or turns the picture by right angles so that north is up."""
     boxes: BoxPixels

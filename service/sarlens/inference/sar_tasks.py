@@ -118,6 +118,8 @@ class TaskImage:
     """If set, the version of the source that the tasks require."""
     acquisition: Acquisition | None = None
     """Acquisition metadata of the STAC Item, if the image is one."""
+    reduction: float | None = None
+    """Pixels of the window per pixel of the picture along the longest side, after looks; None if unknown."""
     turn_on_map: Turn | None = None
     """Turn of the rendered image after which north is up, if a task has a position and the image is georeferenced."""
 
@@ -232,6 +234,7 @@ async def prepare_image(
         seconds,
         boxes,
         acquisition=resolved.acquisition,
+        reduction=round(rendered.frame.reduction(resolved.render.looks or (1, 1)), 3),
         turn_on_map=turn_on_map,
     )
 

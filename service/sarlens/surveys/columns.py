@@ -32,7 +32,7 @@ VALUE_COLUMNS = {
 
 _ANSWER = (
     Column("tile", "integer", "Index of the tile in the survey."),
-    Column("reduction", "number", "Pixels of the full resolution per pixel of the picture; 1 is not reduced."),
+    Column("reduction", "number", "Pixels of the full resolution per pixel of the picture; above 1 is reduced."),
     Column("core_share", "number", "Share of the tile's area that no neighboring tile has; overlaps count by halves."),
     Column("col", "integer", "First column of the tile, in pixels of the full resolution."),
     Column("row", "integer", "First row of the tile, in pixels of the full resolution."),

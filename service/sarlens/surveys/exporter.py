@@ -249,7 +249,7 @@ def tile_summary(job: Job) -> dict[str, Any]:
     if not isinstance(spec.get("tile"), int):
         return {}
     size = {"tile": spec["tile"], "reduction": round(spec.get("reduction", 1.0), 3)}
-    if size["reduction"] == 1:
+    if size["reduction"] <= 1:
         return size
     return size | {
         "warning": f"The model sees a tile of {size['tile']} pixels reduced by {size['reduction']:g}, so small objects "

@@ -98,7 +98,7 @@ class SurveyPlan:
         return PictureBoxes(PictureFrame(window, width, height, self.turn), self.profile.boxes.format)
 
     def reduction(self, tile: int) -> float:
-        """Return the pixels of a tile per pixel of its picture, after looks; 1 if the tile isn't reduced."""
+        """Return the pixels of a tile per pixel of its picture, after looks; 1 if the tile isn't resized."""
         window = self.tiles[tile]
         return 1.0 if window is None else reduction(self.render, self.size, window.width, window.height)
 

@@ -37,12 +37,12 @@ class SurveyQuestion(BaseModel):
 
 
 def reduction(render: RenderParams, size: int, width: int, height: int) -> float:
-    """Return the pixels of a window per pixel of its picture along the longest side, after looks; at least 1.
+    """Return the pixels of a window per pixel of its picture along the longest side, after looks; above 1 if reduced.
 
     ``size`` is the longest side of a picture for the model, unless ``render`` has a size.
     """
     cols, rows = render.looks or (1, 1)
-    return max(1.0, max(ceil(width / cols), ceil(height / rows)) / (render.size or size))
+    return max(1 / render.enlarge, max(ceil(width / cols), ceil(height / rows)) / (render.size or size))
 
 
 def default_tile(render: RenderParams, size: int) -> int:
@@ -71,7 +71,7 @@ class SurveySpec(BaseModel):
     """Side of a tile in pixels of the full resolution, ``"model"`` for what the model sees, or None for one window.
     After planning, a number or None."""
     reduction: float = 1.0
-    """Pixels of the full resolution per rendered pixel of a whole tile, at least 1; set by planning."""
+    """Pixels of the full resolution per rendered pixel of a whole tile, above 1 if reduced; set by planning."""
     overlap: Annotated[int, Field(ge=0)] = 0
     """Pixels that neighboring tiles share."""
     max_tokens: int = 128

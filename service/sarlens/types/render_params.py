@@ -27,6 +27,8 @@ Coordinate = Annotated[float, Field(ge=-1e9, le=1e9)]
 Nodata = Annotated[float, Field(ge=-3.4028235e38, le=3.4028235e38)]
 
 
+MAX_ENLARGEMENT = 8
+"""Maximum factor by which a picture is enlarged."""
 MAX_BANDS = 16
 """Bands of a request that are validated at all; three are allowed."""
 
@@ -150,7 +152,15 @@ class RenderParams(BoundedModel):
         Annotated[int, Field(ge=16, le=4096)] | None,
         Field(description="Longest side of the rendered image in pixels. Default: the size that the model sees."),
     ] = None
-
+    enlarge: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_ENLARGEMENT,
+            description="Largest factor by which a picture smaller than `size` is enlarged, up to `size`. Default: "
+            "pictures are never enlarged.",
+        ),
+    ] = 1
     orient: Annotated[
         Orient,
         Field(
@@ -158,7 +168,6 @@ class RenderParams(BoundedModel):
             "georeferenced. `image` keeps its rows and columns."
         ),
     ] = "image"
-
     boxes: Annotated[
         BoxPixels | None,
         Field(
@@ -214,7 +223,7 @@ class RenderParams(BoundedModel):
     def canonical_params(self, model_size: int) -> dict[str, Any]:
         """All parameters that define the pixels, as JSON, with the preset resolved and the size filled in.
 
-        ``orient``, ``noise`` and ``nodata`` are left out if they have their default or no effect.
+        ``orient``, ``noise``, ``nodata`` and ``enlarge`` are left out if they have their default or no effect.
 
         Raises:
             ValueError: a bbox or polygon hasn't been converted to a window.
@@ -223,6 +232,7 @@ class RenderParams(BoundedModel):
             raise ValueError("a bbox or polygon must be converted to a window first")
         left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset", "boxes"}
         left_out |= {"orient"} if self.orient == "image" else set()
+        left_out |= {"enlarge"} if self.enlarge == 1 else set()
         left_out |= {"nodata"} if self.nodata is None else set()
         left_out |= {"noise"} if self.calibration == "none" or self.noise == "remove" else set()
         params = self.model_dump(mode="json", exclude=left_out)

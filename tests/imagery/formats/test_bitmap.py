@@ -32,7 +32,14 @@ def test_a_small_8_bit_image_passes_through(kind: str, media_type: str, pixels: 
 
 @pytest.mark.parametrize(
     ("size", "render"),
-    [(79, {}), (80, {"window": (0, 0, 80, 60)}), (80, {"bands": (1,)}), (80, {"size": 40}), (80, {"scale": "linear"})],
+    [
+        (79, {}),
+        (80, {"window": (0, 0, 80, 60)}),
+        (80, {"bands": (1,)}),
+        (80, {"size": 40}),
+        (80, {"scale": "linear"}),
+        (81, {"enlarge": 2}),
+    ],
 )
 def test_any_render_parameter_decodes_the_image(size: int, render: dict[str, Any]) -> None:
     """A smaller size, a window, a band or a scale makes a raster of an 8-bit image."""

@@ -16,7 +16,7 @@ from sarlens.errors import NoValidPixels
 from sarlens.imagery.calibration.models import ConstantCalibration
 from sarlens.imagery.core.radiometry import detect, multilook, to_db
 from sarlens.imagery.core.raster import Quantity
-from sarlens.imagery.render.pipeline import downscale, render
+from sarlens.imagery.render.pipeline import render, resize
 from sarlens.imagery.render.speckle import despeckle
 from sarlens.imagery.render.stretch import stretch
 from sarlens.types.render_params import RenderParams
@@ -32,7 +32,7 @@ def test_the_pipeline_is_its_steps_in_order() -> None:
     params = RenderParams(calibration="sigma0", filter="lee", stretch=(1, 99), size=400)
     power = ConstantCalibration(1e-4).calibrate(multilook(detect(amplitude), Looks(2, 2)))
     assert power.shape == (600, 800)
-    expected = downscale(stretch(to_db(despeckle(power, "lee")), (1, 99)), 400)
+    expected = resize(stretch(to_db(despeckle(power, "lee")), (1, 99)), 400)
     rendered = render(amplitude, params, 448, ConstantCalibration(1e-4))
     np.testing.assert_array_equal(rgb_pixels(rendered)[:, :, 0], np.asarray(expected))
 
@@ -56,7 +56,22 @@ def test_an_image_keeps_its_aspect_ratio_and_is_never_enlarged(
     rows: int, cols: int, side: int, size: tuple[int, int]
 ) -> None:
     """The longest side is at most the requested size; the other is proportional, and at least one pixel."""
-    assert downscale(make_raster(np.zeros((rows, cols), np.uint8), Quantity.BRIGHTNESS), side).size == size
+    assert resize(make_raster(np.zeros((rows, cols), np.uint8), Quantity.BRIGHTNESS), side).size == size
+
+
+@pytest.mark.parametrize(
+    ("enlarge", "size", "shape"), [(1, 256, (40, 30)), (4, 256, (160, 120)), (8, 256, (256, 192)), (8, 20, (20, 15))]
+)
+def test_a_small_image_is_enlarged_on_request(enlarge: int, size: int, shape: tuple[int, int]) -> None:
+    """A picture of 40 x 30 pixels grows to the size, by ``enlarge`` at most; its values stay between the pixels'."""
+    levels = np.tile(np.array([[40], [200]], np.uint8), (15, 40))
+    raster = make_raster(levels, Quantity.BRIGHTNESS)
+    rendered = render(raster, RenderParams(enlarge=enlarge), size)
+    assert (rendered.width, rendered.height) == shape
+    assert rendered.frame.reduction((1, 1)) == pytest.approx(40 / shape[0])
+    pixels = rgb_pixels(rendered)
+    assert pixels.min() >= 40
+    assert pixels.max() <= 200
 
 
 @pytest.mark.parametrize(("bands", "mode"), [(1, "L"), (2, "RGB"), (3, "RGB")])
@@ -72,7 +87,7 @@ def test_nodata_does_not_darken_its_neighbors() -> None:
     """At an edge of nodata, a reduced pixel is as bright as its valid part, or black."""
     valid = np.add.outer(np.arange(90), np.arange(90)) > 60
     raster = make_raster(np.where(valid, np.uint8(200), np.uint8(0)), Quantity.BRIGHTNESS, valid)
-    levels = np.unique(np.asarray(downscale(raster, 41)))
+    levels = np.unique(np.asarray(resize(raster, 41)))
     assert set(levels.tolist()) <= {0, 199, 200, 201}
 
 
@@ -82,7 +97,7 @@ def test_a_reduced_pixel_is_black_if_it_is_more_than_half_invalid(invalid: int, 
     valid = np.ones((16, 16), dtype=bool)
     valid[np.unravel_index(range(invalid), (2, 2))] = False
     raster = make_raster(np.where(valid, np.uint8(200), np.uint8(0)), Quantity.BRIGHTNESS, valid)
-    assert np.asarray(downscale(raster, 8))[0, 0] == level
+    assert np.asarray(resize(raster, 8))[0, 0] == level
 
 
 def test_the_requested_size_precedes_the_size_of_the_model() -> None:

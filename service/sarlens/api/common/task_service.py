@@ -76,7 +76,7 @@ class TaskResult:
         """Return the result as REST sends it."""
         params = dict(self.image.render_params)
         image: dict[str, Any] = {"id": self.image.id, "window": params.pop("window"), "render": params}
-        image["radiometry"] = self.image.radiometry
+        image |= {"reduction": self.image.reduction, "radiometry": self.image.radiometry}
         if self.image.acquisition is not None:
             image["acquisition"] = self.image.acquisition.as_document
         document: dict[str, Any] = {"index": self.index}

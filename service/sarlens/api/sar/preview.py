@@ -67,6 +67,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         ] = None,
         stretch: Annotated[str | None, Query(description="Two percentiles, such as `2,98`")] = None,
         size: Annotated[str | None, Query(description="Longest side in pixels")] = None,
+        enlarge: Annotated[str | None, Query(description="Largest factor by which a small picture is enlarged")] = None,
         orient: Annotated[Orient | None, Query(description="`north` flips or turns the picture to north up")] = None,
     ) -> Response:
         """Render an image as a model sees it.
@@ -78,7 +79,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration, "noise": noise}
         fields |= {"nodata": nodata, "scale": scale, "stretch": stretch}
-        fields |= {"size": size, "swath": swath, "looks": looks, "orient": orient}
+        fields |= {"size": size, "enlarge": enlarge, "swath": swath, "looks": looks, "orient": orient}
         sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
         render = parse_render(sar, "sar") or RenderParams()
         image_request = ImageRequest(parse_urls(url, "url"), render)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 from sarlens.imagery.core.turn import NO_TURN, Turn
@@ -33,6 +34,11 @@ class PictureFrame(NamedTuple):
         across, down = self._scale
         x, y, width, height = self.turn.inverse.box(box, self.width, self.height)
         return Box(self.window.col + x / across, self.window.row + y / down, width / across, height / down)
+
+    def reduction(self, looks: tuple[int, int]) -> float:
+        """Return the pixels of the window per pixel of the picture along the longest side, after looks."""
+        longest = max(ceil(self.window.width / looks[0]), ceil(self.window.height / looks[1]))
+        return longest / max(self.width, self.height)
 
     @property
     def _scale(self) -> tuple[float, float]:

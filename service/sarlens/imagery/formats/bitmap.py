@@ -95,6 +95,7 @@ def _can_pass_through(image: Image.Image, params: RenderParams, size: int) -> bo
         and getattr(image, "n_frames", 1) == 1
         and (params.window, params.bands, params.scale) == (None, None, "auto")
         and max(image.size) <= size
+        and (params.enlarge == 1 or max(image.size) == size)
     )
 
 

@@ -28,12 +28,13 @@ def render(
 
     A measurement is detected and averaged over looks to about twice the size of the rendered image. It is then
     calibrated if ``params`` requires it, filtered for speckle, converted to decibels and stretched. An 8-bit image is
-    only reduced in size.
+    only resized.
 
     Args:
         raster: Pixels of the window.
         params: Calibration, filter, stretch and size.
-        size: Longest side of the rendered image in pixels, if ``params`` has no size. Images are never enlarged.
+        size: Longest side of the rendered image in pixels, if ``params`` has no size. A smaller image is enlarged to it
+            by ``params.enlarge`` times at most.
         calibrator: Calibration that takes precedence over the file's header.
         turn: Turn of the rendered image.
 
@@ -52,14 +53,14 @@ def _render_pixels(
         calibrator = calibrator or calibration_from_header(raster, params.calibration)
         check_calibratable(raster)
     if raster.quantity is Quantity.BRIGHTNESS:
-        return encode_png(downscale(_turned(composite(raster), turn), side))
+        return encode_png(resize(_turned(composite(raster), turn), side, params.enlarge))
     looks = looks_for_size(raster.shape, side)
     power = multilook(detect(raster), Looks(looks, looks))
     if calibrator is not None:
         power = calibrator.calibrate(power)
     filtered = despeckle(power, params.speckle_filter)
     brightness = stretch(composite(to_db(filtered)), params.stretch)
-    return encode_png(downscale(_turned(brightness, turn), side))
+    return encode_png(resize(_turned(brightness, turn), side, params.enlarge))
 
 
 def _turned(raster: Raster, turn: Turn) -> Raster:
@@ -68,11 +69,12 @@ def _turned(raster: Raster, turn: Turn) -> Raster:
     return replace(raster, pixels=turn.apply(raster.pixels), valid=turn.apply(raster.valid))
 
 
-def downscale(raster: Raster, side: int) -> Image.Image:
+def resize(raster: Raster, side: int, enlarge: int = 1) -> Image.Image:
     """Reduce an 8-bit raster of one band (grayscale) or three (RGB) to at most ``side`` pixels on its longest side.
 
-    Each pixel is a weighted mean under a Hamming window. Unlike Lanczos, the window has no negative lobes, which draw
-    dark rings around ships. Invalid pixels have no weight. A pixel that is more than half invalid is black.
+    A smaller one is enlarged to ``side`` pixels, but at most ``enlarge`` times. Each pixel is a weighted mean under a
+    Hamming window. Unlike Lanczos, the window has no negative lobes, which draw dark rings around ships. Invalid pixels
+    have no weight. A pixel that is more than half invalid is black.
     """
     bands = [Image.fromarray(band) for band in raster.pixels]
     mode = "L" if len(bands) == 1 else "RGB"
@@ -81,8 +83,9 @@ def downscale(raster: Raster, side: int) -> Image.Image:
         bands.append(Image.fromarray(raster.valid.astype(np.uint8) * np.uint8(255)))
     image = Image.merge({1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[len(bands)], bands)
     longest = max(image.size)
-    if longest > side:
-        width, height = (max(1, round(length * side / longest)) for length in image.size)
+    factor = min(side / longest, enlarge)
+    if factor != 1:
+        width, height = (max(1, round(length * factor)) for length in image.size)
         image = image.resize((width, height), Image.Resampling.HAMMING)
     if not all_valid:
         valid = image.getchannel("A").point(lambda alpha: 255 if alpha >= _MIN_VALID_ALPHA else 0)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import pybase64
 
 from sarlens.client.errors import LocalImageError
+from sarlens.types.gdal_path import describe_gdal_path
 
 OneFile: TypeAlias = str | os.PathLike[str] | bytes
 """One file, as in ``ImageInput``."""
@@ -86,6 +87,8 @@ def check_local_image(path: Path) -> Path:
     Raises:
         LocalImageError: it isn't.
     """
+    if hint := describe_gdal_path(str(path)):
+        raise LocalImageError(hint)
     path = path.expanduser()
     try:
         mode = path.stat().st_mode

@@ -32,7 +32,6 @@ registry = SourceRegistry({"data": data_urls}, data_urls, public={"https"})
         "http://example.com/port.tif",
         "ftp://example.com/port.tif",
         "gopher:x",
-        "/vsicurl/http://example.com",
         " data:,x",
         "blob:data:,x",
         "C:\\port.tif",

@@ -9,6 +9,7 @@ from sarlens.imagery.products.sentinel1_safe import annotation_folder, parse_saf
 from sarlens.imagery.sources.https_url import canonical_https_url
 from sarlens.imagery.sources.s3_url import S3Url
 from sarlens.stac import Item
+from sarlens.types.gdal_path import describe_gdal_path
 from sarlens.types.image_request import ImageRequest, check_url_length, url_scheme
 
 
@@ -59,4 +60,4 @@ def canonical_url(location: str | bytes) -> str:
             return canonical_https_url(url)
     except (ValueError, IndexError):
         pass
-    raise BadRequest("The URL of an image must be an s3:, https: or data: URL.")
+    raise BadRequest(describe_gdal_path(location) or "The URL of an image must be an s3:, https: or data: URL.")

@@ -8,13 +8,12 @@ from urllib.parse import urljoin, urlsplit
 from sarlens.errors import AssetNotFound, SourceNotAllowed
 from sarlens.imagery.core.bands import polarizations
 from sarlens.stac import Acquisition, Asset, Item
+from sarlens.types.gdal_path import GDAL_PREFIX, describe_gdal_path
 from sarlens.types.render_params import Band, RenderParams
 
 _TIFF_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/geotiff")
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _SCHEMES = ("s3", "https")
-_GDAL_PREFIX = "/vsi"
-"""Start of the paths of GDAL's virtual file systems."""
 _DEFAULT_POLARIZATIONS = ("VV", "HH")
 _MAX_LISTED_KEYS = 32
 
@@ -118,11 +117,11 @@ def asset_urls(item: Item, key: str, base: str | None) -> list[str]:
     """
     asset = item.assets[key]
     hrefs = [asset.href, *(other.href for other in (asset.alternate or {}).values())]
-    urls = [_join_url(base or item.url or "", href) for href in hrefs if not href.startswith(_GDAL_PREFIX)]
+    urls = [_join_url(base or item.url or "", href) for href in hrefs if not href.startswith(GDAL_PREFIX)]
     allowed = [url for url in urls if urlsplit(url).scheme.lower() in _SCHEMES]
     if allowed:
         return list(dict.fromkeys(allowed))
-    hint = " A path of GDAL such as /vsis3/BUCKET/KEY is no URL: write s3://BUCKET/KEY." if not urls else ""
+    hint = next((f" {hint}" for href in hrefs if (hint := describe_gdal_path(href))), "")
     raise SourceNotAllowed(
         f"The asset {key[:64]!r} of the Item must have an s3:// or https: URL, or a URL relative to such an Item."
         f"{hint}",

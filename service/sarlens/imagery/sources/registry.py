@@ -9,6 +9,7 @@ from sarlens.errors import SourceNotAllowed
 from sarlens.imagery.core.object_reader import ObjectReader
 from sarlens.imagery.sources.data_url import DataUrlSource
 from sarlens.types.caller import CanRead, allow_all
+from sarlens.types.gdal_path import describe_gdal_path
 from sarlens.types.image_request import ImageLocation, url_scheme, urls_of
 
 
@@ -61,5 +62,7 @@ class SourceRegistry:
         source = self._schemes.get(url_scheme(location))
         if source is None:
             schemes = ", ".join(f"{name}:" for name in self._schemes)
-            raise SourceNotAllowed(f"The URL of an image must begin with one of {schemes}")
+            raise SourceNotAllowed(
+                describe_gdal_path(location) or f"The URL of an image must begin with one of {schemes}"
+            )
         return await source.open(location, can_read)

@@ -135,7 +135,7 @@ def test_settings_exist(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     parsed = Settings()
     assert parsed.worker.urls
-    assert parsed.host == "0.0.0.0"
+    assert parsed.host == "::"
     assert parsed.keys.allow_anonymous is (profile == "values-dev.yaml")
 
 
@@ -188,7 +188,7 @@ def test_only_scrapers_reach_the_management_port(profile: str) -> None:
     ports = container(objects, "Deployment")["ports"]
     assert {"name": "management", "containerPort": 8082} in ports
     (settings,) = (item["data"] for item in of_kind(objects, "ConfigMap") if "SARLENS_HOST" in item["data"])
-    assert (settings["SARLENS_MANAGEMENT__HOST"], settings["SARLENS_MANAGEMENT__PORT"]) == ("0.0.0.0", "8082")
+    assert (settings["SARLENS_MANAGEMENT__HOST"], settings["SARLENS_MANAGEMENT__PORT"]) == ("::", "8082")
     services = {item["metadata"]["name"]: item["spec"] for item in of_kind(objects, "Service")}
     exposing = {name for name, spec in services.items() if any(port["port"] == 8082 for port in spec["ports"])}
     (name,) = exposing

@@ -78,6 +78,14 @@ def test_typos_and_wrong_types_are_rejected_by_name(wrong: dict[str, Any], named
         ({"extraArgs": ["--allowed_media_domains=example.com"]}, "extraArgs must not contain --allowed-media-domains"),
         ({"extraArgs": ["-tp", "2"]}, "extraArgs must not contain --tensor-parallel-size, which the chart sets"),
         ({"extraArgs": ["-asc=4"]}, "extraArgs must not contain --api-server-count, which the chart sets"),
+        (
+            {"extraArgs": ["--tensor-parallel-s=2"]},
+            "extraArgs must not contain --tensor-parallel-size, which the chart",
+        ),
+        ({"extraArgs": ["--max_loras", "2"]}, "extraArgs must not contain --max-loras, which the chart sets"),
+        ({"extraArgs": ["--root-p", "/v"]}, "extraArgs must not contain --root-path, since the gateway"),
+        ({"extraArgs": ["--"]}, "extraArgs must not contain --model, which the chart sets"),
+        ({"maxLoraRank": 24}, "maxLoraRank"),
         ({"extraArgs": ["--api-key", "k"]}, "extraArgs must not contain --api-key, since the gateway"),
         ({"extraArgs": ["--ssl_keyfile=/k"]}, "extraArgs must not contain --ssl-keyfile, since the gateway"),
         ({"extraArgs": ["-dp", "2"]}, "extraArgs must not contain --data-parallel-size, since the gateway"),
@@ -104,6 +112,11 @@ def test_invalid_workers_are_rejected(wrong: dict[str, Any], named: str) -> None
         ({"gatewayApi": {"parentRefs": []}}, "gatewayApi.parentRefs"),
         ({"ingress": {"host": ""}}, "ingress.host"),
         ({"surveys": {"size": "5Gi"}}, "surveys.size"),
+        (
+            {"gateway": {"progressDeadlineSeconds": 60}},
+            "gateway.progressDeadlineSeconds 60 must be greater than the 60 s that gateway.probes.startup allows",
+        ),
+        ({"gateway": {"topologySpread": [{"topologyKey": "zone"}]}}, "maxSkew"),
     ],
 )
 def test_contradictory_values_are_rejected(wrong: dict[str, Any], named: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import helm_python as helm
 import pytest
 
-from chart.rendering import EVERYTHING, PROFILES, container, merged, of_kind, render, rendered
+from chart.rendering import CHART, EVERYTHING, PROFILES, container, merged, of_kind, render, rendered
 from sarlens.devstack.vllm import cpu_environment, cpu_options, vllm_command, vllm_environment
 
 DOCKERFILE = (Path(__file__).parents[2] / "Dockerfile").read_text()
@@ -20,7 +21,7 @@ DOCKERFILE = (Path(__file__).parents[2] / "Dockerfile").read_text()
 def test_workers_have_the_options_of_sarlens_worker() -> None:
     """A worker has every option of `sarlens worker`, and caches for prefixes and for images by id."""
     args = container(rendered(EVERYTHING), "StatefulSet")["args"]
-    required = vllm_command("/models/qwen", "qwen", "0.0.0.0", 8000)[3:]
+    required = vllm_command("/models/qwen", "qwen", "::", 8000)[3:]
     assert args[: len(required)] == required
     options = dict(zip(args, [*args[1:], ""], strict=True))
     assert "--enable-prefix-caching" in args
@@ -53,8 +54,10 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 parser = make_arg_parser(FlexibleArgumentParser())
 parsed = [vars(parser.parse_args(args)) for args in json.loads(sys.argv[1])]
-print(json.dumps(parsed, default=str))
+print(json.dumps([parsed, [action.option_strings for action in parser._actions]], default=str))
 """
+_RESERVED = re.compile(r'list ("--allowed-local-media-path".*?) }}')
+_ALIASES = re.compile(r"\$aliases := dict (.*?) }}")
 
 
 @pytest.mark.slow
@@ -65,13 +68,30 @@ def test_vllm_understands_its_command_lines() -> None:
     command = [sys.executable, "-c", _PARSED, json.dumps(args)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-2000:]
-    parsed = json.loads(process.stdout.splitlines()[-1])
+    parsed, options_of_vllm = json.loads(process.stdout.splitlines()[-1])
     assert len(parsed) == len(args) > len(PROFILES)
     for options in parsed:
         assert (options["api_server_count"], options["allowed_media_domains"]) == (1, ["none.invalid"])
         assert options["enable_prefix_caching"] is True
     assert "ships" in parsed[-1]["lora_modules"][0]
     assert parsed[-1]["otlp_traces_endpoint"] == "http://otel:4317"
+    assert (parsed[-1]["max_loras"], parsed[-1]["max_lora_rank"]) == (2, 16)
+    _assert_refusals_fit(args[-1], options_of_vllm)
+
+
+def _assert_refusals_fit(args: list[str], options_of_vllm: list[list[str]]) -> None:
+    """Options that the chart refuses exist, with all their short names, and no other option begins one of them."""
+    template = (CHART / "templates/_validate.tpl").read_text()
+    refused = {item for item in args[: args.index("--max-model-len")] if item.startswith("--")}
+    refused |= set(json.loads(f"[{_RESERVED.findall(template)[0].replace(' ', ',')}]"))
+    flags = {name for names in options_of_vllm for name in names}
+    assert refused <= flags | {"--enable-scale-out", "--config"}
+    named = json.loads(f"[{_ALIASES.findall(template)[0].replace(' ', ',')}]")
+    short_names = {name: names[0] for names in options_of_vllm for name in names if name[1] != "-"}
+    assert dict(zip(named[::2], named[1::2], strict=True)) == {
+        name: long for name, long in short_names.items() if long in refused
+    }
+    assert not {(flag, long) for flag in flags - refused for long in refused if long.startswith(flag)}
 
 
 def test_workers_have_no_egress() -> None:

@@ -28,10 +28,35 @@ affinity:
 {{- end }}
 {{- end }}
 
-{{- /* HTTP probe. Arguments: path, port, period, failures. */}}
+{{- /* HTTP probe. Arguments: path, port, and probe, its time-outs and thresholds. */}}
 {{- define "sarlens.probe" -}}
 httpGet: {path: {{ .path }}, port: {{ .port }}}
-periodSeconds: {{ .period }}
-failureThreshold: {{ .failures }}
-timeoutSeconds: 5
+{{ toYaml .probe }}
+{{- end }}
+
+{{- /* Annotations of a pod: its own, and those of the mesh. Arguments: root, component and annotations. */}}
+{{- define "sarlens.podAnnotations" -}}
+{{- $mesh := dict }}
+{{- if .root.Values.istio.enabled }}
+{{- $mesh = dict "proxy.istio.io/config" "holdApplicationUntilProxyStarts: true" }}
+{{- if eq .component "gateway" }}
+{{- $mesh = set $mesh "traffic.sidecar.istio.io/excludeInboundPorts" "8082" }}
+{{- end }}
+{{- end }}
+{{- with merge (deepCopy .annotations) $mesh }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Egress of a sidecar: istiod, and the DNS name that it has. */}}
+{{- define "sarlens.istio.egress" -}}
+{{- if .Values.istio.enabled }}
+- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Values.istio.namespace }}}}}]
+  ports: [{port: 15012, protocol: TCP}]
+{{- end }}
+{{- end }}
+
+{{- define "sarlens.dns.egress" -}}
+- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]
+  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
 {{- end }}

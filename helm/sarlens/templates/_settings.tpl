@@ -17,13 +17,13 @@
 
 {{- /* Settings that follow from the chart's mounts and ports. */}}
 {{- define "sarlens.fixedSettings" -}}
-host: 0.0.0.0
+host: {{ .Values.listenAddress | quote }}
 port: 8080
 {{- if .Values.profiles }}
 profiles: [/etc/sarlens/profiles/profiles.toml]
 {{- end }}
 management:
-  host: 0.0.0.0
+  host: {{ .Values.listenAddress | quote }}
   port: 8082
 keys:
 {{- if .Values.keys.secretName }}

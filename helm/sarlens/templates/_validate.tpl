@@ -6,6 +6,11 @@
 {{- if and .Values.gateway.grpc.clientCaSecretName (not .Values.gateway.grpc.tlsSecretName) }}
 {{- fail "gateway.grpc.clientCaSecretName requires gateway.grpc.tlsSecretName" }}
 {{- end }}
+{{- with .Values.gateway.probes.startup }}
+{{- if le (int $.Values.gateway.progressDeadlineSeconds) (mul .periodSeconds .failureThreshold) }}
+{{- fail (printf "gateway.progressDeadlineSeconds %v must be greater than the %v s that gateway.probes.startup allows" $.Values.gateway.progressDeadlineSeconds (mul .periodSeconds .failureThreshold)) }}
+{{- end }}
+{{- end }}
 {{- include "sarlens.validateReplicas" (dict "path" "gateway.autoscaling" "values" .Values.gateway.autoscaling) }}
 {{- include "sarlens.validateSurveys" . }}
 {{- include "sarlens.validateRoutes" . }}
@@ -67,15 +72,22 @@ Arguments: name, cache and current, the StatefulSet in the cluster. */}}
 {{- define "sarlens.validateArgs" -}}
 {{- $aliases := dict "-asc" "--api-server-count" "-tp" "--tensor-parallel-size" "-dp" "--data-parallel-size" }}
 {{- $switches := include "sarlens.worker.switches" .worker | fromYamlArray }}
-{{- $reserved := list "--api-key" "--config" "--data-parallel-size" "--disable-log-stats" "--enable-scale-out" "--headless" "--root-path" "--ssl-certfile" "--ssl-keyfile" "--uds" }}
+{{- $reserved := list "--allowed-local-media-path" "--api-key" "--config" "--data-parallel-size" "--disable-log-stats" "--enable-scale-out" "--headless" "--middleware" "--root-path" "--skip-tokenizer-init" "--ssl-ca-certs" "--ssl-cert-reqs" "--ssl-certfile" "--ssl-keyfile" "--uds" }}
 {{- range .worker.extraArgs }}
 {{- $option := splitList "=" . | first }}
 {{- $switch := get $aliases $option | default ($option | replace "_" "-" | replace "--no-" "--") }}
-{{- if and (hasPrefix "--" $switch) (has $switch $switches) }}
-{{- fail (printf "%s: extraArgs must not contain %s, which the chart sets" $.path $switch) }}
+{{- if hasPrefix "--" $switch }}
+{{- /* vLLM completes a unique beginning of an option. */}}
+{{- range $switches }}
+{{- if hasPrefix $switch . }}
+{{- fail (printf "%s: extraArgs must not contain %s, which the chart sets" $.path .) }}
 {{- end }}
-{{- if has $switch $reserved }}
-{{- fail (printf "%s: extraArgs must not contain %s, since the gateway and the probes expect vLLM without it%s" $.path $switch (ternary "; set secrets.worker.api_key" "" (eq $switch "--api-key"))) }}
+{{- end }}
+{{- range $reserved }}
+{{- if hasPrefix $switch . }}
+{{- fail (printf "%s: extraArgs must not contain %s, since the gateway and the probes expect vLLM without it%s" $.path . (ternary "; set secrets.worker.api_key" "" (eq . "--api-key"))) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -1,7 +1,7 @@
 {{- /* The workers, each merged with workerDefaults, as {"workers": […]}. */}}
 {{- define "sarlens.workers" -}}
 {{- $all := list -}}
-{{- $common := dict "priorityScheduling" ((.Values.settings.worker | default dict).priority_scheduling | default false) -}}
+{{- $common := dict "listenAddress" .Values.listenAddress "priorityScheduling" ((.Values.settings.worker | default dict).priority_scheduling | default false) -}}
 {{- range .Values.workers -}}
 {{- $all = append $all (mergeOverwrite (deepCopy $.Values.workerDefaults) . $common) -}}
 {{- end -}}
@@ -15,7 +15,7 @@
 
 {{- /* Options of service/sarlens/devstack/vllm.py, and those that follow from the worker's values. */}}
 {{- define "sarlens.worker.switches" -}}
-{{- $args := list "--model" .model "--served-model-name" (default .name .servedModelName) "--host" "0.0.0.0" "--port" "8000" }}
+{{- $args := list "--model" .model "--served-model-name" (default .name .servedModelName) "--host" .listenAddress "--port" "8000" }}
 {{- $args = concat $args (list "--api-server-count" "1" "--allowed-media-domains" "none.invalid") }}
 {{- $args = concat $args (list "--enable-request-id-headers" "--enable-prompt-tokens-details" "--disable-uvicorn-access-log") }}
 {{- $args = concat $args (list "--enable-prefix-caching" "--mm-processor-cache-gb" (toString .imageCacheGb)) }}
@@ -25,7 +25,8 @@
 {{- $args = concat $args (list "--scheduling-policy" "priority") }}
 {{- end }}
 {{- if .loraAdapters }}
-{{- $args = concat $args (list "--enable-lora" "--lora-modules") }}
+{{- $count := ternary .maxLoras (min 8 (len .loraAdapters)) (gt (int .maxLoras) 0) }}
+{{- $args = concat $args (list "--enable-lora" "--max-loras" (toString $count) "--max-lora-rank" (toString .maxLoraRank) "--lora-modules") }}
 {{- range .loraAdapters }}
 {{- $args = append $args (printf "%s=%s" .name .path) }}
 {{- end }}

@@ -45,3 +45,30 @@ yes
 {{- end -}}
 {{- end -}}
 {{- end }}
+
+{{- define "sarlens.ipFamilies" -}}
+{{- with .Values.gateway.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.gateway.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{- /* Annotations of the Ingress for the size of bodies and the silence of responses. The defaults of controllers are 1 MB
+and a minute. Each reads its own. */}}
+{{- define "sarlens.ingress.annotations" -}}
+{{- $bytes := dig "limit" "max_body_bytes" 67108864 .Values.settings | int64 | toString }}
+{{- $seconds := .Values.ingress.timeoutSeconds | int64 }}
+{{- $own := dict "nginx.ingress.kubernetes.io/proxy-body-size" $bytes "nginx.org/client-max-body-size" $bytes }}
+{{- $_ := set $own "haproxy-ingress.github.io/proxy-body-size" $bytes }}
+{{- range list "nginx.ingress.kubernetes.io/proxy-read-timeout" "nginx.ingress.kubernetes.io/proxy-send-timeout" }}
+{{- $_ := set $own . (toString $seconds) }}
+{{- end }}
+{{- range list "nginx.org/proxy-read-timeout" "nginx.org/proxy-send-timeout" "haproxy.org/timeout-server" "haproxy-ingress.github.io/timeout-server" "projectcontour.io/response-timeout" }}
+{{- $_ := set $own . (printf "%ds" $seconds) }}
+{{- end }}
+{{- $_ := set $own "nginx.org/proxy-buffering" "False" }}
+{{- $_ := set $own "alb.ingress.kubernetes.io/load-balancer-attributes" (printf "idle_timeout.timeout_seconds=%d" (min $seconds 4000)) }}
+{{- toYaml (merge (deepCopy .Values.ingress.annotations) $own) }}
+{{- end }}

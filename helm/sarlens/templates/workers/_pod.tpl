@@ -1,6 +1,7 @@
 {{- /* Pod template of a worker. Arguments: root, selector and worker. */}}
 {{- define "sarlens.worker.pod" -}}
 {{- $worker := .worker }}
+{{- $startup := $worker.probes.startup }}
 serviceAccountName: {{ printf "%s-%s" (include "sarlens.fullname" .root) $worker.name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -27,13 +28,13 @@ containers:
     {{- end }}
     ports:
       - {name: http, containerPort: 8000}
-    # Loading a model takes minutes. After that, the probe detects a dead engine within 30 s.
+    # Loading a model takes minutes. After that, the liveness probe detects a dead engine.
     startupProbe:
-      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "period" 5 "failures" (div (add $worker.startupSeconds 4) 5)) | nindent 6 }}
+      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "probe" (merge (dict "failureThreshold" (div (add $worker.startupSeconds $startup.periodSeconds -1) $startup.periodSeconds)) $startup)) | nindent 6 }}
     livenessProbe:
-      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "period" 10 "failures" 3) | nindent 6 }}
+      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "probe" $worker.probes.liveness) | nindent 6 }}
     readinessProbe:
-      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "period" 2 "failures" 2) | nindent 6 }}
+      {{- include "sarlens.probe" (dict "path" "/health" "port" "http" "probe" $worker.probes.readiness) | nindent 6 }}
     lifecycle:
       preStop:
         sleep: {seconds: {{ $worker.preStopSeconds }}}

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 import aiohttp
 
+import sarlens
 from sarlens.devstack.ports import free_port
 from support.gateway import until_it_answers
 from support.workers.fake_worker import MODEL, FakeWorker
 
 
-async def test_processes_share_the_management_port(worker: FakeWorker) -> None:
-    """It answers for all processes, its metrics cover them, and it reports the drain while a request is open."""
+async def test_processes_share_the_management_port(worker: FakeWorker, tmp_path: Path) -> None:
+    """It answers for all processes, its metrics cover them, and it reports the drain while a request is open.
+
+    The gateway logs its addresses once, and each process the workers that it finds.
+    """
     port, management = free_port(), free_port()
     variables = {"SARLENS_MANAGEMENT__PORT": str(management), "SARLENS_GRPC__PORT": "none"}
     command = ("-m", "sarlens", "serve", "--worker", worker.url, "--port", str(port), "--processes", "2")
-    process = await asyncio.create_subprocess_exec(sys.executable, *command, env={**os.environ, **variables})
+    with (tmp_path / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, env={**os.environ, **variables}, stderr=log
+        )
     rest, operations = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{management}"
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Ships?"}]}
     async with asyncio.timeout(60), aiohttp.ClientSession() as http:
@@ -48,3 +57,13 @@ async def test_processes_share_the_management_port(worker: FakeWorker) -> None:
         worker.hangs = False
         assert (await open_request).status == 200
         assert await process.wait() == 0
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    (start,) = [line for line in lines if line["event"] == "gateway starts"]
+    assert {
+        "rest": rest,
+        "management": operations,
+        "processes": 2,
+        "version": sarlens.__version__,
+    }.items() <= start.items()
+    found = [(line["workers"], line["ready"], line["models"]) for line in lines if line["event"] == "workers found"]
+    assert found == [(1, 1, [MODEL])] * 2

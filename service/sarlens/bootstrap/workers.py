@@ -19,7 +19,7 @@ from sarlens.workers.clients.base import HealthCheck, WorkerClient
 from sarlens.workers.clients.http import OpenAIHttpClient, WorkerTimeouts
 from sarlens.workers.clients.http1.pool import http_connections
 from sarlens.workers.coalescing import RequestCoalescer
-from sarlens.workers.discovery.base_url import TRITON_SCHEMES
+from sarlens.workers.discovery.base_url import TRITON_SCHEMES, redacted_url
 from sarlens.workers.discovery.location import make_discovery
 from sarlens.workers.health import HealthThresholds
 from sarlens.workers.image_index import ImageIndex
@@ -91,8 +91,8 @@ def _load_chat_templates(profiles: Profiles) -> dict[str, Any]:
 
 async def open_monitor(settings: Settings, pool: WorkerPool, metrics: Metrics, stack: AsyncExitStack) -> WorkerMonitor:
     """Return the monitor that finds the workers and checks their health."""
-    discoveries = [make_discovery(location) for location in settings.worker.urls]
-    for discovery in discoveries:
+    discoveries = {redacted_url(location): make_discovery(location) for location in settings.worker.urls}
+    for discovery in discoveries.values():
         stack.push_async_callback(discovery.close)
     return WorkerMonitor(pool, discoveries, metrics, interval_s=settings.worker.probe_interval_s)
 

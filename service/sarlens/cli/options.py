@@ -14,6 +14,14 @@ GatewayKey = Annotated[
     str | None, typer.Option("--key", help="API key, if the gateway requires one.", envvar="SARLENS_API_KEY")
 ]
 Model = Annotated[str | None, typer.Option("--model", help="Model to ask; optional if the gateway serves only one.")]
+ManagementUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--management",
+        help="Base URL of the management port. Default: the port and address of SARLENS_MANAGEMENT__PORT.",
+        envvar="SARLENS_MANAGEMENT_URL",
+    ),
+]
 StateOfStack = Annotated[
     Path,
     typer.Option(
@@ -29,6 +37,19 @@ BandFile = Annotated[
     typer.Option("--band-file", help="Another file of the image with one band, such as VH next to VV; repeatable."),
 ]
 Filter = Annotated[str | None, typer.Option("--filter", help="Speckle filter, such as lee or none.")]
+
+
+def management_url(url: str | None) -> str:
+    """Return the base URL of the management port; without an option or a setting that names it, the command ends."""
+    if url is not None:
+        return url
+    from sarlens.settings import load_settings
+
+    management = load_settings({}).management
+    if not management.port:
+        usage_error("name the management port of the gateway with --management URL, or set SARLENS_MANAGEMENT__PORT")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(management.host, management.host)  # noqa: S104  not bound
+    return f"http://[{host}]:{management.port}" if ":" in host else f"http://{host}:{management.port}"
 
 
 def check_files(image: str, others: list[str] | None) -> str | list[str]:

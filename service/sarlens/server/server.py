@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import structlog
 import uvicorn
 import uvloop
 
+import sarlens
 from sarlens.api.app.asgi import GatewayApp
 from sarlens.bootstrap.gateway import open_gateway
 from sarlens.errors import BindError
@@ -27,6 +29,9 @@ from sarlens.server.management import serve_management
 from sarlens.server.uvicorn_config import uvicorn_config
 from sarlens.settings import Settings
 from sarlens.settings.server import ServerSettings
+from sarlens.workers.discovery.base_url import http_url
+
+log = structlog.get_logger(__name__)
 
 EXIT_REQUESTS_ABORTED = 3
 """Exit code if the drain timeout aborted requests."""
@@ -94,6 +99,27 @@ def check_grpc_port(settings: Settings) -> None:
         bind_socket(settings.host, settings.grpc.port, hint=hint).close()
 
 
+def log_addresses(
+    settings: Settings, sock: socket.socket, management_sock: socket.socket | None, processes: int = 1
+) -> None:
+    """Log the version and the addresses, in one line."""
+    grpc, rest = settings.grpc, _url_of(sock)
+    addresses = {
+        "rest": rest,
+        "console": f"{rest}/console",
+        "grpc": f"{settings.host}:{grpc.port}" if grpc.port is not None else None,
+        "management": _url_of(management_sock) if management_sock is not None else None,
+        "processes": processes if processes > 1 else None,
+    }
+    known = {name: value for name, value in addresses.items() if value}
+    log.info("gateway starts", version=sarlens.__version__, **known)
+
+
+def _url_of(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return http_url(host, port)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     try:
@@ -125,6 +151,8 @@ def serve(
         management_sock = bind_management_socket(settings)
     tune_malloc()
     configure_logging(settings.log_level)
+    if shared_folder is None:
+        log_addresses(settings, sock, management_sock)
     raise_file_limit()
     return uvloop.run(_run_server(settings, sock, management_sock, shared_folder))
 

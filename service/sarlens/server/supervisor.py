@@ -23,7 +23,7 @@ from sarlens.observability.logging import configure_logging
 from sarlens.observability.metrics import MULTIPROC_DIR_ENV, remove_process
 from sarlens.runtime.child_process import set_parent_death_signal
 from sarlens.server.process_limits import divide_limits
-from sarlens.server.server import EXIT_REQUESTS_ABORTED, bind_management_socket, check_grpc_port, serve
+from sarlens.server.server import EXIT_REQUESTS_ABORTED, bind_management_socket, check_grpc_port, log_addresses, serve
 from sarlens.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -56,6 +56,7 @@ def serve_multiprocess(settings: Settings, sock: socket.socket, processes: int) 
     with tempfile.TemporaryDirectory(prefix="sarlens-") as folder:
         os.environ[MULTIPROC_DIR_ENV] = folder
         management_sock = bind_management_socket(settings)
+        log_addresses(settings, sock, management_sock, processes)
         return ProcessSupervisor(divide_limits(settings, processes), sock, management_sock, Path(folder)).run(processes)
 
 

@@ -27,6 +27,7 @@ ENV_FILE = Path(".env")
 FOREIGN_VARIABLES = {
     "SARLENS_URL": "base URL of the gateway that `sarlens ask`, `sarlens survey` and the examples call",
     "SARLENS_API_KEY": "API key that `sarlens ask` and `sarlens survey` send",
+    "SARLENS_MANAGEMENT_URL": "base URL of the management port that `sarlens workers` calls",
     "SARLENS_STATE": "state directory of the local stack, for `sarlens ask`, `sarlens survey` and `sarlens local`",
     "SARLENS_IMAGE": "image that the example notebook surveys",
     "SARLENS_PEERS": "directory of the routers that the load tests compare with",

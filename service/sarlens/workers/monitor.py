@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Mapping
 from time import monotonic
 
 import structlog
@@ -13,12 +13,14 @@ from sarlens.observability.metrics import Metrics
 from sarlens.runtime.task_group import TaskGroup
 from sarlens.workers.discovery.base import DiscoveryError, EndpointWeights, ServiceDiscovery
 from sarlens.workers.fleet_load import estimate_fleet_load
-from sarlens.workers.pool import WorkerPool
+from sarlens.workers.pool import LocationStatus, WorkerPool
 from sarlens.workers.worker import Worker
 
 log = structlog.get_logger(__name__)
 
 _ESTIMATES_PER_REPORT = 8
+_MAX_MODELS = 50
+"""Maximum number of models in a log line."""
 _JITTER = 0.1
 """Fraction by which intervals vary, so that many gateways don't check a worker at the same time."""
 
@@ -30,10 +32,12 @@ class WorkerMonitor:
     """
 
     def __init__(
-        self, pool: WorkerPool, discoveries: Iterable[ServiceDiscovery], metrics: Metrics, *, interval_s: float
+        self, pool: WorkerPool, discoveries: Mapping[str, ServiceDiscovery], metrics: Metrics, *, interval_s: float
     ) -> None:
+        """``discoveries`` are those of the locations that the settings name."""
         self._pool = pool
-        self._endpoints: dict[ServiceDiscovery, EndpointWeights] = {discovery: {} for discovery in discoveries}
+        self._locations = {discovery: location for location, discovery in discoveries.items()}
+        self._endpoints: dict[ServiceDiscovery, EndpointWeights] = {discovery: {} for discovery in self._locations}
         self._failures = {
             discovery: metrics.discovery_failures.labels(discovery.scheme) for discovery in self._endpoints
         }
@@ -52,14 +56,19 @@ class WorkerMonitor:
     async def _discover_forever(self, discovery: ServiceDiscovery, group: asyncio.TaskGroup) -> None:
         while True:
             started_at = asyncio.get_running_loop().time()
+            failure: str | None = None
             try:
                 self._endpoints[discovery] = await discovery.endpoints()
             except DiscoveryError as error:
                 self._failures[discovery].inc()
-                log.warning("workers not found", reason=str(error))
+                failure = str(error)
+                log.warning("workers not found", reason=failure)
             except Exception:
                 # The next attempt may succeed; without discovery the gateway would keep workers that are gone.
+                failure = "an unexpected error; the log has its traceback"
                 log.exception("worker discovery failed")
+            found = LocationStatus(len(self._endpoints[discovery]), failure, monotonic())
+            self._pool.locations[self._locations[discovery]] = found
             self._update(group)
             self._untried.discard(discovery)
             self._note_first_checks()
@@ -75,8 +84,16 @@ class WorkerMonitor:
                 self._probes[worker] = group.create_task(self._probe_forever(worker))
 
     def _note_first_checks(self) -> None:
-        if not self._untried and all(worker.checked for worker in self._pool.workers):
-            self._pool.initialized = True
+        pool = self._pool
+        if pool.initialized or self._untried or not all(worker.checked for worker in pool.workers):
+            return
+        pool.initialized = True
+        models = sorted(pool.models())[:_MAX_MODELS]
+        facts = {"workers": len(pool.workers), "ready": pool.ready_workers, "models": models}
+        if pool.ready:
+            log.info("workers found", **facts)
+        else:
+            log.warning("no worker is ready", reason=pool.describe_unready(), **facts)
 
     async def _probe_forever(self, worker: Worker) -> None:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -21,6 +21,17 @@ _STARTUP_GRACE_S = 60.0
 """Time after its discovery in which a worker that isn't ready may turn out to serve any model."""
 
 
+class LocationStatus(NamedTuple):
+    """The last attempt to find the workers of a location."""
+
+    workers: int
+    """Number of workers found; after a failed attempt, that of the last successful one."""
+    error: str | None
+    """Why the attempt failed, as a sentence."""
+    at: float
+    """Time of the attempt in seconds of ``monotonic``."""
+
+
 class WorkerPool:
     """All discovered workers and the union of their models.
 
@@ -32,6 +43,8 @@ class WorkerPool:
         self, make_worker: Callable[[str], Worker], weights: EndpointWeights, *, replacement_timeout_s: float
     ) -> None:
         self.workers: tuple[Worker, ...] = ()
+        self.locations: dict[str, LocationStatus] = {}
+        """Locations of workers, as the settings name them, without credentials."""
         self.initialized = False
         """Whether each location was tried once, and each worker found there was checked once."""
         self._make_worker = make_worker

@@ -46,6 +46,8 @@ class Worker:
         self.weight = 1.0
         self.models: dict[str, dict[str, Any]] = {}
         self.ready = False
+        self.unready_reason: str | None = None
+        """Why the last health check failed; None if it didn't, or there was none yet."""
         self.checked = False
         """Whether a health check has ended, well or not."""
         self.added_at = monotonic()
@@ -212,6 +214,7 @@ class Worker:
 
     def _set_ready(self, *, reason: str | None, models_changed: bool = False) -> None:
         """Apply the readiness that the health checks give; ``reason`` explains a failed one."""
+        self.unready_reason = reason
         if not self.health.ready:
             self._release_waiting()
         ready = self.health.ready and not self._retired

@@ -75,7 +75,7 @@ class Stack:
     authorizer: Authorizer = field(default_factory=lambda: Authorizer(None, RateLimiter(InMemoryTokenBuckets())))
     drain: DrainController = field(default_factory=DrainController)
     metrics: Metrics = field(default_factory=Metrics)
-    sample_ratio: float = 1.0
+    sample_ratio: float | None = 1.0
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Response:
         """The response to a request."""
@@ -213,6 +213,24 @@ async def test_failures_of_work_are_logged(path: str, logged: int) -> None:
         await Stack(Route(error=WorkerFailed("It broke off."), answers=False)).get(path)
     failures = [line for line in lines if line["event"] == "request failed"]
     assert [(line["code"], line["reason"]) for line in failures] == [("worker_failed", "It broke off.")] * logged
+
+
+async def test_a_rejected_request_is_one_line() -> None:
+    """Without an access log, a rejected request has a line with status, route, code and the kind of its error."""
+    with structlog.testing.capture_logs() as lines:
+        stack = Stack(Route(error=NotFound("There is no /x."), answers=False), sample_ratio=None)
+        await stack.get(PROTECTED, {"X-Request-Id": "id-1"})
+    assert lines == [
+        {
+            "event": "request rejected",
+            "log_level": "info",
+            "reason": "The resource doesn't exist.",
+            "status": 404,
+            "code": "not_found",
+            "route": "other",
+            "request_id": "id-1",
+        }
+    ]
 
 
 async def test_a_cancelled_request_is_not_counted() -> None:

@@ -1,4 +1,4 @@
-"""The application of the management port: health, metrics and documentation, without API keys."""
+"""The application of the management port: health, metrics, workers and documentation, without API keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sarlens.api.app.exception_handlers import add_exception_handlers
 from sarlens.api.app.health import health_router, metrics_router
 from sarlens.api.app.middlewares import ProtectedPaths, RequestIdMiddleware, TelemetryMiddleware
 from sarlens.api.app.routers import add_routers
+from sarlens.api.app.worker_status import workers_router
 from sarlens.api.common.drain import DrainController
 from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.console.documentation import documentation_router
@@ -29,7 +30,7 @@ def build_management(
     fastapi = FastAPI(title="Sarlens", openapi_url=None)
     add_exception_handlers(fastapi)
     health = health_router(pool, drain, lambda _: lambda _: True)
-    add_routers(fastapi, health, metrics_router(recorder.metrics), documentation_router())
+    add_routers(fastapi, health, metrics_router(recorder.metrics), documentation_router(), workers_router(pool))
 
     @fastapi.get(_DOCUMENT)
     async def document() -> Response:

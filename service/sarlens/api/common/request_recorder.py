@@ -13,6 +13,7 @@ from sarlens.observability import tracing
 from sarlens.observability.caller import bind_key, current_key
 from sarlens.observability.logging import AccessLog, AccessRecord, bind_access_record, record_error
 from sarlens.observability.metrics import Metrics, outcome_of
+from sarlens.observability.refusal_log import RefusalLog
 from sarlens.observability.route_receipt import RouteReceipt, bind_route_receipt
 from sarlens.observability.tracing import Attributes, NoOpTracer, SpanKind, Tracer
 
@@ -28,6 +29,7 @@ class RequestRecorder:
         self.metrics = metrics
         self.access_log = access_log
         self.tracer = tracer
+        self.refusal_log = RefusalLog()
 
     def record(self, headers: RequestHeaders, *, traced: bool = True) -> RequestRecord:
         """The record of a request, which is written when its ``with`` block ends.
@@ -49,6 +51,7 @@ class RequestRecord:
         "_access_record",
         "_receipt",
         "_recorder",
+        "_refusal",
         "_scope",
         "_span",
         "_started_at",
@@ -74,6 +77,7 @@ class RequestRecord:
         self._access_record: AccessRecord | None = None
         self._wants_route = headers.wants_route
         self._receipt: RouteReceipt | None = None
+        self._refusal: SarlensError | None = None
         self._started_at = 0.0
 
     def set_error(self, error: SarlensError) -> None:
@@ -84,6 +88,8 @@ class RequestRecord:
         if error.status >= 500 and self._traced:
             tracing.record_error(self._span, error)
             log.warning("request failed", request_id=self.request_id, code=error.code, reason=error.message)
+        elif error.status < 500:
+            self._refusal = error
 
     def take_route_field(self) -> str:
         """Return the route receipt so far, once, as a dictionary of RFC 9651.
@@ -125,6 +131,8 @@ class RequestRecord:
             outcome = outcome_of(self.effective_status)
             metrics.requests.labels(self.route, str(self.status), outcome).inc()
             metrics.latency.labels(self.route, outcome).observe(duration_s)
+        if self._refusal is not None and self._recorder.access_log.sample_ratio is None:
+            self._log_refusal(self._refusal)
         if self._access_record is None:
             return
         self._recorder.access_log.write(
@@ -141,6 +149,16 @@ class RequestRecord:
             route = {} if self._receipt is None else self._receipt.to_attributes()
             attributes = {**self.attributes, **_span_attributes(self._access_record), **route}
             self._span.set_attributes({**attributes, "sarlens.request_id": self.request_id})
+
+    def _log_refusal(self, error: SarlensError) -> None:
+        self._recorder.refusal_log.write(
+            type(error),
+            status=self.status,
+            code=error.code,
+            route=self.route,
+            key=current_key(),
+            request_id=self.request_id,
+        )
 
 
 def _span_attributes(record: AccessRecord) -> dict[str, str | int]:

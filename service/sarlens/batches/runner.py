@@ -17,7 +17,7 @@ from sarlens.batches.line import LineClient
 from sarlens.batches.line_runner import LineRunner
 from sarlens.batches.results import ResultFiles
 from sarlens.batches.spec import BatchSpec
-from sarlens.batches.storage import temporary_file, write_to
+from sarlens.batches.storage import in_thread, temporary_file, write_to
 from sarlens.errors import FileNotFound, FilesUnavailable, JobsUnavailable, SarlensError, Unauthenticated
 from sarlens.imagery.sources.s3_files import S3Files
 from sarlens.jobs.batches import Batch
@@ -141,9 +141,9 @@ class BatchRunner:
     async def _prepare(self, batch: Batch, spec: BatchSpec, lines: InputFile) -> Sequence[InputError]:
         """Find the lines, and validate them unless an earlier run did."""
         if batch.total is not None:
-            await asyncio.to_thread(lines.scan)
+            await in_thread(lines.scan)
             return ()
-        errors = await asyncio.to_thread(lines.validate, spec.endpoint)
+        errors = await in_thread(lines.validate, spec.endpoint)
         if not errors:
             await self._store.batches.update(batch.job, total=len(lines), validated=database_time())
         return errors

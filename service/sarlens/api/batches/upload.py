@@ -29,7 +29,7 @@ class Form(NamedTuple):
 async def receive_form(request: Request, path: Path, max_file_bytes: int, grow: Callable[[int], None]) -> Form:
     """Write the file of a form to ``path``, and return the other fields.
 
-    ``grow`` is called with the size of each part of the body.
+    ``grow`` is called with the size of each part of the file.
 
     Raises:
         BadRequest: the body isn't a form with a file, or ends too early.
@@ -40,7 +40,7 @@ async def receive_form(request: Request, path: Path, max_file_bytes: int, grow: 
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > max_file_bytes + _MAX_FORM_BYTES:
         raise PayloadTooLarge(f"A file can have at most {max_file_bytes} bytes.", param="file")
-    content = bytearray()
+    content, other_bytes = bytearray(), 0
     parser = MultipartParser(request.headers.get("content-type", ""), "file", content.extend)
     with await in_thread(lambda: path.open("wb")) as file:
         more = True
@@ -49,8 +49,12 @@ async def receive_form(request: Request, path: Path, max_file_bytes: int, grow: 
             if message["type"] == "http.disconnect":
                 raise BadRequest("The body ended before it was complete.")
             body, more = message.get("body", b""), message.get("more_body", False)
-            grow(len(body))
+            size = len(content)
             parser.feed(body)
+            grow(len(content) - size)
+            other_bytes += len(body) - (len(content) - size)
+            if other_bytes > _MAX_FORM_BYTES:
+                raise PayloadTooLarge(f"A form can have at most {_MAX_FORM_BYTES} bytes apart from its file.")
             if len(content) >= _WRITTEN_AT_ONCE or not more:
                 await in_thread(file.write, bytes(content))
                 content.clear()

@@ -10,7 +10,7 @@ RUN apt-get update \
 WORKDIR /src
 RUN python3 -m venv /opt/sarlens && /opt/sarlens/bin/pip install setuptools==78.1.1
 COPY service/requirements/gateway.txt ./
-RUN /opt/sarlens/bin/pip install --no-compile --no-deps --requirement gateway.txt
+RUN /opt/sarlens/bin/pip install --no-compile --no-deps --require-hashes --requirement gateway.txt
 COPY pyproject.toml README.md ./
 COPY service service
 RUN /opt/sarlens/bin/pip install --no-compile --no-deps --no-build-isolation .

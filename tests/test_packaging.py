@@ -32,6 +32,11 @@ def normalized(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
+def pinned(file: str) -> list[str]:
+    """Return the requirements of a pin file, without their hashes."""
+    return [line.removesuffix(" \\") for line in (PINS / file).read_text().splitlines() if line[0] != " "]
+
+
 def test_the_version_has_one_source() -> None:
     """The chart, the image label and the changelog name the version of ``sarlens.__version__``."""
     chart = yaml.safe_load((ROOT / "helm/sarlens/Chart.yaml").read_text())
@@ -46,11 +51,19 @@ def test_the_version_has_one_source() -> None:
 @pytest.mark.parametrize("file", PIN_FILES)
 def test_every_requirement_is_pinned(file: str) -> None:
     """Each pin file has exactly one kind of pin, ``name==version``, and holds every dependency of its extras."""
-    lines = (PINS / file).read_text().splitlines()
+    lines = pinned(file)
     assert [line for line in lines if not re.match(r"[a-z0-9-]+==[\w.!]+( ; .*)?$", line)] == []
     wanted = [*PROJECT["dependencies"], *(line for extra in PIN_FILES[file] for line in EXTRAS[extra])]
     names = {normalized(line) for line in wanted} - {"sarlens"}
     assert names - {normalized(line) for line in lines} == set()
+
+
+def test_the_pins_of_the_gateway_have_hashes() -> None:
+    """Each requirement of the gateway has SHA-256 hashes, and the image is built with ``--require-hashes``."""
+    groups = re.split(r"^(?=\S)", (PINS / "gateway.txt").read_text(), flags=re.MULTILINE)[1:]
+    assert len(groups) == len(pinned("gateway.txt"))
+    assert all(re.fullmatch(r"\S.* \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", group) for group in groups)
+    assert "--require-hashes --requirement gateway.txt" in (ROOT / "Dockerfile").read_text()
 
 
 def test_pins_agree() -> None:
@@ -58,7 +71,7 @@ def test_pins_agree() -> None:
     versions: dict[str, set[frozenset[str]]] = {}
     for file in PIN_FILES:
         pins: dict[str, set[str]] = {}
-        for line in (PINS / file).read_text().splitlines():
+        for line in pinned(file):
             name, _, rest = line.partition("==")
             pins.setdefault(name, set()).add(rest.split(" ;")[0])
         for name, found in pins.items():

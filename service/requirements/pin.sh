@@ -6,9 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=service/requirements
 extras=(--extra cpu --extra local --extra gis --extra sicd --extra mcp --extra postgres --extra finetune --extra dev)
-all=$(mktemp) kept=$(mktemp)
-trap 'rm -f "$all" "$kept"' EXIT
-[ "${1:-}" != --keep ] || cat "$out"/{gateway,worker,finetune,dev}.txt >"$kept"
+all=$(mktemp) kept=$(mktemp) gateway=$(mktemp)
+trap 'rm -f "$all" "$kept" "$gateway"' EXIT
+[ "${1:-}" != --keep ] || cat "$out"/{gateway,worker,finetune,dev}.txt | sed -E '/--hash=/d; s/ \\$//' >"$kept"
 resolve() {
     uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
         --override "$out/unwanted.txt" --constraint "$kept" "$@" pyproject.toml
@@ -19,7 +19,10 @@ pin() {
         sed -E "/sys_platform == '(win32|emscripten)'/d; /^(nvidia|cuda)-/d; s/\+cpu//; /^torch==/s/ ;.*//" | LC_ALL=C sort -u
 }
 pin "${extras[@]}" >"$all"
-pin --constraint "$all" --extra postgres >"$out/gateway.txt"
+# The gateway's file has hashes. Those with torch can't: its build depends on the index.
+pin --constraint "$all" --extra postgres |
+    uv pip compile --quiet --universal --python-version 3.11 --no-deps --no-annotate --no-header --generate-hashes - >"$gateway"
+mv "$gateway" "$out/gateway.txt"
 pin --constraint "$all" --extra postgres --extra cpu --extra local >"$out/worker.txt"
 pin --constraint "$all" --extra postgres --extra finetune >"$out/finetune.txt"
 pin --constraint "$all" --extra dev >"$out/dev.txt"

@@ -6,6 +6,8 @@ cd "$1"
 rm -rf sarbench
 # Build tools of NumPy.
 rm -rf numpy/f2py numpy/distutils
+# Syntax of languages other than Python, for Rich's tracebacks.
+find pygments/lexers -name '*.py' ! -name __init__.py ! -name _mapping.py ! -name python.py ! -name special.py -delete
 # Tests of libraries, and what they use.
 rm -rf sqlalchemy/testing
 find . -depth -type d -name tests -exec rm -rf {} +

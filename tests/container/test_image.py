@@ -95,7 +95,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("strip, of the Debian package binutils, is not installed")
     folder = tmp_path_factory.mktemp("trimmed")
     pins = (ROOT / "service/requirements/gateway.txt").read_text().splitlines()
-    for name in (re.split("[=; ]", line)[0] for line in pins):
+    for name in (re.split("[=; ]", line)[0] for line in pins if line[0] != " "):
         _copy_package(name, folder)
     shutil.copytree(ROOT / "service/sarlens", folder / "sarlens", ignore=shutil.ignore_patterns("*.pyc", "web"))
     subprocess.run([str(ROOT / "service/requirements/trim.sh"), str(folder)], check=True)

@@ -68,7 +68,11 @@ def test_the_bill_of_materials_has_each_pin(tmp_path: Path) -> None:
     assert documents[0].read_bytes() == documents[1].read_bytes()
     components = json.loads(documents[0].read_text())["components"]
     lines = (ROOT / "service/requirements/gateway.txt").read_text().splitlines()
-    assert {f"{one['name']}=={one['version']}" for one in components} == {line.split(" ;")[0] for line in lines}
+    pins = {re.split(" [;\\\\]", line)[0] for line in lines if line[0] != " "}
+    assert {f"{one['name']}=={one['version']}" for one in components} == pins
+    assert all(
+        one["hashes"][0]["alg"] == "SHA-256" for reference in components for one in reference["externalReferences"]
+    )
 
 
 def test_release_notes_group_the_commits(tmp_path: Path) -> None:

@@ -35,6 +35,20 @@ async def finish(page: Page) -> str:
     return (await page.inner_text("#survey-text")).strip()
 
 
+def job_of(page: Page) -> str:
+    """Return the id of the survey in the link."""
+    found = re.search(r"survey=(\w+)", page.url)
+    assert found
+    return found[1]
+
+
+async def total_of(console: Console) -> dict[str, Any]:
+    """Return the totals of the gateway for the only question of the survey in the link."""
+    response = await console.page.request.get(f"{console.base}/v1/sar/surveys/{job_of(console.page)}/features")
+    (total,) = (await response.json())["survey"]["totals"]
+    return dict(total)
+
+
 async def download_bytes(download: Download) -> bytes:
     """Return the content of a downloaded file."""
     path = await download.path()
@@ -82,10 +96,22 @@ async def test_tiles_come_in_and_sum_up(console: Console) -> None:
     await page.reload()
     assert await finish(page) == "12 / 12 tiles · 3 in 3 tiles"
     assert await page.get_attribute("#survey-progress", "value") == "12"
+    assert re.split(r"\s+", await console.text("#legend")) == ["0", "1"]
+    job = job_of(page)
+    await page.click("#brand")
+    await page.goto(f"{console.base}/console")
+    earlier = page.locator("#surveys button")
+    assert (await earlier.first.inner_text()).split("\n")[:4] == ["harbor.tif", QUESTION, "12 tiles", "successful"]
+    await earlier.first.click()
+    assert await finish(page) == "12 / 12 tiles · 3 in 3 tiles"
+    await page.goto("about:blank")
+    await page.goto(console.link(survey=job))
+    assert await finish(page) == "12 / 12 tiles · 3 in 3 tiles"
+    assert await page.input_value("#question") == QUESTION
 
 
-async def test_tiles_that_overlap_have_no_sum(console: Console) -> None:
-    """With overlap, the plan has the gateway's 20 tiles, and the text has the tiles with ships but no sum."""
+async def test_tiles_that_overlap_have_an_estimate(console: Console) -> None:
+    """With overlap, the plan has the gateway's 20 tiles, and the text has the estimate of the gateway and no sum."""
     page = console.page
     await console.open(q=QUESTION)
     await page.click("#plan summary")
@@ -94,7 +120,12 @@ async def test_tiles_that_overlap_have_no_sum(console: Console) -> None:
     async with page.expect_response(lambda one: one.url.endswith("/v1/sar/surveys")) as submitted:
         await page.click("#plan-start")
     assert (await (await submitted.value).json())["tiles"] == 20
-    await console.wait_for_text("#survey-text", "20 / 20 tiles · counts in")
+    await console.wait_for_text("#survey-text", "20 / 20 tiles")
+    await page.wait_for_selector("#survey-cancel", state="hidden")
+    total = await total_of(console)
+    assert "sum" not in total
+    expected = f"20 / 20 tiles · about {total['estimate']:g} in {total['tiles_above_zero']} tiles"
+    assert await console.text("#survey-text") == expected
 
 
 async def test_objects_are_points_above_the_tiles(console: Console, scenes: S3Server, worker: FakeWorker) -> None:
@@ -106,14 +137,16 @@ async def test_objects_are_points_above_the_tiles(console: Console, scenes: S3Se
     await page.check("#plan-objects")
     await page.click("#plan-start")
     await console.wait_for_text("#survey-text", "objects")
-    job = re.search(r"survey=(\w+)", page.url)
-    assert job
-    response = await page.request.get(f"{console.base}/v1/sar/surveys/{job[1]}/objects")
+    response = await page.request.get(f"{console.base}/v1/sar/surveys/{job_of(page)}/objects")
     found = [one["properties"] for one in (await response.json())["features"]]
     assert len(found) >= len(SHIPS)
     nearest = [min(abs(one["col"] - col) + abs(one["row"] - row) for one in found) for col, row in SHIPS]
     assert max(nearest) < 4
-    assert (await console.text("#survey-text")).endswith(f"{len(found)} objects")
+    total = await total_of(console)
+    low, high = total["interval"]
+    assert f" · {len(found)} objects ({low} to {high}) · {total['sum']} in " in await console.text("#survey-text")
+    await page.fill("#filter-confidence", "0.99")
+    await console.wait_for_text("#survey-text", "0 objects (0 to 0)")
 
 
 async def test_a_tile_shows_its_picture_and_answers(console: Console) -> None:
@@ -169,17 +202,18 @@ async def test_several_questions_have_a_layer_each(console: Console) -> None:
     assert sorted(await page.locator("#tile-answers dt").all_inner_texts()) == sorted([QUESTION, YES_NO])
 
 
-async def test_a_survey_is_canceled(console: Console, worker: FakeWorker) -> None:
-    """Cancel stops a running survey: the gateway dismisses the job, and the text says so."""
+async def test_a_survey_is_canceled_and_resumed(console: Console, worker: FakeWorker) -> None:
+    """Cancel stops a running survey: the gateway dismisses the job, and the text says so. Resume finishes it."""
     worker.hangs = True
     page = await start(console)
     await page.click("#survey-cancel")
     await console.wait_for_text("#survey-text", "canceled")
-    job = re.search(r"survey=(\w+)", page.url)
-    assert job
-    response = await page.request.get(f"{console.base}/v1/sar/surveys/{job[1]}")
+    response = await page.request.get(f"{console.base}/v1/sar/surveys/{job_of(page)}")
     assert (await response.json())["status"] == "dismissed"
     worker.hangs = False
+    await page.click("#survey-resume")
+    assert await finish(page) == "12 / 12 tiles · 3 in 3 tiles"
+    assert await page.is_hidden("#survey-resume")
 
 
 async def test_a_survey_is_exported_as_geopackage(console: Console) -> None:
@@ -217,9 +251,7 @@ async def test_a_survey_is_copied_as_programs(console: Console) -> None:
     run = await asyncio.create_subprocess_exec("python3", "-c", programs["python"], stdout=asyncio.subprocess.PIPE)
     output, _ = await run.communicate()
     assert b"'sum': 1" in output
-    job = re.search(r"survey=(\w+)", page.url)
-    assert job
-    assert f"{console.base}/jobs/{job[1]}/results/answers" in programs["qgis"]
+    assert f"{console.base}/jobs/{job_of(page)}/results/answers" in programs["qgis"]
 
 
 async def test_the_expected_time_is_that_of_the_last_survey(console: Console) -> None:

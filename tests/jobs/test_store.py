@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.conftest import add_job, answered
-from sarlens.errors import JobsUnavailable
+from sarlens.errors import JobsUnavailable, OutputExists
 from sarlens.jobs.batch_writer import TileResult
 from sarlens.jobs.db_clock import database_time
 from sarlens.jobs.filters import AnswerFilter, JobFilter
@@ -178,3 +178,49 @@ def test_a_folder_below_a_file_is_not_writable(tmp_path: Path) -> None:
     assert JobStore(f"sqlite:///{tmp_path / 'file'}").is_writable
     assert JobStore("postgresql://127.0.0.1:9/jobs").is_writable
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+async def test_a_resumed_job_keeps_its_answers_but_not_its_failures(store: JobStore) -> None:
+    """A failed job is active again without its error and its failed tile; another process claims it at once.
+
+    An active and a successful job stay as they are.
+    """
+    job = await add_job(store, tiles=3)
+    await store.leases.claim("one", 60, 5)
+    await store.write_tile(job.id, answered(job, 0))
+    await store.write_tile(job.id, answered(job, 1, error="timeout")._replace(outcome="failed"))
+    assert not await store.resume(job)
+    await store.update_active(job.id, status=JobStatus.FAILED, finished=database_time(), code="x", message="y")
+    assert await store.resume(job)
+    (claimed,) = await store.leases.claim("two", 60, 5)
+    assert (claimed.id, claimed.status, claimed.finished, claimed.code, claimed.message) == (
+        job.id,
+        JobStatus.ACCEPTED,
+        None,
+        None,
+        None,
+    )
+    assert (claimed.counts.answered, claimed.counts.failed) == (1, 0)
+    assert await store.finished_tiles(job.id) == {0}
+    assert [feature_id for feature_id in (f"{job.id}.0.0", f"{job.id}.1.0") if await has(store, feature_id)] == [
+        f"{job.id}.0.0"
+    ]
+    await store.write_tile(job.id, answered(job, 1))
+    await store.update_active(job.id, status=JobStatus.SUCCESSFUL, finished=database_time())
+    assert not await store.resume(job)
+
+
+async def test_a_job_whose_output_another_one_has_is_not_resumed(store: JobStore) -> None:
+    """A dismissed job whose output an active job writes is OutputExists, and can be resumed afterwards."""
+    first = await add_job(store, output="s3://b/a")
+    await store.update_active(first.id, status=JobStatus.DISMISSED)
+    second = await add_job(store, output="s3://b/a")
+    with pytest.raises(OutputExists):
+        await store.resume(first)
+    await store.update_active(second.id, status=JobStatus.SUCCESSFUL)
+    assert await store.resume(first)
+
+
+async def has(store: JobStore, feature_id: str) -> bool:
+    """Whether the store has an answer."""
+    return await store.find_answer(feature_id, AnswerFilter()) is not None

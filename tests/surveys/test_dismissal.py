@@ -7,7 +7,7 @@ import asyncio
 from sarlens.settings import Settings
 from support.gateway import gateway
 from support.workers.fake_worker import FakeWorker
-from surveys.client import SURVEYS, call, submit, survey_body, survey_status, wait_until_done
+from surveys.client import SURVEYS, call, submit, survey_body, survey_features, survey_status, wait_until_done
 
 
 async def test_a_dismissed_job_sends_no_more_tiles(base: str, scene: str, worker: FakeWorker) -> None:
@@ -27,6 +27,29 @@ async def test_a_dismissed_job_sends_no_more_tiles(base: str, scene: str, worker
     await call("DELETE", f"{base}{SURVEYS}/{job_id}")
     status, document, _ = await call("GET", f"{base}{SURVEYS}/{job_id}")
     assert (status, document["error"]["code"]) == (404, "job_not_found")
+
+
+async def test_a_canceled_survey_is_resumed(base: str, scene: str, worker: FakeWorker) -> None:
+    """A resumed survey keeps its answers and asks about the other tiles; a resume of a successful one is 400."""
+    worker.pause_s = 0.05
+    body = survey_body(scene, sar={"window": [640, 0, 640, 640]}, tile=64)
+    job_id = await submit(base, body)
+    async with asyncio.timeout(30):
+        while (await survey_status(base, job_id))["answered"] < 5:
+            await asyncio.sleep(0.02)
+    await call("DELETE", f"{base}{SURVEYS}/{job_id}")
+    kept = {feature["id"]: feature for feature in await survey_features(base, job_id)}
+    assert 5 <= len(kept) < 100
+    worker.pause_s = 0
+    status, document, _ = await call("POST", f"{base}{SURVEYS}/{job_id}/resume")
+    assert (status, document["image"], document["tiles"]) == (200, scene, 100)
+    done = await wait_until_done(base, job_id)
+    assert (done["status"], done["answered"], done["failed"]) == ("successful", 100, 0)
+    features = {feature["id"]: feature for feature in await survey_features(base, job_id)}
+    assert len(features) == 100
+    assert {name: features[name] for name in kept} == kept
+    status, document, _ = await call("POST", f"{base}{SURVEYS}/{job_id}/resume")
+    assert (status, document["error"]["code"]) == (400, "bad_request")
 
 
 async def test_another_gateway_can_dismiss_a_job(settings: Settings, scene: str, worker: FakeWorker) -> None:

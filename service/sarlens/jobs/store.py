@@ -22,6 +22,7 @@ from sarlens.jobs.leases import JobLeases
 from sarlens.jobs.models import ACTIVE_STATUSES, Job
 from sarlens.jobs.objects import ObjectStore
 from sarlens.jobs.owner_limits import OwnerLimits
+from sarlens.jobs.resumption import activate, forget_failed_tiles
 from sarlens.jobs.rows import job_row, select_jobs
 
 _NO_LIMITS = OwnerLimits(sys.maxsize, sys.maxsize)
@@ -112,6 +113,25 @@ class JobStore:
         is_active = and_(JOBS.c.id == job_id, JOBS.c.status.in_(ACTIVE_STATUSES))
         change = update(JOBS).where(is_active).values(**values)
         return await self._database.write(lambda db: db.execute(change).rowcount == 1)
+
+    async def resume(self, job: Job) -> bool:
+        """Make a failed or dismissed job active, and return True; return False if the job isn't one.
+
+        Results of failed tiles are deleted, so that these tiles are asked about again.
+
+        Raises:
+            OutputExists: another active job has the same output.
+            QuotaExceeded, PayloadTooLarge: as ``check_owner``.
+        """
+        await self.check_owner(job.owner)
+        while await self._database.write(lambda db: forget_failed_tiles(db, job.id)):
+            pass
+
+        def resume(db: Connection) -> bool:
+            self.limits.check(db, job.owner)
+            return activate(db, job.id)
+
+        return await self._database.write(resume)
 
     async def delete(self, job_ids: Collection[str]) -> None:
         """Delete jobs with their tiles and answers, in transactions of bounded size."""

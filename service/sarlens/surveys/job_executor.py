@@ -229,10 +229,15 @@ class JobExecutor:
                 job, kind, "internal_error", "An internal error occurred. The gateway's log has the details."
             )
         finally:
-            self._running.pop(job.id, None)
-            self._kind_of.pop(job.id, None)
-            self.progress.notify(job.id)
-            self._wakeup.set()
+            self._end(running)
+
+    def _end(self, running: RunningJob) -> None:
+        """Forget a run. A job that was dismissed and resumed has another one already."""
+        job_id = running.job.id
+        if self._running.get(job_id) is running:
+            del self._running[job_id], self._kind_of[job_id]
+        self.progress.notify(job_id)
+        self._wakeup.set()
 
     async def _execute(self, job: Job, kind: JobKind, stopping: asyncio.Event) -> None:
         started = job.started or database_time()

@@ -1,4 +1,4 @@
-"""Job service: submit, find, wait for and dismiss jobs."""
+"""Job service: submit, find, wait for, dismiss and resume jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sarlens.errors import JobNotFound
+from sarlens.errors import BadRequest, JobNotFound
 from sarlens.jobs.batches import BATCH
 from sarlens.jobs.db_clock import database_time
 from sarlens.jobs.filters import AnswerFilter
@@ -97,6 +97,19 @@ class JobService:
             return await self.find(job.id, None)
         await self.store.delete([job.id])
         return replace(job, status=JobStatus.DISMISSED, message="Dismissed.")
+
+    async def resume(self, job: Job) -> Job:
+        """Continue a failed or dismissed job with the tiles that failed or have no result. An active job continues.
+
+        Raises:
+            BadRequest: the job is successful.
+            OutputExists, QuotaExceeded, PayloadTooLarge: as ``JobStore.resume``.
+        """
+        if job.status is JobStatus.SUCCESSFUL:
+            raise BadRequest("The survey is successful, so there is nothing to resume.")
+        if await self.store.resume(job):
+            self._executor.wake()
+        return await self.find(job.id, None)
 
     async def stream_answers(self, job_id: str) -> AsyncGenerator[list[str]]:
         """Yield pages of answers as GeoJSON features, in the order of their commits, until the job is complete."""

@@ -62,11 +62,11 @@ def test_times_are_utc_with_milliseconds() -> None:
 
 
 def test_the_status_of_a_survey() -> None:
-    """The status has tiles by outcome, times, and links to itself and its features."""
+    """The status has image and questions, tiles by outcome, times, and links to itself and its features."""
     job = Job(
         "survey",
         "gis",
-        "{}",
+        '{"url": "https://user:secret@host/a b.tif?signature=x", "questions": [{"question": "How many?"}]}',
         id="x1",
         status=JobStatus.RUNNING,
         created=1_764_590_400.0,
@@ -87,6 +87,8 @@ def test_the_status_of_a_survey() -> None:
         "failed": 2,
         "model": "nano",
         "image_version": "s3:v1",
+        "image": "https://host/a%20b.tif",
+        "questions": ["How many?"],
         "created": "2025-12-01T12:00:00.000+00:00",
         "started": None,
         "updated": "2025-12-01T12:00:01.000+00:00",

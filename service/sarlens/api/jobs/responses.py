@@ -14,6 +14,7 @@ from fastapi import Request, Response
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
+from yarl import URL
 
 from sarlens.api.common.disconnect import CancelOnDisconnect, ClientDisconnected
 from sarlens.api.common.request_context import RequestContext
@@ -49,11 +50,22 @@ def prefers_async(request: Request) -> bool:
 
 
 def survey_status(job: Job) -> dict[str, Any]:
-    """Return the status of a survey as ``/v1/sar/surveys`` has it."""
+    """Return the status of a survey as ``/v1/sar/surveys`` has it, with its image and its questions."""
+    spec = orjson.loads(job.request)
+    questions = [question["question"] for question in spec.get("questions", ())]
+    request = {"image": _plain_url(spec.get("url")), "questions": questions}
     times = {name: rfc3339(getattr(job, name)) for name in ("created", "started", "updated", "finished")}
     url = f"{SURVEYS_PATH}/{job.id}"
     links = {"object": "survey", "url": url, "features": f"{url}/features"}
-    return survey_summary(job) | times | links | ({"objects": f"{url}/objects"} if has_objects(job) else {})
+    return survey_summary(job) | request | times | links | ({"objects": f"{url}/objects"} if has_objects(job) else {})
+
+
+def _plain_url(location: Any) -> str | None:
+    """Return a URL without query and credentials; None for an image that has no URL of its own."""
+    if not isinstance(location, str):
+        return None
+    url = URL(location)
+    return str(url.with_query(None).with_fragment(None).with_user(None) if url.host else url.with_query(None))
 
 
 def rfc3339(seconds: float | None) -> str | None:

@@ -68,6 +68,7 @@ class Surveys:
         router.add_api_route(SURVEYS_PATH, self.surveys, methods=["GET"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}", self.status, methods=["GET"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}", self.dismiss, methods=["DELETE"])
+        router.add_api_route(SURVEYS_PATH + "/{job_id}/resume", self.resume, methods=["POST"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}/features", self.features, methods=["GET"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}/objects", self.objects, methods=["GET"])
         return router
@@ -107,6 +108,14 @@ class Surveys:
     async def dismiss(self, request: Request, job_id: str) -> Response:
         """Cancel an active survey, or delete a completed one."""
         return json_response(survey_status(await self._job_service.dismiss(await self._find(request, job_id))))
+
+    async def resume(self, request: Request, job_id: str) -> Response:
+        """Continue a failed or canceled survey.
+
+        The answers so far are kept. The gateway asks about the tiles that failed or have no answer. An active survey
+        just continues; a successful one is 400.
+        """
+        return json_response(survey_status(await self._job_service.resume(await self._find(request, job_id))))
 
     async def features(
         self,

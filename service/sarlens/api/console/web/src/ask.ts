@@ -17,7 +17,7 @@ const SUGGESTIONS: [string, string, string][] = [
   ["Position", "Where is the ship?", "Where is the ship positioned within the image?"],
   ["Classification", "What object?", "What type of object is present in the image?"],
   ["Land cover", "Land cover?", "What is the dominant land cover in the image?"],
-  ["Use", "What is it used for?", "What is this area most likely used for?"],
+  ["Use", "Use?", "What is this area most likely used for?"],
   ["Description", "Describe", "Describe the content of this image in one sentence."],
 ];
 const MAX_ANSWERS = 50;
@@ -89,6 +89,7 @@ export class Ask {
     hideError();
     const cards = questions.map((question) => make("li", { class: "waiting" }, make("p", {}, question), "…"));
     byId("answers").prepend(...cards);
+    cards[0]?.scrollIntoView({ block: "nearest" });
     try {
       if (questions.length === 1 && /^describe /i.test(questions[0] ?? "")) {
         const answer = await describe(this.body(questions), (text) => cards[0]?.lastChild?.replaceWith(text));
@@ -113,6 +114,7 @@ export class Ask {
     while (byId("answers").children.length > MAX_ANSWERS) byId("answers").lastChild?.remove();
     card?.classList.remove("waiting");
     card?.replaceChildren(make("p", {}, answer.question), ...parts(answer));
+    card?.scrollIntoView({ block: "nearest" });
     byId("export-answers").hidden = false;
   }
 

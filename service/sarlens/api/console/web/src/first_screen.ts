@@ -1,11 +1,14 @@
 // The first screen: the sample scenes of the gateway, each with a question.
 import { apiUrl, isAbort } from "./api";
 import { byId, make } from "./dom";
+import { fetchJobs, type Job } from "./job";
+import { change, EMPTY } from "./link";
 import { loadPicture } from "./picture";
 import { fileName } from "./scene";
 
 const RECENT = "sarlens-recent";
 const MAX_RECENT = 20;
+const MAX_SURVEYS = 8;
 
 /** Scenes by URL, each with a question, which can be empty. */
 export type Samples = Record<string, string>;
@@ -28,6 +31,26 @@ export function showFirstScreen(isShown: boolean, samples: Samples, open: (url: 
       if (!isAbort(error)) image.replaceWith(make("p", { class: "failed" }, error instanceof Error ? error.message : ""));
     });
   }
+}
+
+/** The latest surveys with an image that can be opened. */
+export async function showSurveys(): Promise<void> {
+  const jobs = (await fetchJobs(MAX_SURVEYS)).filter(({ image }) => image !== null);
+  byId("surveys-title").hidden = jobs.length === 0;
+  byId("surveys").replaceChildren(...jobs.map((job) => make("li", {}, surveyButton(job))));
+}
+
+function surveyButton({ id, image, questions, status, tiles, model, created }: Job): HTMLElement {
+  const open = (): void => change({ ...EMPTY, model, scene: image ?? "", questions, survey: id });
+  return make(
+    "button",
+    { type: "button", click: open },
+    make("strong", {}, fileName(image ?? "")),
+    make("span", {}, questions.join(" ") || "Caption"),
+    make("span", {}, `${tiles} ${tiles === 1 ? "tile" : "tiles"}`),
+    make("span", {}, status === "dismissed" ? "canceled" : status),
+    make("span", {}, created.slice(0, 16).replace("T", " ")),
+  );
 }
 
 /** Scenes that were opened before, as suggestions. */

@@ -60,17 +60,6 @@ function spans(length: number, start: number, extent: number, tile: number, over
   });
 }
 
-/** Whether tiles of a grid share pixels, so that a sum counts objects twice. */
-export function overlap(tiles: Window[]): boolean {
-  const meet = (sides: Point[]): boolean => {
-    const ends = new Map(sides);
-    const starts = [...ends.keys()].sort((a, b) => a - b);
-    return starts.some((start, i) => i > 0 && start < (ends.get(starts[i - 1] as number) as number));
-  };
-  const across = tiles.map(([col, , width]) => [col, col + width] as Point);
-  return meet(across) || meet(tiles.map(([, row, , height]) => [row, row + height] as Point));
-}
-
 /** Whether a rectangle and a polygon have a point in common. */
 export function touches(tile: Window, polygon: Point[]): boolean {
   const [left, top, width, height] = tile;

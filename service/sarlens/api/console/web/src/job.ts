@@ -10,6 +10,10 @@ export interface Job {
   blank: number;
   failed: number;
   model: string;
+  /** URL of the image, if it has one. */
+  image: string | null;
+  questions: string[];
+  created: string;
   tile?: number;
   started: string | null;
   finished: string | null;
@@ -30,6 +34,8 @@ export interface TileAnswer {
   refusal: string | null;
   /** Share of the tile's area that no neighbor has. */
   core_share: number;
+  /** Objects that were located in the tile; undefined if the survey looks for none. */
+  objects: number | undefined;
   error: string | undefined;
 }
 
@@ -41,7 +47,8 @@ interface TileFeature {
 export interface FoundObject {
   center: Point;
   name: string;
-  score: number;
+  score: number | null;
+  question: string;
 }
 
 /** The objects of a complete survey; none if it was submitted without. */
@@ -51,7 +58,8 @@ export async function fetchObjects(job: Job): Promise<FoundObject[]> {
   return features.map(({ properties }) => ({
     center: [Number(properties["col"]), Number(properties["row"])],
     name: String(properties["class"] ?? "object"),
-    score: Number(properties["score"] ?? 0),
+    score: properties["score"] as number | null,
+    question: String(properties["question"]),
   }));
 }
 
@@ -65,6 +73,16 @@ export function fetchJob(id: string): Promise<Job> {
 
 export async function dismissJob(id: string): Promise<void> {
   await send(apiUrl(`v1/sar/surveys/${id}`), { method: "DELETE" });
+}
+
+/** Continue a canceled or failed survey with the tiles that have no answer. */
+export async function resumeJob(id: string): Promise<void> {
+  await send(apiUrl(`v1/sar/surveys/${id}/resume`), { method: "POST" });
+}
+
+/** The latest surveys that the gateway remembers, newest first. */
+export async function fetchJobs(limit: number): Promise<Job[]> {
+  return (await getJson<{ data: Job[] }>("v1/sar/surveys", { limit })).data;
 }
 
 /** The answers of a job so far, then each one as it comes, until the job ends. */
@@ -91,6 +109,7 @@ function toAnswer({ properties }: TileFeature): TileAnswer | undefined {
     finish_reason: (properties["finish_reason"] as string | undefined) ?? null,
     refusal: (properties["refusal"] as string | undefined) ?? null,
     core_share: Number(properties["core_share"] ?? 1),
+    objects: properties["objects"] as number | undefined,
     error: properties["error"] ? String(properties["error_message"] ?? properties["error"]) : undefined,
   };
 }
@@ -103,8 +122,7 @@ function valueOf(properties: Record<string, unknown>): TileAnswer["value"] {
 
 /** Seconds of a tile in the latest surveys that the gateway remembers, or undefined. */
 export async function secondsPerTile(model: string): Promise<number | undefined> {
-  const { data } = await getJson<{ data: Job[] }>("v1/sar/surveys", { limit: 20 });
-  for (const job of data) {
+  for (const job of await fetchJobs(20)) {
     if (job.status !== "successful" || job.model !== model || !job.started || !job.finished || !job.answered) continue;
     return (Date.parse(job.finished) - Date.parse(job.started)) / 1000 / job.answered;
   }

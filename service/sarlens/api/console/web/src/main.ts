@@ -5,7 +5,8 @@ import { Ask } from "./ask";
 import { byId, make } from "./dom";
 import type { Basemap } from "./earth";
 import { hideError, showError } from "./errors";
-import { showFirstScreen, showRecent, type Samples } from "./first_screen";
+import { showFirstScreen, showRecent, showSurveys, type Samples } from "./first_screen";
+import { fetchJob } from "./job";
 import { startKeyboard } from "./keyboard";
 import { change, EMPTY, onChange, state, type State } from "./link";
 import { SceneMap } from "./map";
@@ -55,6 +56,7 @@ async function open(next: State): Promise<void> {
   byId<HTMLInputElement>("url").value = next.scene;
   if (!next.scene) {
     close();
+    if (next.survey) await openSurvey(next.survey);
     return;
   }
   showFirst(false);
@@ -71,13 +73,24 @@ async function open(next: State): Promise<void> {
   }
 }
 
+/** Open the scene of a survey, which the link has alone. */
+async function openSurvey(id: string): Promise<void> {
+  try {
+    const { image, questions, model } = await fetchJob(id);
+    if (image) change({ scene: image, questions, model }, "replace");
+  } catch (error) {
+    showError(error);
+  }
+}
+
 /** Show the first screen. */
 function close(): void {
   for (const id of ["facts", "look", "ask", "plan", "tile", "tools"]) byId(id).hidden = true;
   view.clear();
-  void survey.show();
+  survey.clear();
   document.title = "Sarlens";
   showFirst(true);
+  showSurveys().catch(() => undefined); // the first screen is complete without them
 }
 
 async function showScene(next: State, signal: AbortSignal): Promise<void> {

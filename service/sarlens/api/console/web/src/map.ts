@@ -16,6 +16,7 @@ import { byId } from "./dom";
 import { earthLayers, type Basemap } from "./earth";
 import { showError } from "./errors";
 import type { Point } from "./grid";
+import { state } from "./link";
 import { Placement, matrixSetOf, type TileMatrixSet } from "./placement";
 import { tileParams, type Rendering } from "./rendering";
 import type { Scene } from "./scene";
@@ -94,7 +95,15 @@ export class SceneMap {
     if (scene && placement) this.fit(placement.outline([0, 0, scene.width, scene.height]));
   }
 
-  fit(ring: Point[]): void {
+  /** Show the part of the link, or the whole scene, in what room the map has now. */
+  showSelection(): void {
+    this.map.updateSize();
+    const { window } = state();
+    if (window && this.placement) this.fit(this.placement.outline(window));
+    else this.showWhole();
+  }
+
+  private fit(ring: Point[]): void {
     const padding = [40, 40, 40, 40];
     this.map.getView().fit(boundingExtent(ring), { size: this.map.getSize() ?? [800, 600], padding });
   }

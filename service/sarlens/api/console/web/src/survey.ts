@@ -3,21 +3,24 @@ import { ApiError, apiUrl, isAbort, postJson, send } from "./api";
 import { renderOf } from "./ask";
 import { byId, copyText, debounce, download, onChoice } from "./dom";
 import { hideError, showError } from "./errors";
-import { overlap } from "./grid";
-import { answersOf, dismissJob, fetchJob, fetchObjects, isActive, type Job, type TileAnswer } from "./job";
+import { answersOf, dismissJob, fetchJob, fetchObjects, isActive, resumeJob, type FoundObject, type Job, type TileAnswer } from "./job";
 import { change, state } from "./link";
 import { markProperties } from "./marks";
 import type { SceneMap } from "./map";
 import type { Plan } from "./plan";
 import { curlOfSurvey, pythonOfSurvey, qgisOfSurvey } from "./programs";
 import type { SurveyLayer } from "./survey_layer";
+import { objectsOf, totalOf } from "./totals";
 
 const RETRY_MS = 1000;
 
 export class Survey {
   private job: Job | undefined;
   private readonly answers = new Map<number, Map<string, TileAnswer>>();
-  private found: number | undefined;
+  /** Undefined until the survey ends, and without objects. */
+  private objects: FoundObject[] | undefined;
+  /** Whether the survey was started on this page, whose map then shows all of its area. */
+  private isNew = false;
   /** Whether all answers have come. */
   private isComplete = false;
   private running: AbortController | undefined;
@@ -36,6 +39,7 @@ export class Survey {
       byId(id).addEventListener("input", () => this.refresh());
     }
     byId("survey-cancel").addEventListener("click", () => void this.cancel());
+    byId("survey-resume").addEventListener("click", () => void this.resume());
     byId("survey-close").addEventListener("click", () => change({ survey: "", tile: undefined }));
     onChoice(byId<HTMLSelectElement>("survey-export"), (format) => void this.export(format));
     onChoice(byId<HTMLSelectElement>("survey-copy"), (kind) => void this.copy(kind));
@@ -51,16 +55,21 @@ export class Survey {
     return [...this.answers.keys()].filter((tile) => this.shown(tile)).sort((a, b) => a - b);
   }
 
-  /** Watch the survey of the link, or none. */
-  async show(): Promise<void> {
+  /** Show no survey. */
+  clear(): void {
     this.running?.abort();
     this.answers.clear();
     this.layer.clear();
-    this.job = this.found = undefined;
+    this.job = this.objects = undefined;
     this.isComplete = false;
-    const id = state().survey;
-    byId("survey").hidden = !id;
+    byId("survey").hidden = true;
     byId("survey-question").replaceChildren();
+  }
+
+  /** Watch the survey of the link, or none. */
+  async show(): Promise<void> {
+    this.clear();
+    const id = state().survey;
     if (!id) return;
     const running = new AbortController();
     this.running = running;
@@ -91,6 +100,7 @@ export class Survey {
       const response = await postJson("v1/sar/surveys", this.body(), { Prefer: "respond-async" });
       const job = (await response.json()) as Job;
       if (this.plan.isShown) this.plan.toggle();
+      this.isNew = true;
       change({ survey: job.id, tile: undefined });
     } catch (error) {
       showError(error);
@@ -99,6 +109,9 @@ export class Survey {
 
   private async watch(id: string, signal: AbortSignal): Promise<void> {
     this.job = await fetchJob(id);
+    byId("survey").hidden = false;
+    if (this.isNew) this.view.showSelection();
+    this.isNew = false;
     this.refresh();
     do {
       try {
@@ -112,9 +125,7 @@ export class Survey {
     } while (!signal.aborted && isActive(this.job));
     if (signal.aborted) return;
     this.isComplete = true;
-    const objects = await fetchObjects(this.job);
-    this.found = this.job.objects ? objects.length : undefined;
-    this.layer.showObjects(objects);
+    if (this.job.objects && this.job.status === "successful") this.objects = await fetchObjects(this.job);
     this.refresh();
     if (this.job.error) showError(new Error(this.job.error.message));
     void this.plan.load();
@@ -140,6 +151,17 @@ export class Survey {
     }
   }
 
+  private async resume(): Promise<void> {
+    if (!this.job) return;
+    hideError();
+    try {
+      await resumeJob(this.job.id);
+      await this.show();
+    } catch (error) {
+      if (!isAbort(error)) showError(error);
+    }
+  }
+
   private shown(tile: number): TileAnswer | undefined {
     const question = byId<HTMLSelectElement>("survey-question").value;
     const answer = this.answers.get(tile)?.get(question);
@@ -160,13 +182,33 @@ export class Survey {
     progress.max = Math.max(1, job.tiles);
     progress.value = finished;
     const shown = this.shownTiles().map((tile) => this.shown(tile) as TileAnswer);
-    const objects = this.found === undefined ? "" : ` · ${this.found} objects`;
-    const ended = { successful: "", failed: " · failed", dismissed: " · canceled", accepted: "", running: "" }[job.status];
-    byId("survey-text").textContent = `${finished} / ${job.tiles} tiles${sum(shown)}${objects}${ended}`;
+    const objects = this.shownObjects();
+    this.layer.showObjects(objects ?? []);
+    const ended = { successful: "", failed: "failed", dismissed: "canceled", accepted: "waiting", running: "" }[job.status];
+    const failed = job.failed ? `${job.failed} failed` : "";
+    const parts = [`${finished} / ${job.tiles} tiles`, failed, objects ? objectsOf(objects, shown) : "", totalOf(shown), ended];
+    byId("survey-text").textContent = parts.filter(Boolean).join(" · ");
     byId("survey-cancel").hidden = !isActive(job);
+    byId("survey-resume").hidden = job.status !== "failed" && job.status !== "dismissed";
+    this.color(shown);
+  }
+
+  /** Objects that the filter leaves, of the question that is shown. */
+  private shownObjects(): FoundObject[] | undefined {
+    const question = byId<HTMLSelectElement>("survey-question").value;
+    const least = Number(byId<HTMLInputElement>("filter-confidence").value);
+    return this.objects?.filter((one) => one.question === question && (one.score ?? 1) >= least);
+  }
+
+  /** Color the tiles, and show what the colors mean. */
+  private color(shown: TileAnswer[]): void {
     const counts = [...this.answers.values()].flatMap((answers) => [...answers.values()]).map(({ value }) => Number(value) || 0);
+    const highest = counts.reduce((a, b) => Math.max(a, b), 1);
     const by = byId<HTMLSelectElement>("survey-color").value as "value" | "confidence";
-    this.layer.restyle({ answer: (tile) => this.shown(tile), by, highest: counts.reduce((a, b) => Math.max(a, b), 1) });
+    const isCount = shown.some(({ value }) => typeof value === "number");
+    byId("legend").hidden = by === "value" && !isCount;
+    byId("legend-highest").textContent = by === "value" ? String(highest) : "1";
+    this.layer.restyle({ answer: (tile) => this.shown(tile), by, highest });
   }
 
   private showQuestions(): void {
@@ -214,15 +256,4 @@ async function marked(response: Response): Promise<Blob> {
     Object.assign(properties, markProperties(name));
   }
   return new Blob([JSON.stringify(document)], { type: "application/geo+json" });
-}
-
-function sum(answers: TileAnswer[]): string {
-  const numbers = answers.map(({ value }) => value).filter((value) => typeof value === "number");
-  if (numbers.length) {
-    // Where tiles overlap, an object can be in two of them: the gateway's totals have an estimate.
-    const total = overlap(answers.map(({ window }) => window)) ? "counts" : numbers.reduce((a, b) => a + b, 0);
-    return ` · ${total} in ${numbers.filter((value) => value > 0).length} tiles`;
-  }
-  const booleans = answers.filter(({ value }) => typeof value === "boolean");
-  return booleans.length ? ` · yes in ${booleans.filter(({ value }) => value === true).length} tiles` : "";
 }

@@ -55,7 +55,7 @@ export class SurveyLayer {
     if (!placement) return;
     for (const { center, name, score } of found) {
       const feature = new Feature(new PointGeometry(placement.toMap(center)));
-      feature.set("text", `${name} ${score.toFixed(2)}`, true);
+      feature.set("text", score === null ? name : `${name} ${score.toFixed(2)}`, true);
       this.objects.addFeature(feature);
     }
   }

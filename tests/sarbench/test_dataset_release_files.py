@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sarbench.dataset.release_files import Subset, find_text_files, index_images, parse_file_name
+from sarbench.dataset.release_files import Subset, find_text_files, parse_file_name
 from sarbench.errors import DatasetError
 
 
@@ -43,16 +43,3 @@ def test_two_files_with_the_same_subset_and_split_are_an_error() -> None:
     """Two CSV files with the same subset and split raise an error that names both."""
     with pytest.raises(DatasetError, match=r"a/SARVQA1_test\.csv and b/sarvqa1_test\.csv both hold SARVQA1 test"):
         find_text_files(["a/SARVQA1_test.csv", "b/sarvqa1_test.csv"])
-
-
-def test_images_are_found_in_any_case_and_with_another_suffix() -> None:
-    """Images are indexed in lower case, with and without suffix, and preprocessed images take precedence."""
-    images = index_images(
-        ["SARimages/A.TIF", "RGBimages/A.png", "SARimages/b.png", "SARimages_preprocessed/SARimages/b.png"]
-    )
-    assert images == {
-        "a.tif": "SARimages/A.TIF",
-        "a": "SARimages/A.TIF",
-        "b.png": "SARimages_preprocessed/SARimages/b.png",
-        "b": "SARimages_preprocessed/SARimages/b.png",
-    }

@@ -111,7 +111,7 @@ def test_wrong_columns_are_reported_with_the_present_ones(text: str) -> None:
 
 
 def test_conversations_are_reduced_to_bare_questions() -> None:
-    """The image token, the paper's prompt, and the folder of the image are removed."""
+    """The image token and the paper's prompt are removed; the path of the image stays."""
     row = {
         "messages": [
             {"role": "user", "content": "<image>Question: How many ships?. Answer the question concisely."},
@@ -121,7 +121,7 @@ def test_conversations_are_reduced_to_bare_questions() -> None:
         ],
         "images": ["/data/SARimages/0009787.jpg"],
     }
-    image = "0009787.jpg"
+    image = "/data/SARimages/0009787.jpg"
     assert valid_fields(read_all(CONVERSATIONS, json.dumps([row]))) == [
         (image, "How many ships?", "2"),
         (image, "Where are most ships?", "left"),

@@ -151,6 +151,18 @@ async def test_answers_without_an_image_are_shown(runs: Path) -> None:
     assert "Where is the orchard located?" in text
 
 
+async def test_runs_over_other_texts_are_not_compared_silently(runs: Path, tmp_path: Path) -> None:
+    """A run over 5 of the 20 texts is named beside one over all of them; runs over the same texts are not."""
+    async with serving(FakeOpenAIServer()) as oracle:
+        more = ("--base-url", oracle.url, "--model", "m", "--data", str(runs / "data"), "--limit", "5")
+        await command("run", *more, "--out", str(tmp_path / "few"))
+    await command("score", str(tmp_path / "few"))
+    text = " ".join(Page(await document(runs, "seen", str(tmp_path / "few"))).text.split())
+    assert "seen and few have different texts: of 20 and 5 texts, 5 are in both" in text
+    assert "Limit: None and 5." in text
+    assert "have different texts" not in await document(runs, "seen", "black")
+
+
 async def test_an_unscored_run_is_reported(runs: Path, tmp_path: Path) -> None:
     """A run without scores gives exit code 1 and names the command to run."""
     (tmp_path / "run.json").write_bytes((runs / "seen" / "run.json").read_bytes())

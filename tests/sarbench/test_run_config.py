@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from run_command import run_command
+from run_command import TEST_TEXTS, run_command
 
 from sarbench.run.answers import read_answers
-from sarbench.run.config import load_metadata
+from sarbench.run.config import load_config, load_metadata
 from support.sarlang_fixture import BOXED, SARDET, write_questions, write_released
 from support.workers.fake_openai_server import FakeOpenAIServer, prompt
 
@@ -68,3 +69,26 @@ async def test_extra_fields_are_merged_into_every_request(oracle: FakeOpenAIServ
     """--body adds fields to every request and removes fields with null."""
     await run_command(oracle, data, tmp_path / "run", "--body", '{"max_tokens": null, "max_completion_tokens": 9}')
     assert all("max_tokens" not in body and body["max_completion_tokens"] == 9 for body in oracle.bodies)
+
+
+async def test_an_edit_of_equal_length_is_noticed(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """A text file or image that changed makes another run, also if the text has the same length."""
+    await run_command(oracle, data, tmp_path / "run")
+    path = data / "Text/VQA/test/SARVQA1_test.csv"
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b",2", b",3"))
+    result = await run_command(oracle, data, tmp_path / "run")
+    assert "holds a run that differs in texts" in result.output
+    path.write_bytes(text)
+    (data / "SARimages" / SARDET).write_bytes((data / "SARimages" / SARDET).read_bytes() + b"\0")
+    result = await run_command(oracle, data, tmp_path / "run")
+    assert "holds a run that differs in images" in result.output
+
+
+async def test_a_moved_data_set_is_the_same(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """A run resumes with the same data in another folder, and remembers the new one."""
+    await run_command(oracle, data, tmp_path / "run")
+    moved = await asyncio.to_thread(data.rename, tmp_path / "moved")
+    assert (await run_command(oracle, moved, tmp_path / "run")).exit_code == 0
+    assert len(oracle.bodies) == TEST_TEXTS
+    assert load_config(tmp_path / "run").data == str(moved)

@@ -11,7 +11,7 @@ from PIL import Image
 from run_command import read_errors, run_command
 
 from sarbench.run.answers import read_answers
-from support.sarlang_fixture import DARWIN, NICE, SARDET, write_released
+from support.sarlang_fixture import DARWIN, NICE, SARDET, write_questions, write_released
 from support.workers.fake_openai_server import FakeOpenAIServer, picture, picture_url
 
 
@@ -51,6 +51,21 @@ async def test_urls_name_the_existing_file(oracle: FakeOpenAIServer, data: Path,
     (data / "SARimages" / NICE).rename(data / "SARimages" / NICE.replace(".png", ".tif"))
     await run_command(oracle, data, tmp_path / "run", "--image-url-prefix", "s3://scenes")
     assert f"s3://scenes/{NICE.replace('.png', '.tif')}" in {picture_url(body) for body in oracle.bodies}
+
+
+async def test_http_urls_are_escaped_and_have_their_folder(
+    oracle: FakeOpenAIServer, data: Path, tmp_path: Path
+) -> None:
+    """A name with a space, # and % below a folder is one path of an HTTP URL; a key of S3 stands as it is."""
+    name = "part/scene #1 50%.png"
+    (data / "SARimages/part").mkdir()
+    (data / "SARimages" / NICE).rename(data / "SARimages" / name)
+    write_questions(data / "Text/VQA/test/SARVQA1_test.csv", [(name, "How many ships?", "1")])
+    more = ("--skip-bad-rows", "--application", "instance_counting", "--image-url-prefix")
+    await run_command(oracle, data, tmp_path / "http", *more, "https://host/SARimages")
+    await run_command(oracle, data, tmp_path / "s3", *more, "s3://scenes/SARimages/")
+    urls = {picture_url(body) for body in oracle.bodies}
+    assert urls == {"https://host/SARimages/part/scene%20%231%2050%25.png", f"s3://scenes/SARimages/{name}"}
 
 
 async def test_blackout_images_are_black_and_keep_their_size(

@@ -73,7 +73,6 @@ CAPTION_COLUMNS = {"Image Name": "image", "Caption": "answer"}
 QUESTION_COLUMNS = {"Image Name": "image", "Question": "question", "Answer": "answer"}
 CAPTION_FILE = re.compile(r"caption[-_](?P<split>train(?:ing)?|test)(?P<one>1?)(?:_sarlang-1m)?\.(?:csv|json)")
 QUESTION_FILE = re.compile(r"sarvqa(?P<half>[12])[-_](?P<split>train(?:ing)?|test)\.(?:csv|json)")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 
 
 def parse_file_name(path: str) -> TextFile | None:
@@ -114,30 +113,9 @@ def find_unrecognized_files(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(path for path in texts if "text" in _folders(path) and parse_file_name(path) is None)
 
 
-def index_images(paths: Iterable[str]) -> Mapping[str, str]:
-    """Map lower-case image names to paths below ``SARimages`` or ``SARimages_preprocessed``.
-
-    The name without its suffix is a key too, because rows can say ``.png`` for a raw ``.tif``. A preprocessed image
-    wins over a raw one of the same name. Optical images of the same name are ignored.
-    """
-    candidates = [path for path in paths if _is_sar_image(path)]
-    index: dict[str, str] = {}
-    for path in sorted(candidates, key=lambda path: ("sarimages_preprocessed" not in _folders(path), path)):
-        index.setdefault(PurePosixPath(path).name.lower(), path)
-    for path in tuple(index.values()):
-        index.setdefault(PurePosixPath(path).stem.lower(), path)
-    return index
-
-
 def _split(word: str) -> Split:
     return "test" if word == "test" else "train"
 
 
 def _folders(path: str) -> list[str]:
     return path.lower().split("/")[:-1]
-
-
-def _is_sar_image(path: str) -> bool:
-    folders = _folders(path)
-    suffix = PurePosixPath(path).suffix.lower()
-    return suffix in IMAGE_SUFFIXES and ("sarimages" in folders or "sarimages_preprocessed" in folders)

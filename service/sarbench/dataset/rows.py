@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,8 +16,9 @@ from sarlens.prompts.classify import classify
 class Sample:
     """One text of the benchmark: a question with its answer, or a caption (``question`` is empty).
 
-    ``image`` is a file name without folders. ``answer`` keeps its spaces and case, because the paper's scorer doesn't
-    normalize them. ``number`` is the index of the row in its file, counted from 1.
+    ``image`` is the name as the row has it, or the path of a found image below ``SARimages``. ``answer`` keeps its
+    spaces and case, because the paper's scorer doesn't normalize them. ``number`` is the index of the row in its file,
+    counted from 1.
     """
 
     file: TextFile
@@ -64,7 +64,7 @@ def read_rows(file: TextFile, chunks: Iterator[bytes]) -> Iterator[Sample | Inva
             yield InvalidRow(file.path, line, str(reason))
         else:
             question = "" if file.subset.is_caption else raw_row.question
-            yield Sample(file, number, line, re.split(r"[/\\]", raw_row.image.strip())[-1], question, raw_row.answer)
+            yield Sample(file, number, line, raw_row.image.strip(), question, raw_row.answer)
 
 
 def _find_error(file: TextFile, raw_row: RawRow) -> str | None:

@@ -29,11 +29,11 @@ def report(
     path = out or runs[0] / "report.html"
     console = Console()
     scored_runs = [_load_scored_run(run) for run in runs]
-    answers = read_outcomes(runs[0])
+    answers = [read_outcomes(run) for run in runs]
     dataset = _open_dataset(load_config(runs[0]).data, console)
     prepare_file(path)
     with Progress(console=console, transient=True) as progress:
-        poor_answers = worst_answers(answers)
+        poor_answers = worst_answers(answers[0])
         task = progress.add_task("images", total=len(poor_answers))
         document = render_page(
             scored_runs, answers, answer_cards(poor_answers, dataset, lambda: progress.advance(task))
@@ -45,7 +45,10 @@ def report(
 def _load_scored_run(run: Path) -> ScoredRun:
     config, metadata = load_config(run), load_metadata(run)
     return ScoredRun(
-        run.resolve().name, load_scorecard(run), (config.model, metadata.endpoint, config.data, metadata.began)
+        run.resolve().name,
+        load_scorecard(run),
+        (config.model, metadata.endpoint, config.data, metadata.began),
+        (config.limit, config.seed if config.limit else None, config.split),
     )
 
 

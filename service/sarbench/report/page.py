@@ -7,6 +7,7 @@ from html import escape
 
 from sarbench.report import question_sections
 from sarbench.report.caption_section import caption_section
+from sarbench.report.comparison import comparison_warnings
 from sarbench.report.html.elements import ScoredRun, run_labels, table
 from sarbench.report.html.style import STYLESHEET
 from sarbench.run.answers import Answer
@@ -21,22 +22,22 @@ WORST_ANSWERS = """<h2>The worst answers of {run}</h2>
 region that the question names.</p>"""
 
 
-def render_page(runs: Sequence[ScoredRun], answers: Sequence[Answer], cards: str) -> str:
-    """Return the HTML document. ``answers`` and ``cards`` belong to the first run."""
+def render_page(runs: Sequence[ScoredRun], answers: Sequence[Sequence[Answer]], cards: str) -> str:
+    """Return the HTML document. ``answers`` has those of each run; ``cards`` belong to the first run."""
     scorecard = runs[0].scorecard
-    sections = [_run_table(runs)]
+    sections = [_run_table(runs), comparison_warnings(runs, answers)]
     if scorecard.strict:
         sections += [
             question_sections.strict_section(runs),
             question_sections.accuracy_charts(runs),
-            question_sections.counting_section(answers),
+            question_sections.counting_section(answers[0]),
             question_sections.lenient_section(runs),
             question_sections.paper_section(runs),
         ]
     else:
         sections.append("<h2>Questions</h2><p>The first run has no questions.</p>")
     if scorecard.captions:
-        sections.append(caption_section(runs, answers))
+        sections.append(caption_section(runs, answers[0]))
     else:
         sections.append("<h2>Captions</h2><p>The first run has no captions.</p>")
     sections += [WORST_ANSWERS.format(run=escape(runs[0].label)), cards]

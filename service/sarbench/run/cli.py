@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -98,7 +98,7 @@ def run(
     config = RunConfig(
         model=model,
         data=data if "://" in data else str(Path(data).absolute()),
-        texts={file.path: dataset.text_bytes[file.path] for file in dataset.files_of_split(chosen_split)},
+        texts={file.path: dataset.text_sha256(file) for file in dataset.files_of_split(chosen_split)},
         split=chosen_split,
         applications=application or [],
         limit=limit,
@@ -113,6 +113,7 @@ def run(
     )
     prepare_directory(out)
     selection = _select_valid(dataset, config, console, skip_bad_rows=skip_bad_rows)
+    config = replace(config, images=selection.images)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     save_run(
         out, config, RunMetadata(version("sarlens"), started_at, endpoint, selection.total, len(selection.invalid_rows))
@@ -176,9 +177,11 @@ async def _run_selection(
             causes = [
                 f"{counts[cause]:,} {cause}" for cause in Outcome if cause != Outcome.ANSWERED and counts.get(cause)
             ]
+            if progress.rate_limited:
+                causes.append(f"{progress.rate_limited:,} waits for a rate limit")
             bar.update(task, advance=1, note=", ".join(causes))
 
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
             endpoint = ChatEndpoint(
                 request_options.base_url, session, request_options.api_key, request_options.timeout_s
             )

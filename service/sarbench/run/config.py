@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,15 @@ RUN_FILE = "run.json"
 class RunConfig:
     """The options that determine a run's requests, with the model and the data set.
 
-    ``texts`` maps each text file to its size in bytes, to detect a changed data set. ``limit`` selects that many texts
+    ``texts`` maps each text file to its SHA-256, and ``images`` is one of the paths and sizes of the images, to detect
+    a changed data set; the data set itself can move. ``limit`` selects that many texts
     at random by ``seed``. ``body`` is merged into every request; a null value removes a field. ``boxes`` is ``image``
     if the endpoint converts the boxes of a question to those that the model sees, as Sarlens does.
     """
 
     model: str
     data: str
-    texts: dict[str, int]
+    texts: dict[str, str]
     split: Split | None = "test"
     applications: list[Application] = field(default_factory=list)
     limit: int | None = None
@@ -46,6 +47,7 @@ class RunConfig:
     max_tokens: int = 128
     body: dict[str, Any] = field(default_factory=dict)
     boxes: BoxPixels = "picture"
+    images: str = ""
 
     def includes(self, sample: Sample) -> bool:
         """Whether the sample belongs to a selected application."""
@@ -79,9 +81,13 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Selection:
-    """The samples of a run: their number, the invalid rows that were skipped, and an iterator."""
+    """The samples of a run: their number, the invalid rows that were skipped, and an iterator.
+
+    ``images`` is the SHA-256 of the paths and sizes of all images of the split.
+    """
 
     total: int
+    images: str
     invalid_rows: tuple[InvalidRow, ...]
     _dataset: SarlangDataset
     _config: RunConfig
@@ -100,12 +106,27 @@ def select_samples(dataset: SarlangDataset, config: RunConfig) -> Selection:
         DatasetError: a file cannot be read.
     """
     invalid_rows: list[InvalidRow] = []
+    names: set[str] = set()
+
+    def keys() -> Iterator[str]:
+        for sample in _iter_samples(dataset, config, invalid_rows.append):
+            names.add(sample.image)
+            yield sample.key
+
     if config.limit is None:
-        total = sum(1 for _ in _iter_samples(dataset, config, invalid_rows.append))
-        return Selection(total, tuple(invalid_rows), dataset, config, None)
-    keys = (sample.key for sample in _iter_samples(dataset, config, invalid_rows.append))
-    selected = heapq.nsmallest(config.limit, keys, lambda key: blake2b(f"{config.seed} {key}".encode()).digest())
-    return Selection(len(selected), tuple(invalid_rows), dataset, config, frozenset(selected))
+        selected, total = None, sum(1 for _ in keys())
+    else:
+        ranked = heapq.nsmallest(config.limit, keys(), lambda key: blake2b(f"{config.seed} {key}".encode()).digest())
+        selected, total = frozenset(ranked), len(ranked)
+    return Selection(total, _fingerprint(dataset, names), tuple(invalid_rows), dataset, config, selected)
+
+
+def _fingerprint(dataset: SarlangDataset, names: set[str]) -> str:
+    """Return the hash of the names and sizes in bytes of some images."""
+    digest = sha256()
+    for name in sorted(names):
+        digest.update(f"{name} {dataset.image_bytes[dataset.image_path(name) or '']}\n".encode())
+    return digest.hexdigest()
 
 
 def _iter_samples(
@@ -154,9 +175,14 @@ def save_run(out: Path, config: RunConfig, metadata: RunMetadata) -> None:
         return
     existing = load_config(out)
     if differences := [
-        field.name for field in fields(RunConfig) if getattr(existing, field.name) != getattr(config, field.name)
+        field.name
+        for field in fields(RunConfig)
+        if field.name != "data" and getattr(existing, field.name) != getattr(config, field.name)
     ]:
         raise RunError(f"{out} holds a run that differs in {', '.join(differences)}: choose another --out")
+    if existing.data != config.data:
+        about = load_metadata(out)
+        path.write_bytes(_ADAPTER.dump_json(_RunFile(about, config), indent=2) + b"\n")
 
 
 def load_config(out: Path) -> RunConfig:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
 
 import aiohttp
@@ -15,8 +18,13 @@ from sarbench.run.completion import Completion, parse_completion
 
 RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
 """HTTP statuses below 500 that are retried."""
+RATE_LIMITED = 429
 INITIAL_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
+MAX_RETRY_AFTER_S = 300.0
+"""Longest pause that an endpoint can ask for by Retry-After."""
+RATE_LIMIT_PATIENCE_S = 150.0
+"""Total time of the pauses after status 429, which aren't counted as attempts: more than two minutes of a limit."""
 
 
 class RequestFailed(Exception):
@@ -70,27 +78,44 @@ class ChatEndpoint:
     ) -> Completion:
         """Try up to ``attempts`` times with exponential backoff. ``on_failure`` receives each failed attempt.
 
+        A response with status 429 is not counted as an attempt, until the pauses after them exceed
+        ``RATE_LIMIT_PATIENCE_S``.
+
         Raises:
             RequestFailed: the last attempt failed, or an attempt failed with an error that isn't retryable.
         """
-        for attempt in range(1, attempts + 1):
+        requests = counted = 0
+        patience_s = RATE_LIMIT_PATIENCE_S
+        while True:
+            requests += 1
             try:
                 return await self.complete(body)
             except RequestFailed as failure:
-                on_failure(attempt, failure)
-                if not failure.retryable or attempt == attempts:
+                on_failure(requests, failure)
+                pause_s = _pause_s(requests, failure)
+                if failure.status == RATE_LIMITED and patience_s > 0:
+                    patience_s -= pause_s
+                else:
+                    counted += 1
+                if not failure.retryable or counted >= attempts:
                     raise
-                backoff = INITIAL_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311  jitter
-                await asyncio.sleep(min(MAX_BACKOFF_S, max(backoff, failure.retry_after_s)))
-        raise ValueError("attempts must be at least 1")
+            await asyncio.sleep(pause_s)
+
+
+def _pause_s(requests: int, failure: RequestFailed) -> float:
+    """Return the pause after a number of failed requests, in seconds: exponential with jitter, or Retry-After."""
+    backoff_s: float = min(INITIAL_BACKOFF_S * 2 ** min(requests - 1, 16), MAX_BACKOFF_S)
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311
+    return max(backoff_s * jitter, min(failure.retry_after_s, MAX_RETRY_AFTER_S))
 
 
 def _parse_response(response: aiohttp.ClientResponse, raw: bytes) -> Completion:
     if response.status != 200:
         retryable = response.status in RETRYABLE_STATUSES or response.status >= 500
-        raise RequestFailed(
-            _error_message(raw), status=response.status, retryable=retryable, retry_after_s=_retry_after(response)
-        )
+        message = _error_message(raw)
+        if response.status == 404 and "/v1/" not in response.url.path:
+            message += " (a base URL usually ends in /v1)"
+        raise RequestFailed(message, status=response.status, retryable=retryable, retry_after_s=_retry_after(response))
     try:
         return parse_completion(raw)
     except ValueError as error:
@@ -106,5 +131,13 @@ def _error_message(raw: bytes) -> str:
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """Return the value of Retry-After in seconds: a number, also with decimals, or an HTTP date; 0 for others."""
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError):
+            return 0.0
+    return seconds if isfinite(seconds) and seconds > 0 else 0.0

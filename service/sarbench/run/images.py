@@ -8,6 +8,7 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -44,7 +45,7 @@ class RequestImages:
 
     async def _url(self, name: str) -> str:
         if self._config.image_url_prefix and not self._config.blackout:
-            return f"{self._config.image_url_prefix.rstrip('/')}/{self._path(name).name}"
+            return _url_below(self._config.image_url_prefix, self._dataset.relative_image_path(name))
         return await asyncio.to_thread(self._cached_url, name)
 
     def _path(self, name: str) -> PurePosixPath:
@@ -60,6 +61,12 @@ class RequestImages:
         black = BytesIO()
         Image.new("RGB", image_size(self._dataset, name)).save(black, "PNG")
         return _to_data_url(black.getvalue(), "image/png")
+
+
+def _url_below(prefix: str, path: str) -> str:
+    """Return the URL of a path below a prefix. Only HTTP URLs have escapes; keys of S3 stand as they are."""
+    is_http = prefix.startswith(("http://", "https://"))
+    return f"{prefix.rstrip('/')}/{quote(path) if is_http else path}"
 
 
 def _to_data_url(data: bytes, media_type: str) -> str:

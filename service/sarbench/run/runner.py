@@ -14,7 +14,7 @@ from sarbench.dataset.rows import Sample
 from sarbench.errors import RunError, SarbenchError
 from sarbench.run.answers import Answer, Outcome, Text
 from sarbench.run.config import RunConfig
-from sarbench.run.endpoint import ChatEndpoint, RequestFailed
+from sarbench.run.endpoint import RATE_LIMITED, ChatEndpoint, RequestFailed
 from sarbench.run.images import RequestImages
 from sarbench.run.jsonl_log import JsonlLog
 
@@ -29,6 +29,8 @@ class RunProgress:
     answered: int = 0
     failed: int = 0
     consecutive_failures: int = 0
+    rate_limited: int = 0
+    """Responses with status 429, each of which waits before its next attempt."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
 
 
@@ -62,6 +64,7 @@ class Runner:
                 "at": timestamp,
             }
             self.errors.append(line)
+            self.progress.rate_limited += failure.status == RATE_LIMITED
 
         try:
             image_url = await self._image_url(sample, record)

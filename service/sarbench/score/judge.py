@@ -124,7 +124,7 @@ async def judge_cases(judge: Judge, cases: Collection[JudgeCase], out: Path, on_
     for _ in judgment.verdicts:
         on_case()
     with JsonlLog(out / VERDICTS_FILE) as verdicts, JsonlLog(out / ERRORS_FILE) as errors:
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        async with aiohttp.ClientSession(trust_env=True) as session, asyncio.TaskGroup() as group:
             endpoint = ChatEndpoint(judge.base_url, session, judge.api_key)
             session_of_judge = _JudgeSession(judge, endpoint, judgment, verdicts, errors, on_case)
             for _ in range(judge.concurrency):

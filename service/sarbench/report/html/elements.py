@@ -15,11 +15,15 @@ BASELINE_COLOR = 5
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """One run on the page. ``metadata`` holds its model, endpoint, data set, and start time."""
+    """One run on the page. ``metadata`` holds its model, endpoint, data set, and start time.
+
+    ``selection`` holds the limit, the seed, and the split of its texts.
+    """
 
     name: str
     scorecard: Scorecard
     metadata: Sequence[str]
+    selection: tuple[int | None, int | None, str | None]
 
     @property
     def label(self) -> str:

@@ -27,6 +27,7 @@ from sarlens.prompts.classify import classify
 from sarlens.prompts.templates import Style, acquisition_sentence, caption_prompt
 from sarlens.stac import Acquisition
 from sarlens.types.caller import CallerPolicy
+from sarlens.types.cfar_params import CfarParams
 from sarlens.types.image_request import ImageLocation, ImageRef, ImageRequest, has_own_bytes
 from sarlens.types.render_params import RenderParams, radiometry_label
 
@@ -120,6 +121,8 @@ class TaskImage:
     """Acquisition metadata of the STAC Item, if the image is one."""
     reduction: float | None = None
     """Pixels of the window per pixel of the picture along the longest side, after looks; None if unknown."""
+    targets: int | None = None
+    """Targets of the detector in the window; None if its pixels have no power, or if they weren't searched."""
     turn_on_map: Turn | None = None
     """Turn of the rendered image after which north is up, if a task has a position and the image is georeferenced."""
 
@@ -195,10 +198,11 @@ async def prepare_image(
     policy: CallerPolicy,
     *,
     on_map: bool = False,
+    cfar: CfarParams | None = None,
 ) -> TaskImage:
     """Resolve and render an image, so that an unreadable image fails before any task runs.
 
-    With ``on_map``, the turn of the rendered image to north is found too.
+    With ``on_map``, the turn of the rendered image to north is found too; with ``cfar``, the targets of the detector.
 
     Raises:
         SarlensError: no worker serves the model, or the image can't be read or rendered.
@@ -210,6 +214,7 @@ async def prepare_image(
     image_request = profile.image_request(ImageRequest(location, render))
     resolved = await inference.image_service.resolve(image_request, size, policy)
     rendered = await inference.image_service.render(resolved)
+    targets = None if cfar is None else await inference.image_service.count_targets(resolved, cfar)
     turn_on_map = await inference.image_service.turn_to_north(resolved) if on_map else None
     if turn_on_map is not None and resolved.render.orient == "north":
         turn_on_map = NO_TURN
@@ -235,6 +240,7 @@ async def prepare_image(
         boxes,
         acquisition=resolved.acquisition,
         reduction=round(rendered.frame.reduction(resolved.render.looks or (1, 1)), 3),
+        targets=targets,
         turn_on_map=turn_on_map,
     )
 

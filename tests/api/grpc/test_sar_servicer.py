@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 import grpc.aio
+import numpy as np
 import pytest
 
 from sarlens.api.grpc.v1 import sar_pb2, sar_pb2_grpc
 from support.gateway import grpc_gateway
+from support.georeferenced_scenes import geotiff, sea
 from support.pictures import PNG
 from support.workers.chat_replies import completion
 from support.workers.fake_worker import fake_worker
@@ -46,9 +48,11 @@ async def test_captions_and_renderings_are_typed() -> None:
 
 
 async def test_one_question_of_many_may_fail() -> None:
-    """A question that the worker rejects has an error in its answer, and the others are answered."""
+    """A question that the worker rejects has an error in its answer; others are answered, with a second opinion."""
+    scene = geotiff(sea(256, 256, np.array([(60, 60), (200, 180)])))
     questions = [sar_pb2.Question(question=SHIPS, id="a"), sar_pb2.Question(question=COUNT, id="b")]
-    request = sar_pb2.VqaRequest(image=sar_pb2.Image(data=PNG), questions=questions)
+    request = sar_pb2.VqaRequest(image=sar_pb2.Image(data=scene), questions=questions)
+    request.second_opinion = sar_pb2.DETECTOR_CFAR
     async with (
         fake_worker(says=lambda body: "" if COUNT in str(body) else "Yes") as fake,
         grpc_gateway(fake.url) as addresses,
@@ -56,7 +60,9 @@ async def test_one_question_of_many_may_fail() -> None:
     ):
         first, second = (await sar_pb2_grpc.SarStub(channel).Vqa(request)).answers
     assert (first.id, first.finding.value.boolean) == ("a", True)
+    assert (first.cfar_targets, first.cfar_agrees) == (2, True)
     assert (second.id, second.error.code) == ("b", "bad_request")
+    assert not second.HasField("cfar_agrees")
 
 
 async def test_a_finding_says_how_it_ended() -> None:

@@ -22,7 +22,7 @@ from sarlens.errors import BadRequest
 from sarlens.prompts.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, DETAIL_PROMPT, Application
 from sarlens.settings import AdmissionSettings, LimitSettings, Settings, WorkerSettings
 from support.gateway import gateway
-from support.georeferenced_scenes import AFFINE, geotiff
+from support.georeferenced_scenes import AFFINE, geotiff, sea
 from support.workers.chat_replies import completion
 from support.workers.fake_worker import MODEL, FakeWorker
 
@@ -100,6 +100,30 @@ async def test_every_question_gets_its_typed_answer(url: str, worker: FakeWorker
     assert item["usage"] == {"prompt_tokens": 70, "completion_tokens": 1, "total_tokens": 71}
     assert 0 < item["timings"]["answer_ms"] <= item["timings"]["total_ms"]
     assert "id" not in item
+
+
+@pytest.mark.parametrize(("window", "targets"), [(None, 2), ([0, 0, 128, 128], 1)])
+async def test_a_second_opinion_is_given_on_request(
+    url: str, worker: FakeWorker, window: list[int] | None, targets: int
+) -> None:
+    """The detector finds both ships of a scene, and one in a quarter of it; each answer agrees with that or not."""
+    worker.says = oracle
+    tiff = geotiff(sea(256, 256, np.array([(60, 60), (200, 180)])))
+    image = {"url": f"data:image/tiff;base64,{base64.b64encode(tiff).decode()}", "sar": {"window": window}}
+    body = {"image": image, "questions": list(ANSWERS)[:3], "second_opinion": "cfar"}
+    status, answer = await post(url, body)
+    assert status == 200, answer
+    assert [item["cfar"] for item in answer["data"]] == [
+        {"targets": targets, "agrees": True},  # Yes
+        {"targets": targets, "agrees": False},  # 3
+        {"targets": targets, "agrees": None},  # top
+    ]
+    _, faint = await post(url, body | {"cfar": {"min_pixels": 200}})
+    assert faint["data"][0]["cfar"] == {"targets": 0, "agrees": False}
+    _, of_picture = await post(url, vqa(list(ANSWERS)[0], second_opinion="cfar"))
+    assert of_picture["data"][0]["cfar"] == {"targets": None, "agrees": None}
+    _, without = await post(url, vqa(list(ANSWERS)[0]))
+    assert "cfar" not in without["data"][0]
 
 
 @pytest.mark.parametrize(("sar", "on_map"), [({}, "bottom"), ({"orient": "north"}, "top")])

@@ -9,9 +9,10 @@ from sarlens.imagery.core.turn import Turn
 from sarlens.imagery.detection.targets import Target
 from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.sar_tasks import TaskAnswer, vqa_task
+from sarlens.inference.second_opinion import agreement
 from sarlens.prompts.boxes import BoxFormat
 from sarlens.surveys.objects.candidates import TileView
-from sarlens.surveys.objects.evidence import TileEvidence, agreement
+from sarlens.surveys.objects.evidence import TileEvidence
 from sarlens.surveys.spec import SurveySpec
 from sarlens.types.window import Window
 

@@ -54,6 +54,8 @@ class TaskRequest(NamedTuple):
     tasks: Sequence[Task]
     sampling: Sampling
     context: bool = False
+    cfar: CfarParams | None = None
+    """Detector of the second opinion, or None for none."""
 
 
 class _Body(BoundedModel):
@@ -183,6 +185,8 @@ class VqaBody(_Body):
     temperature: Temperature = 0.0
     seed: Seed = None
     context: Context = False
+    second_opinion: SecondOpinion = None
+    cfar: Cfar = CfarParams()
     confidence: Annotated[
         bool, Field(description="Add the probability that the model gave to each answer, from its log probabilities.")
     ] = False
@@ -192,7 +196,8 @@ class VqaBody(_Body):
         """One task per question."""
         tasks = [vqa_task(item.question, item.application, item.id) for item in self.questions]
         sampling = Sampling(self.max_tokens, self.temperature, self.seed, confidence=self.confidence)
-        return TaskRequest(self.model, self.image.location, self.image.sar, tasks, sampling, self.context)
+        cfar = self.cfar if self.second_opinion else None
+        return TaskRequest(self.model, self.image.location, self.image.sar, tasks, sampling, self.context, cfar)
 
 
 class CaptionBody(_Body):

@@ -29,6 +29,7 @@ from sarlens.inference.sar_tasks import (
     run_tasks,
     with_acquisition_context,
 )
+from sarlens.inference.second_opinion import agreement
 from sarlens.inference.worker_stream import StreamedResponse
 from sarlens.observability.metrics import Metrics
 from sarlens.prompts.answer_types import Value
@@ -51,11 +52,21 @@ class TaskResult:
     """Time since the request arrived, in seconds."""
     with_confidence: bool = False
     """Whether the caller requests the confidence of answers."""
+    with_second_opinion: bool = False
+    """Whether the caller requests the targets of the detector."""
 
     @property
     def value(self) -> Value:
         """The typed value of the answer; None for an error, or if the answer has no value of that type."""
         return None if isinstance(self.outcome, SarlensError) else self.outcome.value(self.task.answer_type)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the answer agrees with the number of targets; None if they can't be compared."""
+        targets = self.image.targets
+        if targets is None or isinstance(self.outcome, SarlensError):
+            return None
+        return agreement(self.task, self.outcome, targets)
 
     @property
     def boxes(self) -> list[Box]:
@@ -87,6 +98,8 @@ class TaskResult:
         document |= {"image": image, "timings": timings}
         if isinstance(self.outcome, SarlensError):
             return document | openai_error(self.outcome, self.request_id)
+        if self.with_second_opinion:
+            document["cfar"] = {"targets": self.image.targets, "agrees": self.agrees}
         timings["answer_ms"] = _milliseconds(self.outcome.seconds)
         answer: dict[str, Any] = {"type": self.task.answer_type.type, "value": self.value}
         if self.task.answer_type.type == "position":
@@ -145,7 +158,13 @@ class TaskService:
         """Run the tasks of a request whose access is checked; raises as ``run`` does."""
         on_map = any(task.answer_type.type == "position" for task in request.tasks)
         image = await prepare_image(
-            self._inference, request.model, request.location, request.render, caller.policy, on_map=on_map
+            self._inference,
+            request.model,
+            request.location,
+            request.render,
+            caller.policy,
+            on_map=on_map,
+            cfar=request.cfar,
         )
         tasks: Sequence[Task] = [task.for_model(image.profile) for task in request.tasks]
         if request.context:
@@ -164,8 +183,7 @@ class TaskService:
             on_sent=sent.__setitem__,
         )
         outcomes = self._recorded(outcomes, sent, image.model, caller.key)
-        confidence = request.sampling.confidence
-        return self._results(outcomes, tasks, image, caller, started_at, with_confidence=confidence)
+        return self._results(outcomes, tasks, image, request, caller, started_at)
 
     async def complete(self, chat_request: ChatRequest, model: str, caller: RequestContext) -> Completion:
         """Run a chat whose access is checked, and return its completion.
@@ -213,17 +231,22 @@ class TaskService:
         outcomes: AsyncGenerator[TaskOutcome],
         tasks: Sequence[Task],
         image: TaskImage,
+        request: TaskRequest,
         caller: RequestContext,
         started_at: float,
-        *,
-        with_confidence: bool,
     ) -> AsyncGenerator[TaskResult]:
-        request_id = caller.request_id
         async with aclosing(outcomes):
             async for outcome in outcomes:
-                total_s = perf_counter() - started_at
-                task = tasks[outcome.index]
-                yield TaskResult(outcome.index, task, image, outcome.result, request_id, total_s, with_confidence)
+                yield TaskResult(
+                    outcome.index,
+                    tasks[outcome.index],
+                    image,
+                    outcome.result,
+                    caller.request_id,
+                    perf_counter() - started_at,
+                    with_confidence=request.sampling.confidence,
+                    with_second_opinion=request.cfar is not None,
+                )
 
     async def _recorded(
         self, outcomes: AsyncGenerator[TaskOutcome], sent: dict[int, ChatRequest], model: str, key: ApiKey | None

@@ -25,7 +25,11 @@ def vqa_to_rest_body(request: pb.VqaRequest | pb.SurveyRequest) -> dict[str, Any
         {"question": question.question, **_enum_value(question, "application"), **_set_fields(question, "id")}
         for question in request.questions
     ]
-    return _common(request) | _set_fields(request, "max_tokens", "temperature", "seed") | {"questions": questions}
+    body = _common(request) | _set_fields(request, "max_tokens", "temperature", "seed") | {"questions": questions}
+    body |= _enum_value(request, "second_opinion")
+    if request.HasField("cfar"):
+        body["cfar"] = _set_fields(request.cfar, "pfa", "guard", "training", "min_pixels")
+    return body
 
 
 def caption_to_rest_body(request: pb.CaptionRequest) -> dict[str, Any]:
@@ -44,10 +48,8 @@ def survey_to_rest_body(request: pb.SurveyRequest) -> dict[str, Any]:
         BadRequest: a field is invalid.
     """
     body = vqa_to_rest_body(request) | _set_fields(request, "tile", "overlap")
-    for name in ("objects", "gate", "second_opinion"):
+    for name in ("objects", "gate"):
         body |= _enum_value(request, name)
-    if request.HasField("cfar"):
-        body["cfar"] = _set_fields(request.cfar, "pfa", "guard", "training", "min_pixels")
     return body
 
 
@@ -130,6 +132,8 @@ def to_answer(result: TaskResult) -> pb.Answer:
         model=result.image.model,
         image_id=result.image.id,
         radiometry=result.image.radiometry,
+        cfar_targets=result.image.targets,
+        cfar_agrees=result.agrees,
     )
     if result.image.acquisition is not None:
         answer.acquisition.MergeFrom(pb.Acquisition(**result.image.acquisition.as_document))

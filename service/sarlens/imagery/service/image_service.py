@@ -29,6 +29,7 @@ from sarlens.imagery.sources.registry import SourceRegistry
 from sarlens.observability.metrics import Metrics, Stage
 from sarlens.observability.route_receipt import image_time
 from sarlens.types.caller import CallerPolicy
+from sarlens.types.cfar_params import CfarParams
 from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import RenderParams
 from sarlens.types.window import Window
@@ -292,6 +293,23 @@ class ImageService:
             *(self._renderer.find_targets_in(block, resolved, search) for resolved in resolved_images)
         )
         return {resolved.id: targets for resolved, targets in zip(resolved_images, found, strict=True)}
+
+    async def count_targets(self, resolved: ResolvedImage, params: CfarParams) -> int | None:
+        """Return the number of targets in the window of an image; None if its pixels have no power.
+
+        The detector searches the pixels that are read for the rendered image: a large window is reduced first.
+
+        Raises:
+            SarlensError: the image can't be read.
+        """
+        reader = resolved.source_image.georeferencing_file
+        async with self._time_limit(self._timeout_s):
+            with self._source_metrics.count_errors(resolved.source_image.name):
+                extent = await self._threads.run(reader, read_extent, reader, self._limits)
+        if extent is None:
+            return None
+        targets = await self.find_targets(resolved, TargetSearch(params, extent.width, extent.height))
+        return None if targets is None else len(targets)
 
     async def find_targets(self, resolved: ResolvedImage, search: TargetSearch) -> list[Target] | None:
         """Return the targets that touch the window of an image; None if its pixels have no power or none is valid.

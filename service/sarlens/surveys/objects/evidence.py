@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sarlens.inference.sar_tasks import Task, TaskAnswer
-from sarlens.prompts.applications import Application
-from sarlens.prompts.object_class import presence_of
+from sarlens.inference.second_opinion import agreement
 from sarlens.surveys.objects.candidates import Candidate, TileView
 from sarlens.surveys.spec import SurveySpec
 
@@ -41,17 +40,3 @@ class TileEvidence(NamedTuple):
         if self.candidates is not None:
             columns["objects"] = sum(candidate.is_confirmed for candidate in self.candidates)
         return columns
-
-
-def agreement(task: Task, answer: TaskAnswer, targets: int) -> bool | None:
-    """Return whether an answer agrees with a number of targets; None if it is neither a number nor yes or no.
-
-    A count agrees if it is the number of targets. Yes agrees with at least one target, and no with none.
-    """
-    value = answer.value(task.answer_type)
-    if task.application is Application.INSTANCE_COUNTING:
-        return value == targets if isinstance(value, int) else None
-    if task.application is Application.OBJECT_IDENTIFICATION:
-        is_present = presence_of(task.application, value)
-        return None if is_present is None else is_present == (targets > 0)
-    return None

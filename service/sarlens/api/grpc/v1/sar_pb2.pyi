@@ -233,7 +233,7 @@ class Question(_message.Message):
     def __init__(self, question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., id: _Optional[str] = ...) -> None: ...
 
 class VqaRequest(_message.Message):
-    __slots__ = ("model", "image", "questions", "max_tokens", "temperature", "seed", "context")
+    __slots__ = ("model", "image", "questions", "max_tokens", "temperature", "seed", "context", "second_opinion", "cfar")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +241,8 @@ class VqaRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    SECOND_OPINION_FIELD_NUMBER: _ClassVar[int]
+    CFAR_FIELD_NUMBER: _ClassVar[int]
     model: str
     image: Image
     questions: _containers.RepeatedCompositeFieldContainer[Question]
@@ -248,7 +250,9 @@ class VqaRequest(_message.Message):
     temperature: float
     seed: int
     context: bool
-    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., context: _Optional[bool] = ...) -> None: ...
+    second_opinion: Detector
+    cfar: Cfar
+    def __init__(self, model: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., context: _Optional[bool] = ..., second_opinion: _Optional[_Union[Detector, str]] = ..., cfar: _Optional[_Union[Cfar, _Mapping]] = ...) -> None: ...
 
 class VqaResponse(_message.Message):
     __slots__ = ("answers",)
@@ -275,7 +279,7 @@ class CaptionResponse(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("index", "id", "question", "application", "model", "image_id", "finding", "error", "acquisition", "radiometry")
+    __slots__ = ("index", "id", "question", "application", "model", "image_id", "finding", "error", "acquisition", "radiometry", "cfar_targets", "cfar_agrees")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +290,8 @@ class Answer(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     ACQUISITION_FIELD_NUMBER: _ClassVar[int]
     RADIOMETRY_FIELD_NUMBER: _ClassVar[int]
+    CFAR_TARGETS_FIELD_NUMBER: _ClassVar[int]
+    CFAR_AGREES_FIELD_NUMBER: _ClassVar[int]
     index: int
     id: str
     question: str
@@ -296,7 +302,9 @@ class Answer(_message.Message):
     error: Error
     acquisition: Acquisition
     radiometry: str
-    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., model: _Optional[str] = ..., image_id: _Optional[str] = ..., finding: _Optional[_Union[Finding, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., acquisition: _Optional[_Union[Acquisition, _Mapping]] = ..., radiometry: _Optional[str] = ...) -> None: ...
+    cfar_targets: int
+    cfar_agrees: bool
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., question: _Optional[str] = ..., application: _Optional[_Union[Application, str]] = ..., model: _Optional[str] = ..., image_id: _Optional[str] = ..., finding: _Optional[_Union[Finding, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., acquisition: _Optional[_Union[Acquisition, _Mapping]] = ..., radiometry: _Optional[str] = ..., cfar_targets: _Optional[int] = ..., cfar_agrees: _Optional[bool] = ...) -> None: ...
 
 class Acquisition(_message.Message):
     __slots__ = ("item", "asset", "datetime", "start_datetime", "end_datetime", "platform", "constellation", "instrument_mode", "frequency_band", "polarizations", "product_type", "orbit_state", "relative_orbit", "pixel_spacing_range", "pixel_spacing_azimuth")

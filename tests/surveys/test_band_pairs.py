@@ -82,6 +82,8 @@ async def test_a_pair_is_surveyed(base: str, worker: FakeWorker) -> None:
         {", ".join(PAIR)},
     )
     assert [shown(body).mode for body in worker.bodies[before:]] == ["RGB"] * 4
+    _, collection, _ = await call("GET", f"{base}/collections/{document['survey']['id']}")
+    assert collection["title"] == f"Survey of {', '.join(PAIR)}"
 
 
 async def test_a_pair_is_shown(base: str) -> None:

@@ -120,9 +120,9 @@ async def test_a_second_opinion_is_given_on_request(
     ]
     _, faint = await post(url, body | {"cfar": {"min_pixels": 200}})
     assert faint["data"][0]["cfar"] == {"targets": 0, "agrees": False}
-    _, of_picture = await post(url, vqa(list(ANSWERS)[0], second_opinion="cfar"))
+    _, of_picture = await post(url, vqa(next(iter(ANSWERS)), second_opinion="cfar"))
     assert of_picture["data"][0]["cfar"] == {"targets": None, "agrees": None}
-    _, without = await post(url, vqa(list(ANSWERS)[0]))
+    _, without = await post(url, vqa(next(iter(ANSWERS))))
     assert "cfar" not in without["data"][0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -135,7 +135,7 @@ def survey_collection(survey: Survey, collection_id: CollectionId) -> Collection
     spec, questions, question = orjson.loads(survey.request), _questions(survey), collection_id.question
     if (question is not None and question >= len(questions)) or (collection_id.objects and not spec.get("objects")):
         raise no_such_collection(str(collection_id))
-    image = spec["url"] if isinstance(spec["url"], str) else spec["url"]["id"]
+    image = image_name(spec["url"])
     acquisition = spec.get("acquisition") is not None
     title = f"Objects of {image}" if collection_id.objects else f"Survey of {image}"
     if question is None:
@@ -143,6 +143,13 @@ def survey_collection(survey: Survey, collection_id: CollectionId) -> Collection
         return Collection(collection_id, _title(title), _title(*questions), extent, acquisition)
     extent = survey.extents.get(question, Extent())
     return Collection(collection_id, _title(questions[question]), _title(title), extent, acquisition)
+
+
+def image_name(location: Any) -> str:
+    """Return the name of the image of a specification in JSON: its URL, the id of its STAC Item, or all its URLs."""
+    if isinstance(location, list):
+        return ", ".join(location)
+    return str(location if isinstance(location, str) else location["id"])
 
 
 def _questions(survey: Survey) -> list[str]:

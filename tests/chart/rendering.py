@@ -37,8 +37,8 @@ def everything() -> dict[str, Any]:
     return {
         "keys": {"secretName": "keys"},
         "secrets": {
-            "keys.redis_url": {"secretName": "valkey", "key": "url"},
-            "survey.database": {"secretName": "postgresql", "key": "url"},
+            "keys.redis_url": {"secretName": "valkey", "key": "url", "address": "valkey.data.svc:6379"},
+            "survey.database": {"secretName": "postgresql", "key": "url", "address": "10.0.0.7:5432"},
             "worker.api_key": {"secretName": "worker", "key": "key"},
         },
         "profiles": '[profiles.ships]\nextends = "sarlang"\n',
@@ -46,7 +46,7 @@ def everything() -> dict[str, Any]:
         "workers": [worker],
         "gateway": {"autoscaling": enabled, "serviceAccount": {"annotations": {"role": "scenes"}}},
         "monitoring": {"serviceMonitor": enabled, "rules": enabled, "dashboards": enabled},
-        "ingress": {"enabled": True, "host": "sar.example.com", "tlsSecretName": "tls"},
+        "ingress": {"enabled": True, "hosts": ["sar.example.com"], "tlsSecretName": "tls"},
         "gatewayApi": {
             "enabled": True,
             "parentRefs": [{"name": "public", "namespace": "gateways"}],

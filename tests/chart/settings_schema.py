@@ -25,6 +25,8 @@ SET_BY_CHART = {
     "grpc.client_ca_file",
 }
 """Settings that the chart sets itself, such as mount paths and ports."""
+SERVERS = {"keys.redis_url", "survey.database"}
+"""Secrets that hold the URL of a server, whose address the NetworkPolicy allows."""
 
 
 def secret_settings() -> set[str]:
@@ -56,7 +58,12 @@ def settings_schema() -> dict[str, Any]:
 
 def secrets_schema() -> dict[str, Any]:
     """Return the schema of ``secrets:`` in the values."""
-    return _closed({name: {"$ref": "#/$defs/secretKey"} for name in sorted(secret_settings())})
+    return _closed(
+        {
+            name: {"$ref": f"#/$defs/{'serverKey' if name in SERVERS else 'secretKey'}"}
+            for name in sorted(secret_settings())
+        }
+    )
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:

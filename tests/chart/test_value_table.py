@@ -45,9 +45,14 @@ SPREAD = [{"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSched
 TOLERATIONS = [{"key": "sar", "operator": "Exists"}]
 AFFINITY = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}}
 VARIABLE = [{"name": "A", "value": "b"}]
+EXTRA = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}, "data": {"a": "b"}}
 FROM = [{"secretRef": {"name": "mine"}}]
 PEER = [{"podSelector": {"matchLabels": LABEL}}]
 RULE = [{"to": PEER, "ports": [{"port": 9000, "protocol": "TCP"}]}]
+VOLUMES = [{"name": "more", "emptyDir": {}}]
+MOUNTS = [{"name": "more", "mountPath": "/more"}]
+HELPER = [{"name": "helper", "image": "busybox:1"}]
+CLAIM = "persistentVolumeClaim.claimName"
 DIGEST = "sha256:" + "0" * 64
 
 
@@ -58,6 +63,40 @@ def _probe_rows(owner: str, container: Any) -> list[tuple[str, Any, Place, Any]]
         for probe in ("startup", "liveness", "readiness")
         for field, value in fields.items()
         if (owner, probe, field) != ("workerDefaults", "startup", "failureThreshold")
+    ]
+
+
+def _pod_rows(owner: str, kind: str, name: str) -> list[tuple[str, Any, Place, Any]]:
+    """Escape hatches that gateways and workers have in common."""
+
+    def pod(path: str) -> Place:
+        return kind, name, f"spec.template.spec.{path}"
+
+    strategy, way = ("strategy", "Recreate") if kind == "Deployment" else ("updateStrategy", "OnDelete")
+    return [
+        (f"{owner}.updateStrategy", {"type": way}, (kind, name, f"spec.{strategy}.type"), way),
+        (f"{owner}.revisionHistoryLimit", 3, (kind, name, "spec.revisionHistoryLimit"), 3),
+        (f"{owner}.extraVolumes", VOLUMES, pod("volumes.[more].emptyDir"), {}),
+        (f"{owner}.extraVolumeMounts", MOUNTS, pod("containers.0.volumeMounts.[more].mountPath"), "/more"),
+        (f"{owner}.initContainers", HELPER, pod("initContainers"), HELPER),
+        (f"{owner}.sidecars", HELPER, pod("containers.1"), HELPER[0]),
+        (f"{owner}.podSecurityContext", {"runAsUser": 7}, pod("securityContext.runAsUser"), 7),
+        (f"{owner}.podSecurityContext", {"runAsUser": 7}, pod("securityContext.runAsNonRoot"), True),
+        (f"{owner}.securityContext", {"runAsGroup": 7}, pod("containers.0.securityContext.runAsGroup"), 7),
+        (f"{owner}.hostAliases", [{"ip": "10.0.0.1"}], pod("hostAliases"), [{"ip": "10.0.0.1"}]),
+        (f"{owner}.dnsPolicy", "None", pod("dnsPolicy"), "None"),
+        (f"{owner}.dnsConfig", {"nameservers": ["10.0.0.1"]}, pod("dnsConfig.nameservers"), ["10.0.0.1"]),
+        (f"{owner}.schedulerName", "volcano", pod("schedulerName"), "volcano"),
+        ("caBundle", {"configMapName": "ca"}, pod("volumes.[ca].configMap.name"), "ca"),
+        ("caBundle", {"secretName": "ca"}, pod("volumes.[ca].secret.secretName"), "ca"),
+        ("caBundle", {"secretName": "ca"}, pod("containers.0.volumeMounts.[ca].mountPath"), "/etc/sarlens/ca"),
+        (
+            "caBundle",
+            {"secretName": "ca", "key": "own.pem"},
+            pod("containers.0.env.[AWS_CA_BUNDLE].value"),
+            "/etc/sarlens/ca/own.pem",
+        ),
+        (f"{owner}.serviceAccount", {"create": False, "name": "mine"}, pod("serviceAccountName"), "mine"),
     ]
 
 
@@ -99,6 +138,7 @@ TABLE: list[tuple[str, Any, Place, Any]] = [
     ("gateway.service.ipFamilies", ["IPv6"], (*SERVICE[:2], "spec.ipFamilies"), ["IPv6"]),
     ("gateway.service.annotations", LABEL, (*SERVICE[:2], "metadata.annotations"), LABEL),
     *_probe_rows("gateway", gateway_container),
+    *_pod_rows("gateway", "Deployment", "demo-sarlens"),
     ("gateway.serviceAccount.name", "mine", gateway_pod("serviceAccountName"), "mine"),
     (
         "gateway.serviceAccount.annotations",
@@ -179,6 +219,24 @@ TABLE: list[tuple[str, Any, Place, Any]] = [
     ("workerDefaults.shutdownTimeoutSeconds", 60, worker_pod("terminationGracePeriodSeconds"), 100),
     ("workerDefaults.startupSeconds", 61, worker_container("startupProbe.failureThreshold"), 13),
     *_probe_rows("workerDefaults", worker_container),
+    *_pod_rows("workerDefaults", "StatefulSet", "demo-sarlens-qwen"),
+    ("workerDefaults.cache", {"size": "", "existingClaim": "mine"}, worker_pod(f"volumes.[cache].{CLAIM}"), "mine"),
+    (
+        "workerDefaults.cache.whenScaled",
+        "Delete",
+        (*WORKER_SET[:2], "spec.persistentVolumeClaimRetentionPolicy"),
+        {"whenDeleted": "Retain", "whenScaled": "Delete"},
+    ),
+    (
+        "workerDefaults.cache.whenDeleted",
+        "Delete",
+        (*WORKER_SET[:2], "spec.persistentVolumeClaimRetentionPolicy.whenDeleted"),
+        "Delete",
+    ),
+    ("extraObjects", [EXTRA], ("ConfigMap", "more", "data.a"), "b"),
+    ("extraObjects", [str(EXTRA).replace("more", "{{ .Release.Name }}-m")], ("ConfigMap", "demo-m", "data.a"), "b"),
+    ("networkPolicy.dns", RULE, ("NetworkPolicy", "demo-sarlens", "spec.egress.1"), RULE[0]),
+    ("networkPolicy.dns", RULE, ("NetworkPolicy", "demo-sarlens-qwen", "spec.egress.0"), RULE[0]),
     ("workerDefaults.autoscaling.minReplicas", 2, (*SCALED[:2], "spec.minReplicaCount"), 2),
     ("workerDefaults.autoscaling.maxReplicas", 9, (*SCALED[:2], "spec.maxReplicaCount"), 9),
     (
@@ -207,7 +265,7 @@ TABLE: list[tuple[str, Any, Place, Any]] = [
         "20%",
     ),
     ("workerDefaults.topologySpread", SPREAD, worker_pod("topologySpreadConstraints.0.maxSkew"), 2),
-    ("workerDefaults.egress", RULE, ("NetworkPolicy", "demo-sarlens-qwen", "spec.egress.-1"), RULE[0]),
+    ("workerDefaults.egress", RULE, ("NetworkPolicy", "demo-sarlens-qwen", "spec.egress.2"), RULE[0]),
     ("workerDefaults.env", VARIABLE, worker_container("env.[A].value"), "b"),
     ("workerDefaults.envFrom", FROM, worker_container("envFrom.0"), FROM[0]),
     ("workerDefaults.podLabels", LABEL, (*WORKER_SET[:2], "spec.template.metadata.labels.team"), "ice"),
@@ -242,7 +300,13 @@ TABLE: list[tuple[str, Any, Place, Any]] = [
     ("monitoring.rules.labels", LABEL, ("PrometheusRule", "demo-sarlens", "metadata.labels.team"), "ice"),
     ("monitoring.dashboards.labels", LABEL, ("ConfigMap", "demo-sarlens-dashboards", "metadata.labels.team"), "ice"),
     ("ingress.className", "nginx", ("Ingress", "demo-sarlens", "spec.ingressClassName"), "nginx"),
-    ("ingress.host", "b.example.com", ("Ingress", "demo-sarlens", "spec.rules.0.host"), "b.example.com"),
+    (
+        "ingress.hosts",
+        ["a.example.com", "b.example.com"],
+        ("Ingress", "demo-sarlens", "spec.rules.1.host"),
+        "b.example.com",
+    ),
+    ("ingress.hosts", ["a.example.com", "b"], ("Ingress", "demo-sarlens", "spec.tls.0.hosts"), ["a.example.com", "b"]),
     ("ingress.tlsSecretName", "cert", ("Ingress", "demo-sarlens", "spec.tls.0.secretName"), "cert"),
     (
         "ingress.timeoutSeconds",
@@ -269,6 +333,10 @@ TABLE: list[tuple[str, Any, Place, Any]] = [
 ]
 ELSEWHERE = {
     "secrets",
+    "openshift",
+    "caBundle",
+    "gateway.serviceAccount",
+    "workerDefaults.serviceAccount",
     "workers",
     "surveys",
     "gateway.replicas",

@@ -86,6 +86,11 @@ def test_typos_and_wrong_types_are_rejected_by_name(wrong: dict[str, Any], named
         ({"extraArgs": ["--root-p", "/v"]}, "extraArgs must not contain --root-path, since the gateway"),
         ({"extraArgs": ["--"]}, "extraArgs must not contain --model, which the chart sets"),
         ({"maxLoraRank": 24}, "maxLoraRank"),
+        (
+            {"serviceAccount": {"create": False}},
+            "workers[0] (qwen): serviceAccount.name must be an account that exists",
+        ),
+        ({"cache": {"existingClaim": "mine"}}, "workers[0] (qwen): set cache.size or cache.existingClaim, not both"),
         ({"extraArgs": ["--api-key", "k"]}, "extraArgs must not contain --api-key, since the gateway"),
         ({"extraArgs": ["--ssl_keyfile=/k"]}, "extraArgs must not contain --ssl-keyfile, since the gateway"),
         ({"extraArgs": ["-dp", "2"]}, "extraArgs must not contain --data-parallel-size, since the gateway"),
@@ -110,8 +115,19 @@ def test_invalid_workers_are_rejected(wrong: dict[str, Any], named: str) -> None
         ({"gateway": {"grpc": {"tlsSecretName": "tls"}}}, "gatewayApi.grpcHostnames"),
         ({"gatewayApi": {"grpcHostnames": ["sar.example.com"]}}, "sar.example.com is also one of the hostnames"),
         ({"gatewayApi": {"parentRefs": []}}, "gatewayApi.parentRefs"),
-        ({"ingress": {"host": ""}}, "ingress.host"),
+        ({"ingress": {"hosts": []}}, "ingress.hosts"),
         ({"surveys": {"size": "5Gi"}}, "surveys.size"),
+        ({"surveys": {"existingClaim": "mine"}}, "surveys.size"),
+        ({"caBundle": {"configMapName": "a", "secretName": "b"}}, "caBundle: set configMapName or secretName"),
+        (
+            {"gateway": {"serviceAccount": {"create": False}}},
+            "gateway: serviceAccount.name must be an account that exists",
+        ),
+        (
+            {"secrets": {"keys.redis_url": {"address": ""}}},
+            "secrets.keys.redis_url: the NetworkPolicy blocks the server; set address to the host and port of its URL",
+        ),
+        ({"secrets": {"survey.database": {"address": "postgresql"}}}, "address"),
         (
             {"gateway": {"progressDeadlineSeconds": 60}},
             "gateway.progressDeadlineSeconds 60 must be greater than the 60 s that gateway.probes.startup allows",

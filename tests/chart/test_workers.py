@@ -12,7 +12,7 @@ from typing import Any
 import helm_python as helm
 import pytest
 
-from chart.rendering import CHART, EVERYTHING, PROFILES, container, merged, of_kind, render, rendered
+from chart.rendering import CHART, EVERYTHING, PROFILES, container, everything, merged, of_kind, render, rendered
 from sarlens.devstack.vllm import cpu_environment, cpu_options, vllm_command, vllm_environment
 
 DOCKERFILE = (Path(__file__).parents[2] / "Dockerfile").read_text()
@@ -96,14 +96,15 @@ def _assert_refusals_fit(args: list[str], options_of_vllm: list[list[str]]) -> N
 
 def test_workers_have_no_egress() -> None:
     """Pods of a worker have no egress by default, and only gateways and Prometheus can connect to them."""
-    (workers,) = of_kind(rendered(EVERYTHING), "StatefulSet")
+    objects = render(everything() | {"workers": [everything()["workers"][0] | {"extraArgs": []}]})
+    (workers,) = of_kind(objects, "StatefulSet")
     labels = workers["spec"]["template"]["metadata"]["labels"]
     policies = [
         item["spec"]
-        for item in of_kind(rendered(EVERYTHING), "NetworkPolicy")
+        for item in of_kind(objects, "NetworkPolicy")
         if item["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     ]
-    assert [policy.get("egress") or [] for policy in policies] == [[]]
+    assert [policy["egress"] for policy in policies] == [[]]
     assert all({"Ingress", "Egress"} <= set(policy["policyTypes"]) for policy in policies)
     assert [len(policy["ingress"][0]["from"]) for policy in policies] == [2]
 

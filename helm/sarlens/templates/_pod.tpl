@@ -1,19 +1,42 @@
+{{- /* Security context of a pod. Arguments: root, and pod, the values of the gateway or of a worker. */}}
 {{- define "sarlens.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
+{{- $context := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
+{{- if ne (include "sarlens.openshift" .root) "true" }}
+{{- $context = merge $context (dict "runAsUser" 10001 "runAsGroup" 10001 "fsGroup" 10001 "fsGroupChangePolicy" "OnRootMismatch") }}
+{{- end }}
+{{- toYaml (mergeOverwrite $context (deepCopy .pod.podSecurityContext)) }}
 {{- end }}
 
+{{- define "sarlens.openshift" -}}
+{{- $own := .Values.openshift | toString }}
+{{- ternary (.Capabilities.APIVersions.Has "security.openshift.io/v1") (eq $own "true") (eq $own "auto") -}}
+{{- end }}
+
+{{- /* Security context of a container. Argument: the values of the gateway or of a worker. */}}
 {{- define "sarlens.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{- $context := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) }}
+{{- toYaml (mergeOverwrite $context (deepCopy .securityContext)) }}
 {{- end }}
 
-{{- /* Scheduling of a pod. Argument: the values of the gateway or of a worker. */}}
+{{- /* Volume of the certificate authorities. */}}
+{{- define "sarlens.caBundle" -}}
+{{- with .Values.caBundle }}
+{{- if .configMapName }}
+- {name: ca, configMap: {name: {{ .configMapName }}}}
+{{- else if .secretName }}
+- {name: ca, secret: {secretName: {{ .secretName }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Variable that the S3 clients of gateways and workers read. */}}
+{{- define "sarlens.caBundle.env" -}}
+{{- if include "sarlens.caBundle" . }}
+- {name: AWS_CA_BUNDLE, value: /etc/sarlens/ca/{{ .Values.caBundle.key }}}
+{{- end }}
+{{- end }}
+
+{{- /* Scheduling, names and init containers of a pod. Argument: the values of the gateway or of a worker. */}}
 {{- define "sarlens.placement" -}}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
@@ -24,6 +47,24 @@ tolerations:
 {{- end }}
 {{- with .affinity }}
 affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
+{{- with .hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .initContainers }}
+initContainers:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
@@ -46,17 +87,4 @@ httpGet: {path: {{ .path }}, port: {{ .port }}}
 {{- with merge (deepCopy .annotations) $mesh }}
 {{- toYaml . }}
 {{- end }}
-{{- end }}
-
-{{- /* Egress of a sidecar: istiod, and the DNS name that it has. */}}
-{{- define "sarlens.istio.egress" -}}
-{{- if .Values.istio.enabled }}
-- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Values.istio.namespace }}}}}]
-  ports: [{port: 15012, protocol: TCP}]
-{{- end }}
-{{- end }}
-
-{{- define "sarlens.dns.egress" -}}
-- to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]
-  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
 {{- end }}

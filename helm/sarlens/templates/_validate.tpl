@@ -13,6 +13,11 @@
 {{- end }}
 {{- include "sarlens.validateReplicas" (dict "path" "gateway.autoscaling" "values" .Values.gateway.autoscaling) }}
 {{- include "sarlens.validateSurveys" . }}
+{{- include "sarlens.validateEgress" . }}
+{{- include "sarlens.validateAccount" (dict "path" "gateway" "account" .Values.gateway.serviceAccount) }}
+{{- if and .Values.caBundle.configMapName .Values.caBundle.secretName }}
+{{- fail "caBundle: set configMapName or secretName, not both" }}
+{{- end }}
 {{- include "sarlens.validateRoutes" . }}
 {{- if not (or .Values.workers (dig "worker" "urls" (list) .Values.settings)) }}
 {{- fail "workers: list at least one worker, or set settings.worker.urls to workers that run elsewhere" }}
@@ -34,9 +39,13 @@
 {{- fail (printf "%s: tensorParallelSize %v is greater than gpu.count %v" .path .worker.tensorParallelSize .worker.gpu.count) }}
 {{- end }}
 {{- if and .policy (not $local) (not .worker.egress) }}
-{{- fail (printf "%s: the worker must download the model %s, but egress allows no connection; allow DNS and port 443 of the model's host" .path .worker.model) }}
+{{- fail (printf "%s: the worker must download the model %s, but egress allows no connection; allow port 443 of the model's host" .path .worker.model) }}
 {{- end }}
 {{- include "sarlens.validateArgs" . }}
+{{- include "sarlens.validateAccount" (dict "path" .path "account" .worker.serviceAccount) }}
+{{- if and .worker.cache.size .worker.cache.existingClaim }}
+{{- fail (printf "%s: set cache.size or cache.existingClaim, not both" .path) }}
+{{- end }}
 {{- if and .worker.autoscaling.enabled (not .worker.autoscaling.prometheus) }}
 {{- fail (printf "%s: autoscaling.prometheus must be the URL of a Prometheus server" .path) }}
 {{- end }}
@@ -92,6 +101,12 @@ Arguments: name, cache and current, the StatefulSet in the cluster. */}}
 {{- end }}
 {{- end }}
 
+{{- define "sarlens.validateAccount" -}}
+{{- if not (or .account.create .account.name) }}
+{{- fail (printf "%s: serviceAccount.name must be an account that exists, since serviceAccount.create is false" .path) }}
+{{- end }}
+{{- end }}
+
 {{- define "sarlens.validateReplicas" -}}
 {{- if gt (int .values.minReplicas) (int .values.maxReplicas) }}
 {{- fail (printf "%s.minReplicas %v is greater than maxReplicas %v" .path .values.minReplicas .values.maxReplicas) }}
@@ -101,13 +116,13 @@ Arguments: name, cache and current, the StatefulSet in the cluster. */}}
 {{- /* Several gateways must share one database of surveys. */}}
 {{- define "sarlens.validateSurveys" -}}
 {{- $shared := index .Values.secrets "survey.database" }}
-{{- if and $shared .Values.surveys.size }}
+{{- if and $shared (include "sarlens.surveys.claim" .) }}
 {{- fail "surveys.size: secrets.survey.database stores the surveys already; set only one of the two" }}
 {{- end }}
 {{- if and (include "sarlens.gateway.several" .) (not $shared) (not .Values.surveys.unshared) }}
 {{- fail "secrets.survey.database is required with more than one gateway, since each gateway would otherwise see only its own surveys; if you run no surveys, set surveys.unshared" }}
 {{- end }}
-{{- if and (include "sarlens.gateway.several" .) .Values.surveys.size }}
+{{- if and (include "sarlens.gateway.several" .) (include "sarlens.surveys.claim" .) }}
 {{- fail "surveys.size: several gateways can't share a file; set secrets.survey.database to a PostgreSQL database" }}
 {{- end }}
 {{- end }}
@@ -128,7 +143,7 @@ Arguments: name, cache and current, the StatefulSet in the cluster. */}}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
-{{- fail "ingress.host must be the host name of the gateway" }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
+{{- fail "ingress.hosts must have a host name of the gateway" }}
 {{- end }}
 {{- end }}

@@ -6,6 +6,7 @@
 {{- if .Values.profiles }}
 - {name: profiles, configMap: {name: {{ include "sarlens.fullname" . }}-profiles}}
 {{- end }}
+{{- include "sarlens.caBundle" . }}
 {{- with .Values.gateway.grpc }}
 {{- if and .enabled .tlsSecretName }}
 - {name: tls, secret: {secretName: {{ .tlsSecretName }}}}
@@ -21,6 +22,13 @@
 {{- printf "%s-generated" (include "sarlens.fullname" .) -}}
 {{- end }}
 
+{{- /* Claim of the survey database of a single gateway, or nothing. */}}
+{{- define "sarlens.surveys.claim" -}}
+{{- with .Values.surveys -}}
+{{- .existingClaim | default (ternary (printf "%s-surveys" (include "sarlens.fullname" $)) "" (ne .size "")) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "sarlens.gateway.env" -}}
 {{- if not (dig "render" "max_threads" 0 .Values.settings) }}
 # The default is the number of cores of the node, not of the pod.
@@ -32,6 +40,7 @@
 - name: SARLENS_{{ $setting | replace "." "__" | upper }}
   valueFrom: {secretKeyRef: {name: {{ $from.secretName }}, key: {{ $from.key }}}}
 {{- end }}
+{{- include "sarlens.caBundle.env" . }}
 {{- with .Values.gateway.env }}
 {{ toYaml . }}
 {{- end }}

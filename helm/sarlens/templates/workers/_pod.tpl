@@ -2,13 +2,13 @@
 {{- define "sarlens.worker.pod" -}}
 {{- $worker := .worker }}
 {{- $startup := $worker.probes.startup }}
-serviceAccountName: {{ printf "%s-%s" (include "sarlens.fullname" .root) $worker.name }}
+serviceAccountName: {{ include "sarlens.worker.serviceAccount" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 # preStop, vLLM's drain, and 30 s to release the GPU.
 terminationGracePeriodSeconds: {{ add $worker.preStopSeconds $worker.shutdownTimeoutSeconds 30 }}
 securityContext:
-  {{- include "sarlens.podSecurity" . | nindent 2 }}
+  {{- include "sarlens.podSecurity" (dict "root" .root "pod" $worker) | nindent 2 }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -39,7 +39,7 @@ containers:
       preStop:
         sleep: {seconds: {{ $worker.preStopSeconds }}}
     securityContext:
-      {{- include "sarlens.containerSecurity" . | nindent 6 }}
+      {{- include "sarlens.containerSecurity" $worker | nindent 6 }}
     resources:
       {{- include "sarlens.worker.resources" $worker | nindent 6 }}
     volumeMounts:
@@ -49,11 +49,26 @@ containers:
       {{- if $worker.modelClaim }}
       - {name: models, mountPath: /models, readOnly: true}
       {{- end }}
+      {{- if include "sarlens.caBundle" .root }}
+      - {name: ca, mountPath: /etc/sarlens/ca, readOnly: true}
+      {{- end }}
+      {{- with $worker.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+  {{- with $worker.sidecars }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 volumes:
   - {name: tmp, emptyDir: {}}
   - {name: shm, emptyDir: {medium: Memory, sizeLimit: {{ $worker.sharedMemory }}}}
-  {{- if not $worker.cache.size }}
+  {{- if $worker.cache.existingClaim }}
+  - {name: cache, persistentVolumeClaim: {claimName: {{ $worker.cache.existingClaim }}}}
+  {{- else if not $worker.cache.size }}
   - {name: cache, emptyDir: {}}
+  {{- end }}
+  {{- include "sarlens.caBundle" .root | indent 2 }}
+  {{- with $worker.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
   {{- with $worker.modelClaim }}
   - {name: models, persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}}
@@ -72,6 +87,11 @@ nodeSelector:
 runtimeClassName: {{ . }}
 {{- end }}
 {{- include "sarlens.placement" $worker }}
+{{- end }}
+
+{{- /* Arguments: root and worker. */}}
+{{- define "sarlens.worker.serviceAccount" -}}
+{{- default (printf "%s-%s" (include "sarlens.fullname" .root) .worker.name) .worker.serviceAccount.name -}}
 {{- end }}
 
 {{- define "sarlens.worker.resources" -}}
@@ -102,6 +122,7 @@ runtimeClassName: {{ . }}
 - name: VLLM_API_KEY
   valueFrom: {secretKeyRef: {name: {{ .secretName }}, key: {{ .key }}}}
 {{- end }}
+{{- include "sarlens.caBundle.env" .root }}
 {{- with .worker.env }}
 {{ toYaml . }}
 {{- end }}

@@ -102,7 +102,7 @@ def test_an_invalid_file_is_one_sentence(tmp_path: Path, text: str, message: str
 
 
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
-    """A missing file, one that is no text, one that is too large, and a name in two files prevent the start."""
+    """A missing, binary or large file, and a name in two files prevent the start."""
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff")
     large = write(tmp_path, "#" * 2**20 + "\n", "large.toml")
@@ -124,3 +124,44 @@ def test_a_shown_profile_is_a_file_of_profiles(tmp_path: Path) -> None:
         loaded = load_profiles((path,)).of(profile.names[0])
         assert loaded.model_dump(exclude={"models"}) == profile.model_dump(exclude={"models"})
         assert loaded.names == profile.names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[profiles.a]\naliases = ["x"]\n[profiles.b]\naliases = ["x"]', "alias x of profiles.b is also one of"),
+        ('[profiles.a]\naliases = ["b"]\n[profiles.b]\nsize = 64', "the alias b of profiles.a is the name of a model"),
+        ('[profiles.a]\naliases = ["auto"]', "the alias auto of profiles.a is the name of a model"),
+        ('[profiles.a]\nmodels = ["a*"]\naliases = ["x"]', "aliases requires models without patterns"),
+        (
+            "[[profiles.a.acquisitions]]\nmode = ['IW']",
+            "profiles.a.acquisitions.mode isn't a field of profiles; did you",
+        ),
+    ],
+)
+def test_aliases_and_acquisitions_are_checked(tmp_path: Path, text: str, message: str) -> None:
+    """An alias names one model and hides none."""
+    with pytest.raises(ProfileError) as raised:
+        load_profiles((write(tmp_path, text),))
+    assert message in str(raised.value)
+
+
+def test_names_and_acquisitions_are_not_inherited(tmp_path: Path) -> None:
+    """Aliases, fallbacks and acquisitions belong to one model; `sarlens profiles` shows them as a file has them."""
+    path = write(
+        tmp_path,
+        """
+        [profiles.a]
+        aliases = ["x"]
+        fallbacks = ["c"]
+        acquisitions = [{platforms = ["sentinel-1*"], max_spacing_m = 20}, {modes = ["EW"]}]
+        [profiles.b]
+        extends = "a"
+        """,
+    )
+    profiles = load_profiles((path,))
+    other = profiles.of("b")
+    assert (other.aliases, other.fallbacks, other.acquisitions) == ((), (), ())
+    assert profiles.aliases == {"x": "a"}
+    shown = load_profiles((write(tmp_path, to_toml(profiles.of("a")), "shown.toml"),)).of("a")
+    assert shown == profiles.of("a").model_copy(update={"models": ("a",)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def sea(width: int, height: int, ships: NDArray[np.int_], seed: int = 0) -> NDAr
     return pixels
 
 
-def geotiff(pixels: NDArray[Any], **more: Any) -> bytes:
+def geotiff(pixels: NDArray[Any], *, tags: Mapping[str, str] | None = None, **more: Any) -> bytes:
     """Encode (row, col) or (band, row, col) as a tiled, deflated GeoTIFF in UTM; ``more`` overrides the profile."""
     bands = pixels if pixels.ndim == 3 else pixels[np.newaxis]
     count, height, width = bands.shape
@@ -41,6 +42,7 @@ def geotiff(pixels: NDArray[Any], **more: Any) -> bytes:
     with MemoryFile() as file:
         with file.open(**profile) as dataset:
             dataset.write(bands)
+            dataset.update_tags(**tags or {})
         return bytes(file.read())
 
 

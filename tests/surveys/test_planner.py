@@ -78,7 +78,7 @@ class FakeInference:
         self.models: list[str | None] = []
         self.image_service = self
 
-    async def resolve_model(self, model: str | None, _: CallerPolicy) -> str:
+    async def resolve_model(self, model: str | None, images: Any, _: CallerPolicy) -> str:
         """Return the model, or the default."""
         self.models.append(model)
         return model or "nano"

@@ -14,7 +14,7 @@ class PictureBoxes(NamedTuple):
     """The boxes of one picture. Those of the image are ``[x, y, width, height]`` in pixels of the full resolution."""
 
     frame: PictureFrame
-    """Where the pixels of the picture are in the image."""
+    """Place of the picture in the image."""
     box_format: BoxFormat
     """How the model writes boxes."""
 

@@ -22,6 +22,7 @@ from sarlens.inference.batch_request import BatchRequest
 from sarlens.inference.boxed_response import asks_for_boxes, with_image_boxes, with_picture_boxes
 from sarlens.inference.dispatcher import Dispatcher
 from sarlens.inference.failover import BatchUnanswered
+from sarlens.inference.model_choice import ModelChoice
 from sarlens.inference.picture_boxes import PictureBoxes
 from sarlens.inference.readiness_queue import ReadinessQueue
 from sarlens.inference.reply_parser import Completion
@@ -32,6 +33,7 @@ from sarlens.observability.logging import record_model
 from sarlens.profiles.profile import ModelProfile
 from sarlens.profiles.registry import Profiles
 from sarlens.types.caller import CallerPolicy
+from sarlens.types.image_request import ImageRequest
 from sarlens.workers.pool import WorkerPool
 
 
@@ -93,7 +95,7 @@ class InferencePipeline:
         self._dispatcher = dispatcher
         self._limiter = limiter
         self._readiness_queue = readiness_queue
-        self.profiles = profiles
+        self.models = ModelChoice(pool, profiles, readiness_queue, image_service)
         self._image_id_secret = image_id_secret
         self._image_first = image_first
         self._priority_scheduling = priority_scheduling
@@ -114,11 +116,12 @@ class InferencePipeline:
         Raises:
             SarlensError: the model isn't served, or the gateway is overloaded.
         """
-        model = await self.resolve_model(chat_request.model, chat_request.policy)
+        images = [ref.request for ref in chat_request.images]
+        model = await self.resolve_model(chat_request.model, images, chat_request.policy)
         record_model(model)
         chat_request = self._with_priority(chat_request)
-        if chat_request.model is None and len(self.pool.models()) > 1:
-            # A worker would choose a model of its own, which the caller may not be allowed to use.
+        if chat_request.model != model and (chat_request.model is not None or len(self.pool.models()) > 1):
+            # Without a name, a worker would choose a model of its own, which the caller may not be allowed to use.
             chat_request = chat_request.with_fields(model=model)
         size = self._checked_size(model, chat_request) if chat_request.images else 0
         pixels = sum([((ref.render and ref.render.size) or size) ** 2 for ref in chat_request.images])
@@ -219,7 +222,7 @@ class InferencePipeline:
             ready = set(self.pool.workers_for(model))
             if (ready and ready <= set(worker_request.ranked)) or not worker_request.visits.may_add():
                 raise
-        model = await self.resolve_model(model, chat_request.policy)
+        model = await self._readiness_queue.resolve_model(model, chat_request.policy)
         return await self._dispatcher.dispatch(model, worker_request)
 
     async def _resolve_and_dispatch_batch(
@@ -244,9 +247,11 @@ class InferencePipeline:
             return chat_request
         return chat_request.with_fields(priority=priority)
 
-    def resolve_model(self, model: str | None, policy: CallerPolicy) -> Coroutine[Any, Any, str]:
-        """Return the model that a request names, as soon as a worker serves it."""
-        return self._readiness_queue.resolve_model(model, policy)
+    def resolve_model(
+        self, model: str | None, images: Sequence[ImageRequest], policy: CallerPolicy
+    ) -> Coroutine[Any, Any, str]:
+        """Return the model that answers a request about images, as soon as a worker serves it."""
+        return self.models.resolve(model, images, policy)
 
     async def _resolve_images(self, chat_request: ChatRequest, model: str) -> Sequence[ResolvedImage]:
         resolve, policy, profile = self.image_service.resolve, chat_request.policy, self.profile(model)
@@ -261,13 +266,7 @@ class InferencePipeline:
 
     def profile(self, model: str | None) -> ModelProfile:
         """Return the profile of a model, or that of its base model; without a name, the profile of the only model."""
-        if model is None and len(served := self.pool.models()) == 1:
-            model = next(iter(served))
-        card = self.pool.model_card(model or "") or {}
-        parent = card.get("parent")
-        base = (self.pool.model_card(parent) or {}) if isinstance(parent, str) else {}
-        bases = [name for name in (card.get("root"), parent, base.get("root")) if isinstance(name, str)]
-        return self.profiles.of(model or "", *bases)
+        return self.models.profile(model)
 
     def _checked_size(self, model: str, chat_request: ChatRequest) -> int:
         """Return the longest side, in pixels, of the images of a chat that a model sees.

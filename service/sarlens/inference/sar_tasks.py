@@ -208,10 +208,10 @@ async def prepare_image(
         SarlensError: no worker serves the model, or the image can't be read or rendered.
     """
     started_at = perf_counter()
-    model = await inference.resolve_model(model, policy)
+    image_request = ImageRequest(location, render)
+    model = await inference.resolve_model(model, [image_request], policy)
     profile = inference.profile(model)
-    size = profile.size
-    image_request = profile.image_request(ImageRequest(location, render))
+    size, image_request = profile.size, profile.image_request(image_request)
     resolved = await inference.image_service.resolve(image_request, size, policy)
     rendered = await inference.image_service.render(resolved)
     targets = None if cfar is None else await inference.image_service.count_targets(resolved, cfar)

@@ -1,1 +1,1 @@
-"""Profiles of models: what each model sees, how it is asked, and how its answers are read."""
+"""Profiles of models: pictures and prompts for each, and the reading of its answers."""

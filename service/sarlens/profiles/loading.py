@@ -13,13 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from sarlens.errors import StartupError
 from sarlens.profiles.profile import ModelProfile
-from sarlens.profiles.registry import Profiles
+from sarlens.profiles.registry import AUTO, Profiles
 from sarlens.validation import InvalidField
 
 BUILT_IN = "built-in"
 """Source of the profiles of the package."""
 _MAX_BYTES = 2**20
-_NOT_INHERITED = frozenset({"models", "extends"})
+_NOT_INHERITED = frozenset({"models", "aliases", "fallbacks", "acquisitions", "extends"})
 
 Tables = dict[str, dict[str, Any]]
 
@@ -44,7 +44,23 @@ def load_profiles(paths: Sequence[Path]) -> Profiles:
             tables[name], sources[name] = table, str(path)
     sources = dict.fromkeys(built_in, BUILT_IN) | sources
     tables = {**tables, **{name: table for name, table in built_in.items() if name not in tables}}
-    return Profiles([_profile(name, tables, sources[name]) for name in tables], sources)
+    profiles = [_profile(name, tables, sources[name]) for name in tables]
+    _check_aliases(profiles, sources)
+    return Profiles(profiles, sources)
+
+
+def _check_aliases(profiles: Sequence[ModelProfile], sources: Mapping[str, str]) -> None:
+    """Check that an alias names one model, and is neither ``auto`` nor the name of a model."""
+    owners: dict[str, str] = {}
+    names = {name for profile in profiles for name in profile.names}
+    for profile in profiles:
+        for alias in profile.aliases:
+            place = f"{sources[profile.name]}: the alias {alias} of profiles.{profile.name}"
+            if alias in names or alias == AUTO:
+                raise ProfileError(f"{place} is the name of a model")
+            if alias in owners:
+                raise ProfileError(f"{place} is also one of profiles.{owners[alias]}")
+            owners[alias] = profile.name
 
 
 def _read(path: Path) -> Tables:

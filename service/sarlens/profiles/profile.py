@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from sarlens.prompts.classify import is_box_derived
 from sarlens.prompts.templates import Style, question_prompt
 from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import DEFAULT_RENDER, RenderParams
+from sarlens.types.sensor import Sensor
 
 _QUESTION = "{question}"
 _MODEL_FIELDS = frozenset({"preset", "filter", "bands", "scale", "calibration", "noise", "looks", "stretch", "orient"})
@@ -97,8 +99,28 @@ class Boxes(ProfileTable):
         return BoxFormat(self.convention, self.numbers, self.multiple)
 
 
+class Acquisitions(ProfileTable):
+    """Images of some sensors. A condition that is left out holds for all images; one holds for no unknown value."""
+
+    platforms: Annotated[
+        tuple[str, ...], Field(description="Platforms, or patterns such as `sentinel-1*`, in upper or lower case.")
+    ] = ()
+    modes: Annotated[tuple[str, ...], Field(description="Instrument modes or patterns, such as `IW`.")] = ()
+    min_spacing_m: Annotated[float | None, Field(gt=0, description="Minimum pixel spacing in meters.")] = None
+    max_spacing_m: Annotated[float | None, Field(gt=0, description="Maximum pixel spacing in meters.")] = None
+
+    def has(self, sensor: Sensor) -> bool:
+        """Return whether an image of a sensor is one of them."""
+        if self.min_spacing_m is not None and (sensor.spacing_m is None or sensor.spacing_m < self.min_spacing_m):
+            return False
+        if self.max_spacing_m is not None and (sensor.spacing_m is None or sensor.spacing_m > self.max_spacing_m):
+            return False
+        named = ((self.platforms, sensor.platform), (self.modes, sensor.mode))
+        return all(not patterns or _matches(name or "", patterns) for patterns, name in named)
+
+
 class ModelProfile(ProfileTable):
-    """What a model sees, how it is asked, and how its answers are read."""
+    """Pictures and prompts for a model, and the reading of its answers."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,63}$")] = "default"
     models: Annotated[
@@ -107,6 +129,21 @@ class ModelProfile(ProfileTable):
             description="Names of models, or patterns such as `*qwen2.5-vl*`, in upper or lower case. Default: the "
             "name of the profile."
         ),
+    ] = ()
+    aliases: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
+        Field(
+            description="Further names that requests can use for the model, such as `gpt-4o`; requires models without "
+            "patterns."
+        ),
+    ] = ()
+    fallbacks: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
+        Field(description="Models that answer while no ready worker serves this one, in this order."),
+    ] = ()
+    acquisitions: Annotated[
+        tuple[Acquisitions, ...],
+        Field(description="Images for which a request with the model `auto` gets this one; any of the tables."),
     ] = ()
     size: Annotated[
         int, Field(ge=16, le=4096, description="Longest side of the rendered image in pixels, unless `sar` has a size.")
@@ -160,8 +197,10 @@ class ModelProfile(ProfileTable):
 
     @model_validator(mode="after")
     def _template_has_models(self) -> ModelProfile:
-        if self.chat_template is not None and any(set("*?[") & set(name) for name in self.names):
-            raise ValueError("chat_template requires models without patterns")
+        has_patterns = any(set("*?[") & set(name) for name in self.names)
+        for field in ("chat_template", "aliases"):
+            if getattr(self, field) and has_patterns:
+                raise ValueError(f"{field} requires models without patterns")
         return self
 
     @property
@@ -171,7 +210,11 @@ class ModelProfile(ProfileTable):
 
     def matches(self, model: str) -> bool:
         """Return whether a pattern matches the name of a model, in upper or lower case."""
-        return any(fnmatchcase(model.lower(), name.lower()) for name in self.names)
+        return _matches(model, self.names)
+
+    def is_for(self, sensor: Sensor) -> bool:
+        """Return whether the model is for images of a sensor."""
+        return any(images.has(sensor) for images in self.acquisitions)
 
     def image_request(self, image_request: ImageRequest) -> ImageRequest:
         """Return an image request with the profile's defaults in place of parameters that the caller left out."""
@@ -191,3 +234,7 @@ class ModelProfile(ProfileTable):
         """Return the answer in the text of a task."""
         found = self.answer_pattern and re.search(self.answer_pattern, text)
         return found[1] if found and found[1] is not None else text
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from sarlens.profiles.profile import ModelProfile
 
+AUTO = "auto"
+"""Name for the model whose profile is for the image of the request."""
 DEFAULT_PROFILE = ModelProfile()
 """The profile of a model that no other one matches."""
 
@@ -18,6 +20,8 @@ class Profiles:
         """``sources`` has the file of each profile by its name, or ``built-in``."""
         self.profiles = tuple(profiles)
         self.sources = dict(sources or {})
+        self.aliases = {alias: profile.names[0] for profile in self.profiles for alias in profile.aliases}
+        """Model by its alias."""
         self.of = lru_cache(1024)(self._of)
         """Return the profile of a model by its names: its own, then those of the models that it derives from."""
 

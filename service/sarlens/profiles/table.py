@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sarlens.profiles.profile import ModelProfile
+from sarlens.profiles.profile import Acquisitions, ModelProfile
 
 _EXTENDS = ("extends", "", "Name of a profile whose fields are the defaults of this one.")
 
@@ -25,7 +25,9 @@ def _describe(table_cls: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
             is_table = isinstance(field.default, BaseModel)
             default = "" if is_table or field.default in (None, ()) else json.dumps(field.default)
             yield prefix + name, default, field.description or ""
-            if isinstance(field.default, BaseModel) and name != "render":
+            if name == "acquisitions":
+                yield from _describe(Acquisitions, "acquisitions.")
+            elif isinstance(field.default, BaseModel) and name != "render":
                 yield from _describe(type(field.default), f"{name}.")
 
 
@@ -41,8 +43,15 @@ def to_toml(profile: ModelProfile) -> str:
 def _lines(table: str, fields: Mapping[str, Any]) -> Iterator[str]:
     yield f"[{table}]"
     for name, value in fields.items():
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) and not _is_tables(value):
             yield f"{name} = {json.dumps(value)}"
     for name, value in fields.items():
         if isinstance(value, dict) and value:
             yield from _lines(f"{table}.{name}", value)
+        elif _is_tables(value):
+            for element in value:
+                yield from _lines(f"[{table}.{name}]", element)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(element, dict) for element in value)

@@ -105,7 +105,7 @@ class SurveyPlanner:
     async def _plan(self, spec: SurveySpec, owner: str) -> SurveyPlan:
         """Resolve the model, as soon as a worker serves it, and the image, and read the header of the image."""
         policy = self._quota_account.policy(owner)
-        model = await self._inference.resolve_model(spec.model, policy)
+        model = await self._inference.resolve_model(spec.model, [spec.image_request], policy)
         profile = self._inference.profile(model)
         size, image_request = profile.size, profile.image_request(spec.image_request)
         image, render, extent = await self._inference.image_service.extent(image_request, policy)

@@ -158,7 +158,7 @@ def build_api(
     fastapi = _fastapi()
     add_routers(
         fastapi,
-        models_router(inference.pool),
+        models_router(inference.pool, inference.models),
         usage_router(authorizer.rate_limiter),
         responses_router(translator),
         messages_router(translator),

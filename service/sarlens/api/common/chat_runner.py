@@ -20,6 +20,7 @@ from sarlens.inference.worker_response import JudgedResponse
 from sarlens.inference.worker_stream import StreamedResponse
 from sarlens.json_input import MAX_INLINE_BYTES, Document, run_off_loop, text_bytes
 from sarlens.observability.metrics import Metrics
+from sarlens.profiles.registry import AUTO
 
 Respond = Callable[[JudgedResponse, UsageMeter], Awaitable[None]]
 """Sends the response of a worker to the client, and feeds the meter with it."""
@@ -63,8 +64,10 @@ class ChatRunner:
             parsed = parse(body) if is_short else await run_off_loop(text_bytes(body), partial(parse, body))
             chat_request, respond = parsed
             if context.key is not None:
-                model = await self._inference.resolve_model(chat_request.model, context.policy)
                 images = [ref.request for ref in chat_request.images]
+                if chat_request.model == AUTO:  # the choice opens an image
+                    self.authorizer.check_image_access(context.key, images)
+                model = await self._inference.resolve_model(chat_request.model, images, context.policy)
                 await self.authorizer.authorize(context.key, model, images, chat_request.requests)
             estimate = partial(self._inference.estimate_prompt_tokens, chat_request)
             meter = UsageMeter(arrived_at)

@@ -130,7 +130,10 @@ ImageField = Annotated[
 ]
 QuestionField = Annotated[Question, _in("question", Question)]
 
-ModelName = Annotated[str | None, Field(description="Model name. Optional if the gateway serves one model.")]
+ModelName = Annotated[
+    str | None,
+    Field(description="Name or alias of a model, or `auto` for that of the image. Optional if there is one model."),
+]
 AskedImage = Annotated[
     ImageField,
     Field(description="URL of an image, a STAC Item, or an object with both options."),

@@ -32,6 +32,7 @@ from sarlens.inference.sar_tasks import (
 from sarlens.inference.second_opinion import agreement
 from sarlens.inference.worker_stream import StreamedResponse
 from sarlens.observability.metrics import Metrics
+from sarlens.profiles.registry import AUTO
 from sarlens.prompts.answer_types import Value
 from sarlens.prompts.normalize import move_cell
 from sarlens.types.box import Box
@@ -120,9 +121,17 @@ class TaskService:
         self._authorizer = authorizer
         self._metrics = metrics
 
-    async def resolve_model(self, model: str | None, caller: RequestContext) -> str:
-        """Return the model that a request names, as soon as a worker serves it."""
-        return await self._inference.resolve_model(model, caller.policy)
+    async def resolve_model(
+        self, model: str | None, caller: RequestContext, images: Sequence[ImageRequest] = ()
+    ) -> str:
+        """Return the model that answers a request about images, as soon as a worker serves it.
+
+        Raises:
+            SarlensError: the model isn't served, or the caller's key doesn't allow an image.
+        """
+        if model == AUTO:  # the choice opens an image
+            self._authorizer.check_image_access(caller.key, images)
+        return await self._inference.resolve_model(model, images, caller.policy)
 
     async def authorize(
         self, caller: RequestContext, model: str | None, images: Sequence[ImageRequest], requests: int
@@ -132,7 +141,7 @@ class TaskService:
         Raises:
             SarlensError: the model isn't served, or the caller's key doesn't allow the request.
         """
-        model = await self.resolve_model(model, caller)
+        model = await self.resolve_model(model, caller, images)
         await self._authorizer.authorize(caller.key, model, images, requests)
         return model
 
@@ -147,10 +156,9 @@ class TaskService:
             SarlensError: the caller isn't allowed, or the image can't be read; from the generator: all tasks failed
                 with this error.
         """
-        await self.authorize(
-            caller, request.model, [ImageRequest(request.location, request.render)], len(request.tasks)
-        )
-        return await self.run_authorized(request, caller, started_at, batched=batched)
+        images = [ImageRequest(request.location, request.render)]
+        model = await self.authorize(caller, request.model, images, len(request.tasks))
+        return await self.run_authorized(request._replace(model=model), caller, started_at, batched=batched)
 
     async def run_authorized(
         self, request: TaskRequest, caller: RequestContext, started_at: float, *, batched: bool = True

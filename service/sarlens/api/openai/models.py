@@ -8,26 +8,30 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from sarlens.api.common.request_context import RequestContext
+from sarlens.inference.model_choice import ModelChoice
 from sarlens.types.caller import CallerPolicy
 from sarlens.workers.pool import WorkerPool
 
 
-def models_router(pool: WorkerPool) -> APIRouter:
+def models_router(pool: WorkerPool, models: ModelChoice) -> APIRouter:
     """The routes that list models."""
     router = APIRouter(tags=["models"])
 
     @router.get("/v1/models")
     async def list_models(request: Request) -> dict[str, Any]:
-        """List the models that ready workers serve and the API key allows."""
+        """List the models that ready workers serve and the API key allows, and their aliases."""
         can_use = _policy(request).can_use
-        cards = [_visible(card, can_use) for model, card in pool.models().items() if can_use(model)]
+        served = pool.models()
+        cards = [_visible(card, can_use) for model, card in served.items() if can_use(model)]
+        names = ((alias, model) for alias, model in models.aliases.items() if model in served and can_use(model))
+        cards += [{**_visible(served[model], can_use), "id": alias, "root": model} for alias, model in names]
         return {"object": "list", "data": cards}
 
     @router.get("/v1/models/{model:path}")
     async def get_model(request: Request, model: str) -> dict[str, Any]:
-        """Describe one model."""
+        """Describe one model; an alias has the card of its model."""
         can_use = _policy(request).can_use
-        return _visible(pool.models()[pool.resolve_model(model, can_use)], can_use)
+        return _visible(pool.models()[pool.resolve_model(models.served_name(model, can_use), can_use)], can_use)
 
     return router
 

@@ -1,4 +1,4 @@
-"""Where the pixels of a picture are in its image: the arithmetic of all boxes in questions and answers."""
+"""The place of a picture in its image: the arithmetic of all boxes in questions and answers."""
 
 from __future__ import annotations
 

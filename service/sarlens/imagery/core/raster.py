@@ -78,7 +78,7 @@ class RenderedImage:
 
     @property
     def frame(self) -> PictureFrame:
-        """Where its pixels are in the image."""
+        """Its place in the image."""
         window = self.window or Window(0, 0, self.width, self.height)
         return PictureFrame(window, self.width, self.height, self.turn)
 

@@ -32,6 +32,7 @@ from sarlens.types.caller import CallerPolicy
 from sarlens.types.cfar_params import CfarParams
 from sarlens.types.image_request import ImageRequest
 from sarlens.types.render_params import RenderParams
+from sarlens.types.sensor import Sensor
 from sarlens.types.window import Window
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_TURNS = 4096
-"""Versions of images whose orientation is cached."""
+"""Versions of images whose orientation and sensor are cached."""
 
 
 class ImageService:
@@ -77,6 +78,7 @@ class ImageService:
         self._timeout_s = timeout_s
         self._metrics = metrics
         self._turns: LRUCache[str, tuple[Turn | None]] = LRUCache(_MAX_TURNS, getsizeof=lambda _: 1)
+        self._sensors: LRUCache[str, Sensor] = LRUCache(_MAX_TURNS, getsizeof=lambda _: 1)
         self._flights: SingleFlight[str, RenderedImage] = SingleFlight()
 
     async def resolve(
@@ -242,6 +244,24 @@ class ImageService:
         self._source_metrics.record_opened((*source_image.index_objects, *source_image.objects))
         return source_image, render, extent
 
+    async def sensor(self, image_request: ImageRequest, policy: CallerPolicy) -> Sensor:
+        """Open an image and return what took it, as far as its metadata tell; each version is read once.
+
+        Raises:
+            SarlensError: the image can't be opened, or its header can't be read.
+        """
+        async with self._time_limit(self._timeout_s):
+            source_image, _ = await self._resolver.open(image_request, policy, any_swath=True)
+            key = f"{source_image.version}\n{source_image.acquisition}"
+            found = self._sensors.get(key)
+            if found is None:
+                reader = source_image.georeferencing_file
+                with self._source_metrics.count_errors(source_image.name):
+                    found = await self._threads.run(reader, _read_sensor, source_image, self._limits)
+                self._sensors.put(key, found)
+        self._source_metrics.record_opened((*source_image.index_objects, *source_image.objects))
+        return found
+
     @asynccontextmanager
     async def open_row_reader(self, resolved: ResolvedImage) -> AsyncIterator[RowReader]:
         """Open an image for ``render_row``.
@@ -321,6 +341,12 @@ class ImageService:
             async with self._time_limit(self._timeout_s):
                 with self._source_metrics.count_errors(resolved.source_image.name):
                     return await self._renderer.find_targets(resolved, search)
+
+
+def _read_sensor(source_image: SourceImage, limits: DecodeLimits) -> Sensor:
+    from sarlens.imagery.scenes.sensor import read_sensor  # noqa: PLC0415  imports GDAL
+
+    return read_sensor(source_image, limits)
 
 
 def _read_bounds(reader: ObjectReader, window: tuple[int, int, int, int] | None, limits: DecodeLimits) -> Bounds | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +19,7 @@ from sarlens.errors import (
     Unauthenticated,
     WorkerFailed,
 )
+from sarlens.imagery.core.raster import RenderedImage
 from sarlens.inference.sar_tasks import Sampling, Task, TaskAnswer, TaskImage, TaskOutcome, vqa_task
 from sarlens.jobs.models import Job
 from sarlens.surveys import retry, tile_runner
@@ -62,6 +63,7 @@ class Attempt:
 
     image: TaskImage
     questions: list[str]
+    prompts: list[str]
     request_id: str
     policy: CallerPolicy
 
@@ -94,7 +96,8 @@ class Harness:
         policy: CallerPolicy,
     ) -> AsyncIterator[TaskOutcome]:
         assert sampling.confidence
-        self.attempts.append(Attempt(image, [task.question for task in tasks], request_id, policy))
+        questions, prompts = [task.question for task in tasks], [task.prompt for task in tasks]
+        self.attempts.append(Attempt(image, questions, prompts, request_id, policy))
         results = self._results.pop(0) if self._results else {}
         if isinstance(results, SarlensError):
             raise results
@@ -182,3 +185,36 @@ async def test_a_tile_without_tasks_sends_nothing(monkeypatch: pytest.MonkeyPatc
     harness = Harness(monkeypatch)
     assert await harness.runner.run(0, []) == {}
     assert (harness.account.reserved, harness.attempts) == ([], [])
+
+
+class Images:
+    """An image service with one picture of 128 pixels a side, of an image of 512."""
+
+    def __init__(self) -> None:
+        self.image_service = self
+        self.resolved: list[tuple[Any, ...]] = []
+
+    async def resolve(self, image_request: ImageRequest, size: int, policy: CallerPolicy, version: str) -> None:
+        """Record the request."""
+        self.resolved.append((image_request.location, size, policy, version))
+
+    async def render(self, _: None) -> RenderedImage:
+        """Return the picture."""
+        return RenderedImage(b"", "image/png", 128, 128, Window(0, 0, 512, 512))
+
+
+async def test_boxes_of_an_image_of_unknown_size_follow_its_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PNG has a size once it is rendered: the prompt has the box of the picture, and a box outside is an error."""
+    harness, images = Harness(monkeypatch), Images()
+    plan = replace(harness.runner.plan, tiles=(None,))
+    runner = replace(harness.runner, inference=cast("Any", images), plan=plan)
+    tasks = [(0, vqa_task("Question 0 about [40, 80, 120, 160]?", None)), (1, vqa_task("Question 1?", None))]
+    assert (await runner.run(0, tasks)).keys() == {0, 1}
+    (attempt,) = harness.attempts
+    assert attempt.questions == [task.question for _, task in tasks]
+    assert ["[10, 20, 30, 40]" in prompt for prompt in attempt.prompts] == [True, False]
+    assert images.resolved == [(URL, 128, POLICY, "v1")]
+    assert (await runner.run(0, tasks[1:])).keys() == {1}
+    assert len(images.resolved) == 1
+    outside = await runner.run(0, [(0, vqa_task("Question 0 about [600, 80, 9, 9]?", None))])
+    assert isinstance(outside[0], BadRequest)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as blocking
 import tritonclient.grpc.aio as triton
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic import ValidationError
@@ -339,6 +340,9 @@ def test_incomplete_tls_settings_are_rejected() -> None:
             GrpcSettings.model_validate({"port": 8081, **half})
 
 
+REFLECTION = "grpc.reflection.v1.ServerReflection"
+
+
 async def test_health_and_reflection(asked: Asked) -> None:
     """The health service reports SERVING, and reflection lists the services."""
     name = "inference.GRPCInferenceService"
@@ -349,11 +353,45 @@ async def test_health_and_reflection(asked: Asked) -> None:
                 async for state in health.Watch(health_pb2.HealthCheckRequest(service=service)):
                     if state.status == health_pb2.HealthCheckResponse.SERVING:
                         break
-        ask = reflection_pb2.ServerReflectionRequest(list_services="")
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        async for answer in stub.ServerReflectionInfo(iter([ask])):
-            listed = {each.name for each in answer.list_services_response.service}
-    assert {name, "grpc.health.v1.Health"} <= listed
+        newer = channel.stream_stream(
+            f"/{REFLECTION}/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        for reflect in (stub.ServerReflectionInfo, newer):
+            list_services = reflection_pb2.ServerReflectionRequest(list_services="")
+            describe = reflection_pb2.ServerReflectionRequest(
+                file_containing_symbol="grpc.reflection.v1.ServerReflection"
+            )
+            listed, described = [answer async for answer in reflect(iter([list_services, describe]))]
+            names = {each.name for each in listed.list_services_response.service}
+            assert {name, "grpc.health.v1.Health", REFLECTION} <= names
+            (file,) = described.file_descriptor_response.file_descriptor_proto
+            assert FileDescriptorProto.FromString(file).package == "grpc.reflection.v1"
+
+
+async def test_versions_and_shared_memory(asked: Asked) -> None:
+    """A model has the version 1 only, in every method that names one, and no region of shared memory exists."""
+    async with triton.InferenceServerClient(asked.address) as client:
+        tensor = blocking.InferInput("prompt", [1], "BYTES")
+        tensor.set_data_from_numpy(np.array([b"Ships?"], dtype=np.object_))
+        for version in ("", "1"):
+            assert (await client.infer(MODEL, [tensor], model_version=version)).as_numpy("text")[0]
+            assert await client.is_model_ready(MODEL, version)
+            assert (await client.get_model_metadata(MODEL, version)).versions == ["1"]
+        assert not await client.is_model_ready(MODEL, "2")
+        for call in (
+            client.infer(MODEL, [tensor], model_version="2"),
+            client.get_model_metadata(MODEL, "2"),
+            client.get_model_config(MODEL, "2"),
+            client.get_inference_statistics(MODEL, "2"),
+        ):
+            with pytest.raises(InferenceServerException, match="has the version 1 only") as error:
+                await call
+            assert error.value.status() == "StatusCode.NOT_FOUND"
+        assert not (await client.get_system_shared_memory_status()).regions
+        assert not (await client.get_cuda_shared_memory_status()).regions
 
 
 @pytest.mark.parametrize(

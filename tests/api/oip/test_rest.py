@@ -28,7 +28,7 @@ from support.workers.fake_worker import MODEL
         (b'{"inputs": []}', {"Inference-Header-Content-Length": "99"}),
         (b'{"inputs": []}', {"Inference-Header-Content-Length": "-1"}),
         (b'{"inputs": []} ', {"Inference-Header-Content-Length": "14"}),
-        (b'{"inputs": []}', {"Content-Encoding": "gzip"}),
+        (b'{"inputs": []}', {"Content-Encoding": "br"}),
     ],
 )
 async def test_a_malformed_body_is_rejected(url: str, body: bytes, headers: dict[str, str]) -> None:

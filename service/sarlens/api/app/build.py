@@ -47,6 +47,7 @@ from sarlens.api.ogc.jobs import Jobs
 from sarlens.api.ogc.landing import landing_router
 from sarlens.api.ogc.processes import Processes
 from sarlens.api.oip.data_plane import DataPlane
+from sarlens.api.oip.generate import GenerateRequest, generate_router
 from sarlens.api.oip.rest import InferRequest, open_inference_router
 from sarlens.api.openai.completions import Completions
 from sarlens.api.openai.forwarded import EmbeddingsBody, embeddings_router, include_forwarded
@@ -88,7 +89,7 @@ _EXPOSED_HEADERS = (
 
 _BODIES = (
     *(ResponseBody, MessageBody, BatchBody, CountTokensBody, TokenizeBody, DetokenizeBody, EmbeddingsBody),
-    *(VqaBody, CaptionBody, SurveyBody, Execution, InferRequest),
+    *(VqaBody, CaptionBody, SurveyBody, Execution, InferRequest, GenerateRequest),
 )
 """Request bodies that routes parse themselves."""
 
@@ -181,6 +182,7 @@ def build_api(
         console_router(console),
         documentation_router(),
         open_inference_router(data_plane, memory, **limits),
+        generate_router(data_plane, memory, body_bytes=max_body_bytes),
         health_router(
             inference.pool, drain, lambda request: authorizer.visible_models(request.state.headers.bearer_token)
         ),

@@ -27,6 +27,8 @@ PROTECTED_PREFIXES = (
     "/v1/",
     "/v2/models",
     "/v2/repository",
+    "/v2/systemsharedmemory",
+    "/v2/cudasharedmemory",
     "/processes",
     "/jobs",
     "/collections",

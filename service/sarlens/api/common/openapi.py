@@ -41,6 +41,7 @@ _INFER_EXAMPLE = {
         {"name": "question", "datatype": "BYTES", "shape": [1], "data": [_QUESTION]},
     ]
 }
+_GENERATE_EXAMPLE = {"text_input": _QUESTION, "image": "s3://scenes/port.tif", "parameters": {"max_tokens": 16}}
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "/v1/sar/vqa": {"image": "s3://scenes/port.tif", "questions": [_QUESTION]},
     "/v1/sar/captions": {"image": "s3://scenes/port.tif"},
@@ -48,6 +49,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "/processes/{}/execution": {"inputs": {"image": "s3://scenes/port.tif", "question": _QUESTION}},
     "/v2/models/{}/infer": _INFER_EXAMPLE,
     "/v2/models/{}/versions/1/infer": _INFER_EXAMPLE,
+    "/v2/models/{}/generate": _GENERATE_EXAMPLE,
+    "/v2/models/{}/generate_stream": _GENERATE_EXAMPLE,
 }
 """Request body of each route, with ``{}`` for a path parameter."""
 
@@ -78,6 +81,8 @@ _MEDIA_TYPES: dict[str, tuple[str, ...]] = {
     "get /v2/health/ready": (),
     "get /v2/models/{}/ready": (),
     "get /v2/models/{}/versions/1/ready": (),
+    "post /v2/models/{}/generate_stream": ("text/event-stream",),
+    "post /v2/models/{}/versions/1/generate_stream": ("text/event-stream",),
     "post /v2/models/{}/infer": ("application/json", "application/octet-stream"),
     "post /v2/models/{}/versions/1/infer": ("application/json", "application/octet-stream"),
 }

@@ -19,7 +19,14 @@ from sarlens.api.common.request_context import RequestContext, RequestHeaders
 from sarlens.api.grpc.call_context import GrpcCallContext, parse_metadata
 from sarlens.api.grpc.messages import decode, write_response
 from sarlens.api.oip.data_plane import DataPlane
-from sarlens.api.oip.metadata import VERSION, model_config, model_metadata, repository_index_entry, server_metadata
+from sarlens.api.oip.metadata import (
+    VERSION,
+    check_version,
+    model_config,
+    model_metadata,
+    repository_index_entry,
+    server_metadata,
+)
 from sarlens.api.oip.requests import InferItem, InferParameters, parse_infer_items, parse_infer_parameters
 from sarlens.api.oip.tensors import MAX_ID_CHARS, Outputs, Tensor, pack_bytes, select_outputs, unpack_bytes
 from sarlens.errors import BadRequest, PayloadTooLarge, SarlensError, Timeout
@@ -64,26 +71,28 @@ class OipServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         """Check that a ready worker serves the model and the API key allows it."""
         async with self._context.handle(context, _ROUTE + "ModelReady") as caller:
             request = _decode_small(pb.ModelReadyRequest, data)
-            return pb.ModelReadyResponse(ready=request.name in self._data_plane.models(caller.key))
+            served = request.version in {"", VERSION} and request.name in self._data_plane.models(caller.key)
+            return pb.ModelReadyResponse(ready=served)
 
     async def ModelMetadata(self, data: bytes, context: Any) -> Any:  # noqa: N802
         """Get the inputs and outputs, which are the same for every model."""
         async with self._context.handle(context, _ROUTE + "ModelMetadata") as caller:
             request = _decode_small(pb.ModelMetadataRequest, data)
-            model = self._data_plane.require_model(request.name, caller.key)
+            model = self._require_model(request, caller)
             return ParseDict(model_metadata(model), pb.ModelMetadataResponse())
 
     async def ModelConfig(self, data: bytes, context: Any) -> Any:  # noqa: N802
         """Get Triton's configuration of a model."""
         async with self._context.handle(context, _ROUTE + "ModelConfig") as caller:
             request = _decode_small(pb.ModelConfigRequest, data)
-            config = model_config(self._data_plane.require_model(request.name, caller.key))
+            config = model_config(self._require_model(request, caller))
             return ParseDict({"config": config}, pb.ModelConfigResponse())
 
     async def ModelStatistics(self, data: bytes, context: Any) -> Any:  # noqa: N802
         """Get the statistics of a model since the start of the process, or of all models if the name is empty."""
         async with self._context.handle(context, _ROUTE + "ModelStatistics") as caller:
             request = _decode_small(pb.ModelStatisticsRequest, data)
+            check_version(request.name, request.version)
             stats = self._data_plane.statistics_of(request.name, caller.key)
             return ParseDict({"model_stats": stats}, pb.ModelStatisticsResponse())
 
@@ -92,6 +101,21 @@ class OipServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         async with self._context.handle(context, _ROUTE + "RepositoryIndex") as caller:
             models = [repository_index_entry(name) for name in self._data_plane.models(caller.key)]
             return ParseDict({"models": models}, pb.RepositoryIndexResponse())
+
+    async def SystemSharedMemoryStatus(self, _: bytes, context: Any) -> Any:  # noqa: N802
+        """List the regions of shared memory: none, because callers are on other machines."""
+        async with self._context.handle(context, _ROUTE + "SystemSharedMemoryStatus"):
+            return pb.SystemSharedMemoryStatusResponse()
+
+    async def CudaSharedMemoryStatus(self, _: bytes, context: Any) -> Any:  # noqa: N802
+        """List the regions of a GPU's shared memory: none."""
+        async with self._context.handle(context, _ROUTE + "CudaSharedMemoryStatus"):
+            return pb.CudaSharedMemoryStatusResponse()
+
+    def _require_model(self, request: Any, caller: RequestContext) -> str:
+        """Return the name of the model of a request; raises ModelNotFound, as for its version."""
+        check_version(request.name, request.version)
+        return self._data_plane.require_model(request.name, caller.key)
 
     async def ModelInfer(self, data: bytes, context: Any) -> Any:  # noqa: N802
         """Run a batch of inference items concurrently."""
@@ -194,6 +218,7 @@ def _parse(data: bytes, max_questions: int) -> _ParsedRequest:
 def _parse_request(request: Any, max_questions: int) -> _ParsedRequest:
     if len(request.id) > MAX_ID_CHARS or len(request.model_name) > MAX_ID_CHARS:
         raise PayloadTooLarge(f"The id and the model name can have at most {MAX_ID_CHARS} characters.")
+    check_version(request.model_name, request.model_version)
     outputs = select_outputs([output.name for output in request.outputs])
     parameters = parse_infer_parameters(_parameters(request))
     return _ParsedRequest(request, outputs, parameters, parse_infer_items(_tensors(request), max_questions))

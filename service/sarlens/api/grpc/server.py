@@ -12,11 +12,11 @@ from typing import NamedTuple
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from sarlens.api.grpc.call_guard import CallGuard
 from sarlens.api.grpc.oip_servicer import OipServicer
+from sarlens.api.grpc.reflection import enable_reflection
 from sarlens.api.grpc.sar_servicer import SarServicer
 from sarlens.api.grpc.v1 import sar_pb2, sar_pb2_grpc
 from sarlens.errors import BindError
@@ -99,7 +99,7 @@ async def serve_grpc(
     sar_pb2_grpc.add_SarServicer_to_server(services.sar, server)
     health_servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    enable_reflection((*SERVICES, health.SERVICE_NAME), server)
     try:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         bound_port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)

@@ -17,8 +17,16 @@ from sarlens.api.common.openapi import request_body_schema
 from sarlens.api.common.request_context import RequestContext
 from sarlens.api.common.responses import read_body
 from sarlens.api.common.schemas import parse_body
+from sarlens.api.oip.content_encoding import decode_body
 from sarlens.api.oip.data_plane import DataPlane
-from sarlens.api.oip.metadata import VERSION, model_config, model_metadata, repository_index_entry, server_metadata
+from sarlens.api.oip.metadata import (
+    MODEL_PATHS,
+    VERSION,
+    model_config,
+    model_metadata,
+    repository_index_entry,
+    server_metadata,
+)
 from sarlens.api.oip.requests import InferItem, InferParameters, parse_infer_items, parse_infer_parameters
 from sarlens.api.oip.tensors import (
     MAX_ELEMENTS,
@@ -106,7 +114,7 @@ def open_inference_router(
             caller = _caller(request)
             return handler(data_plane.require_model(model, caller.key), caller)
 
-        for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/" + VERSION):
+        for prefix in MODEL_PATHS:
             router.get(prefix + path, summary=summary, operation_id=f"{prefix}{path}")(endpoint)
 
     add_model_route("", lambda model, _: model_metadata(model), "Get the inputs and outputs of a model")
@@ -118,7 +126,7 @@ def open_inference_router(
         "Get the statistics of a model",
     )
     infer = _infer_endpoint(data_plane, memory, body_bytes, max_questions)
-    for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/" + VERSION):
+    for prefix in MODEL_PATHS:
         router.post(prefix + "/infer", response_class=Response, openapi_extra=request_body_schema(InferRequest))(infer)
     return router
 
@@ -146,6 +154,17 @@ def _add_server_routes(router: APIRouter, data_plane: DataPlane) -> None:
         """List the models that ready workers serve and the API key allows."""
         return [repository_index_entry(name) for name in data_plane.models(_caller(request).key)]
 
+    @router.get("/v2/models")
+    async def models(request: Request) -> dict[str, list[str]]:
+        """List the names of the models, in the format of KServe."""
+        return {"models": data_plane.models(_caller(request).key)}
+
+    @router.get("/v2/systemsharedmemory/status")
+    @router.get("/v2/cudasharedmemory/status")
+    async def shared_memory() -> list[Any]:
+        """List the regions of shared memory, of which the gateway has none."""
+        return []
+
     @router.get("/v2/models/stats")
     async def statistics_of_all(request: Request) -> dict[str, Any]:
         """Get the statistics of all models."""
@@ -159,13 +178,13 @@ def _infer_endpoint(
         """Answer a batch of questions, prompts or chats.
 
         The elements of the batch run concurrently. With the header `Inference-Header-Content-Length`, the contents of
-        the tensors follow the JSON as binary data.
+        the tensors follow the JSON as binary data. The body can be compressed with gzip or deflate.
         """
         caller = _caller(request)
         with memory.reserve(caller.client) as reservation:
-            if request.headers.get("content-encoding", "identity") != "identity":
-                raise BadRequest("Content-Encoding isn't supported.")
             body = await read_body(request.scope, request.receive, body_bytes, reservation)
+            encoding = request.headers.get("content-encoding", "identity")
+            body = await decode_body(body, encoding, body_bytes, reservation)
             json_length = request.headers.get(_JSON_LENGTH)
             parse = partial(_parse, body, json_length, max_questions)
             parsed, names, parameters, items = await run_off_loop(len(body), parse)

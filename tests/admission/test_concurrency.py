@@ -170,13 +170,17 @@ async def test_a_slot_that_comes_too_late_is_released() -> None:
 
 
 async def test_the_time_in_the_queue_is_a_stage() -> None:
-    """A request that waits is timed as the stage ``admission``; one that runs at once isn't."""
+    """A request that waits is timed as the stage ``admission``, and by its priority; one that runs at once isn't."""
     metrics = Metrics()
     limiter = make_limiter(metrics=metrics)
     async with admitted(limiter):
-        waiting = asyncio.create_task(run(limiter))
+        waiting = asyncio.create_task(run(limiter, CallerPolicy(priority=-3)))
         await asyncio.sleep(0.01)
     await waiting
+    (family,) = metrics.queue_wait.collect()
+    waits = {tuple(sample.labels.values()): sample.value for sample in family.samples if sample.name.endswith("_sum")}
+    assert waits.keys() == {("high",)}
+    assert 0.005 < waits["high",] < 5
     (family,) = metrics.stages.collect()
     counts = {sample.labels["stage"]: sample.value for sample in family.samples if sample.name.endswith("_count")}
     assert counts["admission"] == 1

@@ -149,6 +149,18 @@ ROWS: dict[str, tuple[Plot, ...]] = {
         ),
         Plot("Requests by route", "reqps", "Requests per second.", rate_by("sarlens_requests_total", "route")),
         Plot("Tokens", "short", "Prompt and output tokens per second.", rate_by("sarlens_tokens_total", "kind")),
+        Plot(
+            "Tokens per response",
+            "short",
+            "95th percentile of the prompt and output tokens of a response.",
+            (Query(f"histogram_quantile(0.95, {rate('sarlens_request_tokens_bucket', 'kind, le')})", "{{kind}}"),),
+        ),
+        Plot(
+            "Event loop lag",
+            "s",
+            "Delay of the timers of a gateway process. Above 0.1 s, add processes or replicas.",
+            quantiles("sarlens_event_loop_lag_seconds"),
+        ),
     ),
     "Admission and shared state": (
         Plot(
@@ -184,6 +196,12 @@ ROWS: dict[str, tuple[Plot, ...]] = {
         ),
     ),
     "Images": (
+        Plot(
+            "Images in threads",
+            "short",
+            "Images that threads read, decode or render.",
+            (Query("sum(sarlens_image_tasks{@})", "images"),),
+        ),
         Plot(
             "Source requests",
             "ops",

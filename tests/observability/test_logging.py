@@ -156,7 +156,10 @@ async def test_no_secret_leaves_by_logs_errors_or_metrics(worker: FakeWorker, tm
 
 
 async def test_the_access_log_has_worker_and_usage(worker: FakeWorker) -> None:
-    """A line has the ids of request and trace, route, status, duration, model, worker and tokens, and nothing else."""
+    """A line has the ids of request, trace and image, route, status, times, model, worker, tokens and cache hits.
+
+    It has nothing else.
+    """
     headers = {"X-Request-Id": "asked-1", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     environment = {"SARLENS_TRACING__ENDPOINT": "http://127.0.0.1:9", "SARLENS_TRACING__SAMPLE_RATIO": "0"}
     async with gateway_process(worker.url, **environment) as gate:
@@ -173,6 +176,14 @@ async def test_the_access_log_has_worker_and_usage(worker: FakeWorker) -> None:
         assert len(line.pop("span_id", "0" * 16)) == 16
     assert lines[0].pop("trace_id") == TRACE
     assert len({lines[0].pop("request_id"), *(line.pop("request_id") for line in lines[1:])}) == 4
+    assert {line.pop("image_ms", 0.0) >= 0 for line in lines} == {True}
+    assert lines[1].pop("bytes_saved", 1) > 0
+    lines[3].pop("bytes_saved", 0)
+    images = {line.pop("images") for line in lines if "images" in line}
+    assert [len(image) for image in images] == [64]
+    assert [line.pop("cache") for line in (lines[0], lines[1], lines[3])][:1] == ["miss"]
+    assert [line.pop("attempts") for line in (lines[0], lines[3])] == [1, 1]
+    assert lines[1].pop("attempts") >= 1
     common = {"event": "request", "level": "info"}
     answered = {**common, "model": MODEL, "worker": worker.url, "prompt_tokens": 70, "completion_tokens": 4}
     assert lines[0] == {**answered, "route": CHAT, "status": 200}

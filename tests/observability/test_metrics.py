@@ -192,3 +192,27 @@ async def test_tokens_and_stages_are_counted(url: str) -> None:
 def test_a_status_has_an_outcome(status: int, outcome: str) -> None:
     """A status below 400 is an answer, one below 500 the client's fault, except 499 for a client that left."""
     assert outcome_of(status) == outcome
+
+
+async def test_tokens_and_images_have_sizes(url: str, worker: FakeWorker) -> None:
+    """Each response counts its 70 prompt and 4 output tokens, and an image its bytes once, while it is cached."""
+    for _ in range(2):
+        assert await post(url, question(DATA_URL)) == 200
+    sent = worker.requests[0]["messages"][0]["content"][0]["image_url"]["url"]
+    size = len(base64.b64decode(sent.partition(",")[2]))
+    assert await samples(url, "sarlens_request_tokens_sum") == {("completion", MODEL): 8.0, ("prompt", MODEL): 140.0}
+    assert await samples(url, "sarlens_request_tokens_count") == {("completion", MODEL): 2.0, ("prompt", MODEL): 2.0}
+    assert await samples(url, "sarlens_picture_bytes_sum") == {(): float(size)}
+    assert await samples(url, "sarlens_picture_bytes_count") == {(): 1.0}
+
+
+async def test_a_process_shows_its_delays(url: str) -> None:
+    """A block of the event loop for 0.3 s is a lag of 0.05 s or more, and no image is in a thread then."""
+    async with asyncio.timeout(30):
+        while not (await samples(url, "sarlens_event_loop_lag_seconds_count"))[()]:
+            await asyncio.sleep(0.01)
+        before = (await samples(url, "sarlens_event_loop_lag_seconds_sum"))[()]
+        time.sleep(0.3)  # noqa: ASYNC251  the gateway runs in this event loop
+        while (await samples(url, "sarlens_event_loop_lag_seconds_sum"))[()] < before + 0.05:
+            await asyncio.sleep(0.01)
+    assert await samples(url, "sarlens_image_tasks") == {(): 0.0}

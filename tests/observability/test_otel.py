@@ -103,7 +103,14 @@ async def test_a_trace_has_a_span_for_each_stage(traced: Settings, worker: FakeW
     assert expected.items() <= request.attributes.items()
     (attempt,) = by_name(trace)["worker"]
     assert attempt.kind == 3
-    assert attempt.attributes["server.port"] == int(worker.url.rsplit(":", 1)[1])
+    sent = {
+        "server.address": "127.0.0.1",
+        "server.port": int(worker.url.rsplit(":", 1)[1]),
+        "url.full": worker.url + CHAT,
+    }
+    sent |= {"http.request.method": "POST", "gen_ai.operation.name": "chat", "gen_ai.request.model": MODEL}
+    assert sent.items() <= attempt.attributes.items()
+    assert attempt.events == []
     assert parent(worker) == (request.trace_id, attempt.span_id, True)
 
 
@@ -233,6 +240,7 @@ async def test_streams_are_traced_to_their_end(traced: Settings, worker: FakeWor
     names = by_name(collected.spans)
     for span in (*names["worker"], *names[f"POST {CHAT}"]):
         assert span.ended_ns - span.started_ns > 2e8
+    assert [span.events for span in names["worker"]] == [["gen_ai.first_token"]]
     assert names[f"POST {CHAT}"][0].attributes["gen_ai.usage.output_tokens"] == 4
 
 
@@ -250,7 +258,9 @@ async def test_latency_histograms_show_the_trace_of_a_sampled_request(traced: Se
         if sample.exemplar and sample.exemplar.labels["trace_id"] == trace
     }
     assert shown == {
+        "sarlens_picture_bytes",
         "sarlens_request_duration_seconds",
+        "sarlens_request_tokens",
         "sarlens_time_to_first_token_seconds",
         "sarlens_time_per_output_token_seconds",
         "sarlens_stage_duration_seconds",

@@ -28,6 +28,7 @@ class ReceivedSpan:
     state: str
     service: dict[str, Any]
     attributes: dict[str, Any]
+    events: list[str]
 
 
 @dataclass
@@ -59,7 +60,10 @@ def _received(span: Any, service: dict[str, Any]) -> ReceivedSpan:
     ids = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
     times = span.start_time_unix_nano, span.end_time_unix_nano
     return ReceivedSpan(
-        span.name, *ids, span.kind, *times, span.status.code == 2, span.trace_state, service, _plain(span.attributes)
+        *(span.name, *ids, span.kind, *times, span.status.code == 2, span.trace_state),
+        service=service,
+        attributes=_plain(span.attributes),
+        events=[event.name for event in span.events],
     )
 
 

@@ -103,6 +103,7 @@ class ConcurrencyLimiter:
         waiter = self._queue.add(flow, pixels, cost, asyncio.get_running_loop().create_future())
         self._admit_waiters()
         remaining_s = math.inf if deadline is None else deadline - time.time()
+        queued_at = time.perf_counter()
         try:
             with self._metrics.stage("admission"), queue_time():
                 async with asyncio.timeout(min(self._queue_timeout_s, remaining_s)):
@@ -112,6 +113,8 @@ class ConcurrencyLimiter:
             if not isinstance(error, TimeoutError):
                 raise
             raise eviction or self._timed_out(flow, at_deadline=remaining_s < self._queue_timeout_s) from None
+        finally:
+            self._metrics.observe_queue_wait(flow.level.priority, time.perf_counter() - queued_at)
 
     def _make_room(self, flow: Flow) -> None:
         """Make sure that the queue has a place for a request of ``flow``, if necessary by rejecting a waiter.

@@ -28,6 +28,7 @@ from sarlens.inference.pipeline import InferencePipeline
 from sarlens.jobs.engine import check_database
 from sarlens.observability.logging import AccessLog
 from sarlens.observability.metrics import Metrics
+from sarlens.observability.process_monitor import monitor_process
 from sarlens.observability.tracing import NoOpTracer, Tracer
 from sarlens.profiles.loading import load_profiles
 from sarlens.runtime.kept_secret import load_or_create_secret
@@ -101,6 +102,7 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
         monitor = await open_monitor(settings, pool, metrics, stack)
         run_until_exit(stack, monitor.run_forever())
         run_until_exit(stack, preload_libraries(pool))
+        run_until_exit(stack, monitor_process(metrics, lambda: image_services.threads.running))
         if not kernels.NATIVE:
             log.warning("speckle filters use NumPy", reason="Sarlens was installed without a C compiler")
         yield endpoints.app

@@ -33,6 +33,8 @@ class ImageServices(NamedTuple):
     """Images of requests."""
     scenes: SceneService
     """Whole scenes and their tiles."""
+    threads: ImageThreads
+    """Threads that read, decode and render them."""
 
 
 async def open_image_services(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> ImageServices:
@@ -48,7 +50,7 @@ async def open_image_services(settings: Settings, metrics: Metrics, stack: Async
     )
     sources = await _open_sources(settings, stack)
     images = ImageService(sources, cache, threads, limits, metrics, timeout_s=settings.render.image_timeout_s)
-    return ImageServices(images, SceneService(images, cache, limits))
+    return ImageServices(images, SceneService(images, cache, limits), threads)
 
 
 def _image_threads(render: RenderSettings) -> ImageThreads:

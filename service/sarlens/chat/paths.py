@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 CHAT_PATH = "/v1/chat/completions"
+BATCH_PATH = f"{CHAT_PATH}/batch"
+"""Path of the batch route of vLLM."""
 COMPLETION_PATHS = frozenset({CHAT_PATH, "/v1/completions"})
 """Requests for which a worker generates text."""
 EMBEDDINGS_PATH = "/v1/embeddings"

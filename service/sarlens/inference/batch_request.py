@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 
 from sarlens.chat.compose import ImagePayload, build_batch_body
 from sarlens.chat.parse import ChatRequest
+from sarlens.chat.paths import BATCH_PATH
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.inference.failover import Visits
 from sarlens.inference.worker_request import WorkerRequest
 
-BATCH_PATH = "/v1/chat/completions/batch"
-"""Path of the batch route of vLLM."""
 _INVALID_STATUSES = frozenset({400, 422})
 
 

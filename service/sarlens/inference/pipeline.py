@@ -29,7 +29,7 @@ from sarlens.inference.reply_parser import Completion
 from sarlens.inference.worker_request import WorkerRequest
 from sarlens.inference.worker_response import JudgedResponse
 from sarlens.json_input import run_off_loop
-from sarlens.observability.logging import record_model
+from sarlens.observability.logging import record_images, record_model
 from sarlens.profiles.profile import ModelProfile
 from sarlens.profiles.registry import Profiles
 from sarlens.types.caller import CallerPolicy
@@ -258,7 +258,9 @@ class InferencePipeline:
         requests = [(profile.image_request(ref.request), ref.version) for ref in chat_request.images]
         resolving = [resolve(request, profile.size, policy, version) for request, version in requests]
         # One image needs no task of its own.
-        return [await resolving[0]] if len(resolving) == 1 else await asyncio.gather(*resolving)
+        resolved = [await resolving[0]] if len(resolving) == 1 else await asyncio.gather(*resolving)
+        record_images(image.id for image in resolved)
+        return resolved
 
     def estimate_prompt_tokens(self, chat_request: ChatRequest) -> int:
         """Return the estimated tokens of a prompt, for a response that ends before the worker states them."""

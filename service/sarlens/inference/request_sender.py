@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from sarlens.chat.paths import BATCH_PATH, CHAT_PATH, EMBEDDINGS_PATH
 from sarlens.inference.worker_request import WorkerRequest
 from sarlens.inference.worker_response import JudgedResponse, RejectedResponse, judge
 from sarlens.inference.worker_stream import StreamedResponse
 from sarlens.json_input import MAX_INLINE_BYTES, run_off_loop
 from sarlens.observability import tracing
+from sarlens.observability.logging import current_model
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.tracing import Span, SpanKind
 from sarlens.workers.clients.base import WorkerResponse
@@ -141,6 +143,8 @@ class RequestSender:
             else:
                 read = partial(judge, response, worker, span, generates=request.generates)
                 judged = await run_off_loop(len(response.first_chunk), read)
+            if isinstance(judged, StreamedResponse):
+                span.add_event("gen_ai.first_token")
         except BaseException as error:
             if response is not None:
                 response.close()
@@ -164,12 +168,22 @@ def _record_images(worker: Worker, request: WorkerRequest, cached_ids: frozenset
         request.receipt.record_images(hit=hit, bytes_saved=bytes_saved)
 
 
+_OPERATIONS = {CHAT_PATH: "chat", BATCH_PATH: "chat", EMBEDDINGS_PATH: "embeddings"}
+"""OpenTelemetry's names of operations by path; other requests continue a text, or have no name."""
+
+
 def _start_span(worker: Worker, request: WorkerRequest) -> Span:
-    """Start the client span of one request to a worker, with OpenTelemetry's HTTP attributes."""
+    """Start the client span of one request to a worker, with OpenTelemetry's HTTP and GenAI attributes."""
     span = tracing.start_span("worker", kind=SpanKind.CLIENT)
     if span.is_recording():
         address = urlsplit(worker.client.url)
-        span.set_attributes({"server.address": address.hostname or "", "server.port": address.port or 80})
+        port = address.port or (443 if address.scheme == "https" else 80)
+        span.set_attributes({"server.address": address.hostname or "", "server.port": port})
+        span.set_attributes({"http.request.method": "POST", "url.full": worker.client.url + request.path})
+        operation = _OPERATIONS.get(request.path, "text_completion" if request.generates else request.path.strip("/"))
+        span.set_attributes({"gen_ai.operation.name": operation, "gen_ai.provider.name": "vllm"})
+        if (model := current_model()) is not None:
+            span.set_attribute("gen_ai.request.model", model)
         span.set_attributes({"sarlens.request_id": request.request_id, "sarlens.pictures": len(request.image_ids)})
         span.set_attribute("sarlens.chats", request.chats)
     return span

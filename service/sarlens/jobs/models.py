@@ -27,6 +27,15 @@ class JobStatus(StrEnum):
 ACTIVE_STATUSES = (JobStatus.ACCEPTED, JobStatus.RUNNING)
 
 
+class ActiveJobs(NamedTuple):
+    """The active jobs of one process and status."""
+
+    jobs: int
+    """Number of jobs."""
+    oldest_age_s: float
+    """Time since the submission of the oldest one, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class TileCounts:
     """Number of finished tiles by outcome."""

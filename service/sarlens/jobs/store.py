@@ -19,7 +19,7 @@ from sarlens.jobs.files import FileTable
 from sarlens.jobs.filters import AnswerFilter, JobFilter
 from sarlens.jobs.layers import AnswerLayers
 from sarlens.jobs.leases import JobLeases
-from sarlens.jobs.models import ACTIVE_STATUSES, Job
+from sarlens.jobs.models import ACTIVE_STATUSES, ActiveJobs, Job
 from sarlens.jobs.objects import ObjectStore
 from sarlens.jobs.owner_limits import OwnerLimits
 from sarlens.jobs.resumption import activate, forget_failed_tiles
@@ -98,11 +98,14 @@ class JobStore:
         """Return up to ``limit`` matching jobs, newest first."""
         return await self._database.read(lambda db: select_jobs(db, job_filter.condition(), limit))
 
-    async def count_active(self) -> dict[tuple[str, str], int]:
-        """Return the number of active jobs by process and status."""
+    async def count_active(self) -> dict[tuple[str, str], ActiveJobs]:
+        """Return the active jobs by process and status."""
         columns = (JOBS.c.process, JOBS.c.status)
-        query = select(*columns, func.count()).where(JOBS.c.status.in_(ACTIVE_STATUSES)).group_by(*columns)
-        return await self._database.read(lambda db: {(row[0], row[1]): row[2] for row in db.execute(query)})
+        age = database_time() - func.min(JOBS.c.created)
+        query = select(*columns, func.count(), age).where(JOBS.c.status.in_(ACTIVE_STATUSES)).group_by(*columns)
+        return await self._database.read(
+            lambda db: {(row[0], row[1]): ActiveJobs(row[2], max(0.0, float(row[3]))) for row in db.execute(query)}
+        )
 
     async def update_active(self, job_id: str, **values: Any) -> bool:
         """Set columns of a job, and return True; return False if the job isn't active.

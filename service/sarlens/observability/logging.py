@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import sys
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +67,11 @@ class AccessRecord:
     code: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    images: list[str] = field(default_factory=list)
+    """Ids of the first images."""
 
+
+_MAX_IMAGES = 4
 
 _current_record: ContextVar[AccessRecord | None] = ContextVar("sarlens_record", default=None)
 
@@ -82,10 +87,23 @@ def record_model(model: str) -> None:
         record.model = model
 
 
+def current_model() -> str | None:
+    """Return the model of the request, if it is known and the request is logged or traced."""
+    record = _current_record.get()
+    return None if record is None else record.model
+
+
 def record_worker(url: str) -> None:
     """Note a worker that responded."""
     if record := _current_record.get():
         record.workers.add(url)
+
+
+def record_images(ids: Iterable[str]) -> None:
+    """Note the ids of images of the request, at most four."""
+    if record := _current_record.get():
+        record.images += [image_id for image_id in ids if image_id not in record.images]
+        del record.images[_MAX_IMAGES:]
 
 
 def record_error(code: str) -> None:
@@ -121,5 +139,6 @@ class AccessLog:
             "code": record.code,
             "prompt_tokens": record.prompt_tokens,
             "completion_tokens": record.completion_tokens,
+            "images": ",".join(record.images),
         }
         log.info("request", **fields, **{name: value for name, value in details.items() if value})

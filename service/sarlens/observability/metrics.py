@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Literal, get_args
@@ -59,6 +59,9 @@ _LATENCY_BUCKETS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 )  # fmt: skip
 
+_TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
+"""Buckets of OpenTelemetry's ``gen_ai.client.token.usage``, up to a million tokens."""
+_BYTE_BUCKETS = tuple(4**power for power in range(5, 13))  # 1 KiB to 16 MiB
 _BATCH_BUCKETS = (2, 4, 8, 16, 32, 64)
 
 
@@ -88,8 +91,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
 
-        def histogram(name: str, text: str, *labels: str) -> Histogram:
-            return ExemplarHistogram(name, text, labels, buckets=_LATENCY_BUCKETS_S, registry=self.registry)
+        def histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = _LATENCY_BUCKETS_S) -> Histogram:
+            return ExemplarHistogram(name, text, labels, buckets=buckets, registry=self.registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return LabeledCounter(name, text, labels, registry=self.registry)
@@ -221,7 +224,37 @@ class Metrics:
         self.worker_elided = counter(
             "sarlens_worker_elided_bytes", "Bytes of images not sent, since the worker had them in its cache.", "worker"
         )
+        self._add_sizes_and_delays(histogram, gauge)
         self._initialize_labels()
+
+    def _add_sizes_and_delays(self, histogram: Callable[..., Histogram], gauge: Callable[..., Gauge]) -> None:
+        """Create the instruments of sizes, and of delays that aren't those of one request."""
+        self.request_tokens = histogram(
+            "sarlens_request_tokens",
+            "Tokens of one response, prompt and completion.",
+            "model",
+            "kind",
+            buckets=_TOKEN_BUCKETS,
+        )
+        self.picture_bytes = histogram(
+            "sarlens_picture_bytes", "Bytes of a rendered image, as workers get it.", buckets=_BYTE_BUCKETS
+        )
+        self.queue_wait = histogram(
+            "sarlens_queue_wait_seconds",
+            "Seconds that a request waited in the admission queue, by the priority of its API key.",
+            "priority",
+        )
+        self.image_tasks = gauge("sarlens_image_tasks", "Images that threads read, decode or render.")
+        self.loop_lag = histogram(
+            "sarlens_event_loop_lag_seconds", "Seconds by which a timer of the event loop fires too late."
+        )
+        self.oldest_job = gauge(
+            "sarlens_oldest_job_age_seconds",
+            "Seconds since the submission of the oldest active job in the job database; 0 without one.",
+            "process",
+            "status",
+            together="livemax",
+        )
 
     def _initialize_labels(self) -> None:
         """Create series at 0, so that the first event is an increase."""
@@ -237,6 +270,11 @@ class Metrics:
         ):
             for value in values:
                 counter.labels(value, key="")
+
+    def observe_queue_wait(self, priority: int, seconds: float) -> None:
+        """Record the wait of a request; lower priorities go first, and 0 is the default."""
+        level = "default" if not priority else "high" if priority < 0 else "low"
+        self.queue_wait.labels(level).observe(seconds)
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[tracing.Span]:

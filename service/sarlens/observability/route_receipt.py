@@ -84,6 +84,14 @@ class RouteReceipt:
         """Return the receipt as a dictionary of RFC 9651; several strings are an inner list."""
         return ", ".join(f"{name}={_bare_items(member)}" for name, member in self.members().items())
 
+    def to_log_fields(self) -> dict[str, str | int | float]:
+        """Return the values for a log line, which has the workers by their URL: cache, attempts and times."""
+        return {
+            name: member if isinstance(member, int | float) else ",".join(member)
+            for name, member in self.members().items()
+            if member and name not in {"worker", "policy"}
+        }
+
     def to_attributes(self) -> Attributes:
         """Return the receipt as attributes of a span."""
         return {

@@ -19,7 +19,7 @@ from sarlens.jobs.batches import BATCH
 from sarlens.jobs.db_clock import database_time
 from sarlens.jobs.filters import JobFilter
 from sarlens.jobs.group_writer import JobNotActive
-from sarlens.jobs.models import Job, JobStatus
+from sarlens.jobs.models import ActiveJobs, Job, JobStatus
 from sarlens.jobs.store import JobStore
 from sarlens.observability.metrics import Metrics
 from sarlens.surveys.echo import ECHO, run_echo
@@ -181,7 +181,9 @@ class JobExecutor:
         counts = await self._store.count_active()
         self._counted |= counts.keys()
         for labels in self._counted:
-            self._metrics.jobs.labels(*labels).set(counts.get(labels, 0))
+            active = counts.get(labels, ActiveJobs(0, 0.0))
+            self._metrics.jobs.labels(*labels).set(active.jobs)
+            self._metrics.oldest_job.labels(*labels).set(active.oldest_age_s)
 
     async def _fail_large_jobs(self) -> None:
         limited = [running for running in self._running.values() if self._kind_of[running.job.id].limits_bytes]

@@ -110,7 +110,7 @@ class RequestRecord:
         if self._span.is_recording() or self._recorder.access_log.sample_ratio is not None:
             self._access_record = AccessRecord()
         bind_access_record(self._access_record)
-        if self._wants_route or self._span.is_recording():
+        if self._wants_route or self._access_record is not None:
             self._receipt = RouteReceipt()
             bind_route_receipt(self._receipt)
         return self
@@ -135,8 +135,10 @@ class RequestRecord:
             self._log_refusal(self._refusal)
         if self._access_record is None:
             return
+        route = {} if self._receipt is None else self._receipt.to_log_fields()
         self._recorder.access_log.write(
             self._access_record,
+            **route,
             failed=self.effective_status >= 400 or not self.status,
             request_id=self.request_id,
             route=self.route,
@@ -146,8 +148,8 @@ class RequestRecord:
         if self._span.is_recording():
             method = self.attributes.get("http.request.method", "")
             self._span.update_name(f"{method} {self.route}".strip().removeprefix("/"))
-            route = {} if self._receipt is None else self._receipt.to_attributes()
-            attributes = {**self.attributes, **_span_attributes(self._access_record), **route}
+            attributes = {**self.attributes, **_span_attributes(self._access_record)}
+            attributes |= {} if self._receipt is None else self._receipt.to_attributes()
             self._span.set_attributes({**attributes, "sarlens.request_id": self.request_id})
 
     def _log_refusal(self, error: SarlensError) -> None:

@@ -112,6 +112,8 @@ class UsageMeter:
         prompt, completion = self._prompt_tokens, self._stated("completion") or self._streamed
         metrics.tokens.labels(self.model, "prompt").inc(prompt)
         metrics.tokens.labels(self.model, "completion").inc(completion)
+        metrics.request_tokens.labels(self.model, "prompt").observe(prompt)
+        metrics.request_tokens.labels(self.model, "completion").observe(completion)
         record_tokens(prompt, completion)
 
     def _stated(self, kind: str) -> int:

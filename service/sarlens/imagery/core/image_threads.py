@@ -69,6 +69,11 @@ class ImageThreads:
         bulkhead = self._memory_bulkhead if bucket is None else self._read_bulkhead
         return await self._run(pool, bulkhead, bucket or "", partial(work, *args, **kwargs))
 
+    @property
+    def running(self) -> int:
+        """Number of images that threads read, decode or render, or that have a slot and wait for a thread."""
+        return len(self._running)
+
     def close(self) -> None:
         """Cancel all work, and let the threads end."""
         for task in tuple(self._running):

@@ -196,6 +196,7 @@ class ImageService:
     async def _render_and_cache(self, resolved: ResolvedImage) -> RenderedImage:
         with self._source_metrics.count_errors(resolved.source_image.name):
             rendered = await self._renderer.render(resolved)
+        self._metrics.picture_bytes.observe(len(rendered.data))
         self._cache.put(resolved.id, rendered)
         return rendered
 

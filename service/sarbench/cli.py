@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from sarbench.dataset.cli import info, validate
 from sarbench.errors import SarbenchError
 from sarbench.finetune.cli import finetune
+from sarbench.landcover.cli import landcover
 from sarbench.nano.cli import nano
 from sarbench.report.cli import report
 from sarbench.run.cli import run
@@ -82,6 +83,7 @@ app.command()(validate)
 app.command()(run)
 app.command()(score)
 app.command()(report)
+app.command()(landcover)
 app.command()(simulate)
 app.command()(scene)
 app.command()(scenes)

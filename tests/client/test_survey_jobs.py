@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sarlens.client import AsyncClient, GatewayError
+from sarlens.client.surveys import write_objects
 from support.workers.fake_worker import FakeWorker
 
 SCENE = "s3://scenes/client.tif"
@@ -39,6 +40,12 @@ async def test_a_survey_is_written_for_a_gis(
     await client.survey(SCENE, QUESTIONS, out, tile=512, filter="none", stretch=(0, 100))
     frame = geopandas.read_parquet(out) if suffix == "parquet" else geopandas.read_file(out)
     assert (len(frame), frame["count"].sum()) == (4, 6)
+    style = out.with_suffix(".qml")
+    assert style.exists() is (suffix != "gpkg")  # which has its style inside
+    if suffix != "gpkg":
+        style.write_text("mine")
+        write_objects([], out)
+        assert style.read_text() == "mine"
 
 
 async def test_part_of_a_scene_is_surveyed(client: AsyncClient, ship_counter: FakeWorker) -> None:

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from sarlens.admission.api_keys import generate_api_key
 from sarlens.settings import KeysSettings, Settings
+from sarlens.surveys.layer_style import ANSWERS_STYLE, to_qml
 from support.gateway import gateway
 from support.s3 import S3Server
 from support.workers.fake_worker import FakeWorker
@@ -75,6 +77,32 @@ async def test_a_key_never_overwrites_the_output_of_another(
     _, again, _ = await survey(base, "port", output, scene, overwrite=True)
     assert (await wait(base, "port", again["id"]))["status"] == "successful"
     assert stored_survey(s3, output) == again["id"]
+
+
+async def test_a_style_is_beside_the_output(base: str, scene: str, s3: S3Server, worker: FakeWorker) -> None:
+    """QGIS finds a .qml with the name of the GeoJSON; one that the user has put there stays without overwrite."""
+    client, written = s3.client(), {}
+    client.put_object(Bucket="scenes", Key="results/port/own.qml", Body=b"mine")
+    for name in ("styled", "own"):
+        client.delete_object(Bucket="scenes", Key=f"results/port/{name}.geojson")
+        _, document, _ = await survey(base, "port", f"s3://scenes/results/port/{name}.geojson", scene)
+        assert (await wait(base, "port", document["id"]))["status"] == "successful"
+        written[name] = client.get_object(Bucket="scenes", Key=f"results/port/{name}.qml")["Body"].read()
+    assert written == {"styled": to_qml(ANSWERS_STYLE).encode(), "own": b"mine"}
+    headers = {"Authorization": f"Bearer {SECRETS['port'][0]}"}
+    url = f"{base}{SURVEYS}/{document['id']}"
+    async with aiohttp.ClientSession(headers=headers) as http:
+        async with http.get(f"{url}/features/style") as response:
+            assert (response.status, await response.read()) == (200, written["styled"])
+        async with http.get(f"{url}/stac") as response:
+            item = await response.json(content_type="application/geo+json")
+        assert (response.status, item["id"]) == (200, document["id"])
+        assert item["assets"]["features-style"]["href"] == f"{url}/features/style"
+        async with http.get(item["assets"]["features"]["href"]) as response:
+            assert len((await response.json(content_type=None))["features"]) == 4
+    other = {"Authorization": f"Bearer {SECRETS['coast'][0]}"}
+    for path in ("stac", "features/style"):
+        assert (await call("GET", f"{url}/{path}", None, other))[0] == 404
 
 
 async def test_one_of_two_concurrent_surveys_writes(base: str, scene: str, s3: S3Server, worker: FakeWorker) -> None:

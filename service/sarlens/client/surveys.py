@@ -16,6 +16,7 @@ import orjson
 
 from sarlens.client.errors import GatewayError, GatewayUnreachable
 from sarlens.client.transport import Transport
+from sarlens.surveys.layer_style import ANSWERS_STYLE, OBJECTS_STYLE, to_qml
 
 if TYPE_CHECKING:
     from sarlens.surveys.features import Totals
@@ -51,6 +52,8 @@ _REQUIRED_PACKAGES: dict[Output, tuple[str, ...]] = {
     "fgb": ("geopandas", "pyogrio"),
     "parquet": ("geopandas", "pyarrow"),
 }
+_STYLED_BESIDE = ("geojson", "fgb", "parquet")
+"""Formats whose style for QGIS is a file of the same name with the suffix ``.qml``."""
 _RETRY_TIMEOUT_S = 120
 _POLL_INTERVAL_S = 0.5
 
@@ -256,7 +259,10 @@ def write_objects(objects: list[dict[str, Any]], out: Path) -> None:
 
 
 def _write(collection: Path, out: Path, layer: Literal["answers", "objects"] = "answers") -> None:
-    """Write the features in the format of the file's suffix; the file appears whole or not at all."""
+    """Write the features in the format of the file's suffix; the file appears whole or not at all.
+
+    A file of GeoJSON, FlatGeobuf or GeoParquet has its style for QGIS next to it, unless one is there.
+    """
     file_format = FORMATS[out.suffix]
     if file_format != "geojson":
         from sarlens.surveys.layer_file import ANSWERS_LAYER, OBJECTS_LAYER, write_layer  # noqa: PLC0415  slow to import
@@ -266,3 +272,7 @@ def _write(collection: Path, out: Path, layer: Literal["answers", "objects"] = "
     partial = out.with_name(f".{out.name}.part")
     partial.write_bytes(collection.read_bytes())
     partial.replace(out)
+    if file_format in _STYLED_BESIDE:
+        style = out.with_suffix(".qml")
+        with suppress(FileExistsError), style.open("x") as file:
+            file.write(to_qml(OBJECTS_STYLE if layer == "objects" else ANSWERS_STYLE))

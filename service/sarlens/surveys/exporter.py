@@ -6,13 +6,14 @@ import asyncio
 import importlib.util
 import tempfile
 from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import orjson
 
-from sarlens.errors import BadRequest, PermissionDenied, SourceNotAllowed
+from sarlens.errors import BadRequest, OutputExists, PermissionDenied, SourceNotAllowed
 from sarlens.imagery.sources.s3_url import S3Url
 from sarlens.jobs.filters import AnswerFilter
 from sarlens.jobs.group_writer import JobNotActive
@@ -20,6 +21,7 @@ from sarlens.jobs.models import Job, JobStatus
 from sarlens.jobs.store import JobStore
 from sarlens.surveys.features import Totals
 from sarlens.surveys.layer_file import ANSWERS_LAYER, OBJECTS_LAYER, Layer, write_layer
+from sarlens.surveys.layer_style import to_qml
 from sarlens.surveys.retry import retry_transient
 from sarlens.surveys.spec import Output, SurveySpec
 
@@ -30,6 +32,9 @@ MEDIA_TYPES: dict[Output, str] = {
     "fgb": "application/flatgeobuf",
     "csv": "text/csv",
 }
+STYLED_BESIDE: tuple[Output, ...] = ("geojson", "fgb", "parquet")
+"""Formats whose style for QGIS is a file of the same name with the suffix ``.qml``. A GeoPackage has it inside."""
+_QML = "application/xml"
 _WITHOUT_EXTRA = ("geojson", "csv")
 _PAGE_SIZE = 1000
 _COLLECTION = b'{"type":"FeatureCollection","features":['
@@ -110,6 +115,19 @@ class ResultExporter:
             media_type = MEDIA_TYPES[spec.format]
             await retry_transient(
                 lambda: self._writer.put(url, file, job_id=job_id, media_type=media_type, overwrite=spec.overwrite),
+                self._retry_timeout_s,
+            )
+            if spec.format in STYLED_BESIDE:
+                await self._put_style(job_id, spec, Path(folder))
+
+    async def _put_style(self, job_id: str, spec: SurveySpec, folder: Path) -> None:
+        """Write the style for QGIS next to the output; an object that is there and may not be replaced stays."""
+        url = f"{str(spec.output).removesuffix(PurePosixPath(str(spec.output)).suffix)}.qml"
+        file = folder / "style.qml"
+        await asyncio.to_thread(file.write_text, to_qml(ANSWERS_LAYER.style))
+        with suppress(OutputExists):
+            await retry_transient(
+                lambda: self._writer.put(url, file, job_id=job_id, media_type=_QML, overwrite=spec.overwrite),
                 self._retry_timeout_s,
             )
 

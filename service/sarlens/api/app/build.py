@@ -46,6 +46,7 @@ from sarlens.api.ogc.inputs import Execution
 from sarlens.api.ogc.jobs import Jobs
 from sarlens.api.ogc.landing import landing_router
 from sarlens.api.ogc.processes import Processes
+from sarlens.api.ogc.stac_items import StacItems
 from sarlens.api.oip.data_plane import DataPlane
 from sarlens.api.oip.generate import GenerateRequest, generate_router
 from sarlens.api.oip.rest import InferRequest, open_inference_router
@@ -178,6 +179,7 @@ def build_api(
         processes.router(),
         Jobs(job_service, exporter, public_url=public_url).router(),
         collections.router(),
+        StacItems(job_service, public_url=public_url).router(),
         Features(job_service.store, collections, public_url=public_url).router(),
         console_router(console),
         documentation_router(),

@@ -56,7 +56,7 @@ def survey_status(job: Job) -> dict[str, Any]:
     request = {"image": _plain_url(spec.get("url")), "questions": questions}
     times = {name: rfc3339(getattr(job, name)) for name in ("created", "started", "updated", "finished")}
     url = f"{SURVEYS_PATH}/{job.id}"
-    links = {"object": "survey", "url": url, "features": f"{url}/features"}
+    links = {"object": "survey", "url": url, "features": f"{url}/features", "stac": f"{url}/stac"}
     return survey_summary(job) | request | times | links | ({"objects": f"{url}/objects"} if has_objects(job) else {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator
@@ -34,7 +34,8 @@ from sarlens.jobs.models import Job
 from sarlens.json_input import run_off_loop
 from sarlens.surveys.exporter import ResultExporter, has_objects
 from sarlens.surveys.job_service import JobService
-from sarlens.surveys.layer_file import OBJECTS_LAYER
+from sarlens.surveys.layer_file import ANSWERS_LAYER, OBJECTS_LAYER
+from sarlens.surveys.layer_style import to_qml
 from sarlens.surveys.spec import Output
 
 _MAX_PAGE = 10_000
@@ -71,6 +72,7 @@ class Surveys:
         router.add_api_route(SURVEYS_PATH + "/{job_id}/resume", self.resume, methods=["POST"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}/features", self.features, methods=["GET"])
         router.add_api_route(SURVEYS_PATH + "/{job_id}/objects", self.objects, methods=["GET"])
+        router.add_api_route(SURVEYS_PATH + "/{job_id}/{layer}/style", self.style, methods=["GET"])
         return router
 
     async def survey(self, request: Request) -> Response:
@@ -164,6 +166,17 @@ class Surveys:
         if format != "geojson":
             return await as_file(self._exporter, job, format, request.scope, OBJECTS_LAYER)
         return GeoJSONStreamResponse(self._exporter.iter_objects(job))
+
+    async def style(self, request: Request, job_id: str, layer: Literal["features", "objects"]) -> Response:
+        """Get the style of the answers or objects for QGIS, as QML.
+
+        QGIS applies a style whose file has the name of the layer's file and the suffix `.qml`. A GeoPackage has its
+        styles inside.
+        """
+        await self._find(request, job_id)
+        found = OBJECTS_LAYER if layer == "objects" else ANSWERS_LAYER
+        disposition = {"content-disposition": f'attachment; filename="{found.name}.qml"'}
+        return Response(to_qml(found.style), media_type="application/xml", headers=disposition)
 
     async def _find(self, request: Request, job_id: str) -> Job:
         return await self._job_service.find(job_id, owner_filter(request))

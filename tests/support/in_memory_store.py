@@ -10,7 +10,7 @@ from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import DecodeLimits, InMemoryObject, ObjectReader, content_version
 from sarlens.imagery.core.raster import RenderedImage
-from sarlens.imagery.formats.band_headers import FileHeaders
+from sarlens.imagery.formats.file_headers import FileHeaders
 from sarlens.imagery.products.image_resolver import ImageResolver
 from sarlens.imagery.service.image_service import ImageService
 from sarlens.imagery.sources.data_url import DataUrlSource

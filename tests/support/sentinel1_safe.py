@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,67 @@ def product_annotation(denoised: str = "false") -> bytes:
     flag = f"<thermalNoiseCorrectionPerformed>{denoised}</thermalNoiseCorrectionPerformed>"
     inner = f"<processingInformation>{flag}</processingInformation>"
     return f"<product><imageAnnotation>{inner}</imageAnnotation></product>".encode()
+
+
+class Bursts(NamedTuple):
+    """The bursts of a simulated swath: ``number`` of ``lines`` lines, each ``step`` lines after the one before."""
+
+    number: int = 3
+    lines: int = 40
+    step: int = 30
+    margin: int = 3
+    """Lines without a valid sample at the start and the end of each burst."""
+
+    @property
+    def scene_lines(self) -> int:
+        """Lines of the ground that the swath shows, with the margins at its start and end."""
+        return self.step * (self.number - 1) + self.lines
+
+    def stack(self, scene: NDArray[Any]) -> NDArray[np.complex64]:
+        """Return the measurement of a scene: bursts one below the other, whose imaginary part is their number."""
+        stacked = np.zeros((self.number, self.lines, scene.shape[1]), np.complex64)
+        valid = slice(self.margin, self.lines - self.margin)
+        for index in range(self.number):
+            lines = scene[index * self.step : index * self.step + self.lines]
+            stacked[index, valid] = lines[valid] + 1j * (index + 1)
+        return stacked.reshape(-1, scene.shape[1])
+
+    def annotation(self, samples: int, interval_s: float = 0.002) -> bytes:
+        """Return the product annotation: times and valid samples of the bursts, and a geolocation grid."""
+        origin = np.datetime64("2021-01-19T03:16:53.000000")
+
+        def time(line: float) -> str:
+            return str(origin + np.timedelta64(round(line * interval_s * 1e6), "us"))
+
+        first = [529 if self.margin <= line < self.lines - self.margin else -1 for line in range(self.lines)]
+        texts = f"<firstValidSample count='{self.lines}'>{' '.join(map(str, first))}</firstValidSample>"
+        bursts = "".join(
+            f"<burst><azimuthTime>{time(index * self.step)}</azimuthTime>{texts}</burst>"
+            for index in range(self.number)
+        )
+        points = "".join(
+            f"<geolocationGridPoint><azimuthTime>{time(line)}</azimuthTime><line>-1</line><pixel>{pixel}</pixel>"
+            f"<latitude>{52 - line * 1e-4 + pixel * 2e-6}</latitude><longitude>{4 + pixel * 1e-4 + line * 1e-6}"
+            "</longitude></geolocationGridPoint>"
+            for line in np.linspace(0, self.scene_lines, 5)
+            for pixel in np.linspace(0, samples, 4)
+        )
+        sizes = f"<linesPerBurst>{self.lines}</linesPerBurst><samplesPerBurst>{samples}</samplesPerBurst>"
+        timing = f"<swathTiming>{sizes}<burstList count='{self.number}'>{bursts}</burstList></swathTiming>"
+        grid = f"<geolocationGridPointList>{points}</geolocationGridPointList>"
+        step = f"<imageInformation><azimuthTimeInterval>{interval_s}</azimuthTimeInterval></imageInformation>"
+        flag = "<thermalNoiseCorrectionPerformed>false</thermalNoiseCorrectionPerformed>"
+        image = f"<imageAnnotation>{step}<processingInformation>{flag}</processingInformation></imageAnnotation>"
+        return f"<product>{image}{timing}<geolocationGrid>{grid}</geolocationGrid></product>".encode()
+
+
+def slc_product(bursts: Bursts, scene: NDArray[Any], **more: Any) -> Files:
+    """Return an SLC product of one swath with bursts; ``more`` are options of its measurement."""
+    files = small_product({"iw1-slc-vv": bursts.stack(scene)})
+    (path,) = (path for path in files if path.startswith("measurement/"))
+    (xml,) = (path for path in files if path.startswith("annotation/s1a"))
+    strips = {"blockysize": 1, "tiled": False} | more
+    return files | {path: measurement(bursts.stack(scene), **strips), xml: bursts.annotation(scene.shape[1])}
 
 
 def manifest(paths: list[str]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from sarlens.chat.query import parse_render
 from sarlens.client.errors import GatewayError
 from sarlens.errors import BadRequest
-from sarlens.types.render_params import BoxPixels, Calibration, Filter, Noise, Orient, Preset, Scale
+from sarlens.types.render_params import BoxPixels, Bursts, Calibration, Filter, Noise, Orient, Preset, Scale
 
 
 class RenderOptions(TypedDict, total=False):
@@ -29,6 +29,8 @@ class RenderOptions(TypedDict, total=False):
     """Names or 1-based numbers of one to three bands."""
     swath: str
     """Swath of a product, such as ``IW1``."""
+    bursts: Bursts
+    """``keep`` stacks the bursts of a Sentinel-1 SLC swath as the file does."""
     preset: Preset
     filter: Filter
     scale: Scale

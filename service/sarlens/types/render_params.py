@@ -16,6 +16,7 @@ Scale = Literal["db", "linear", "auto"]
 Preset = Literal["sarlang", "plain"]
 Calibration = Literal["sigma0", "beta0", "gamma0", "none"]
 Noise = Literal["remove", "keep"]
+Bursts = Literal["merge", "keep"]
 Orient = Literal["image", "north"]
 BoxPixels = Literal["image", "picture"]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -104,6 +105,13 @@ class RenderParams(BoundedModel):
         Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,8}$")] | None,
         Field(description="Swath of a Sentinel-1 product that has several, such as `IW1`."),
     ] = None
+    bursts: Annotated[
+        Bursts,
+        Field(
+            description="Bursts of a swath of a Sentinel-1 SLC product. `merge` shows each place once, in the order of "
+            "azimuth time. `keep` stacks them as the file does."
+        ),
+    ] = "merge"
     preset: Annotated[
         Preset,
         Field(
@@ -223,14 +231,15 @@ class RenderParams(BoundedModel):
     def canonical_params(self, model_size: int) -> dict[str, Any]:
         """All parameters that define the pixels, as JSON, with the preset resolved and the size filled in.
 
-        ``orient``, ``noise``, ``nodata`` and ``enlarge`` are left out if they have their default or no effect.
+        ``orient``, ``noise``, ``nodata`` and ``enlarge`` are left out if they have their default or no effect, and
+        ``bursts``, which defines the version of the image.
 
         Raises:
             ValueError: a bbox or polygon hasn't been converted to a window.
         """
         if self.has_geometry:
             raise ValueError("a bbox or polygon must be converted to a window first")
-        left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset", "boxes"}
+        left_out = {"preset", "bbox", "bbox_crs", "polygon", "asset", "boxes", "bursts"}
         left_out |= {"orient"} if self.orient == "image" else set()
         left_out |= {"enlarge"} if self.enlarge == 1 else set()
         left_out |= {"nodata"} if self.nodata is None else set()

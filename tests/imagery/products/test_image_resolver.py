@@ -12,7 +12,7 @@ from sarlens.errors import BadRequest, PermissionDenied, SourceNotAllowed, Unsup
 from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import DecodeLimits, ObjectReader
-from sarlens.imagery.formats.band_headers import FileHeaders
+from sarlens.imagery.formats.file_headers import FileHeaders
 from sarlens.imagery.products.image_resolver import ImageResolver
 from sarlens.imagery.products.stac_item import read_stac_item
 from sarlens.imagery.sources.data_url import DataUrlSource

@@ -19,7 +19,7 @@ from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import DecodeLimits, InMemoryObject, ObjectReader
 from sarlens.imagery.core.raster import Raster
-from sarlens.imagery.formats.band_headers import FileHeaders
+from sarlens.imagery.formats.file_headers import FileHeaders
 from sarlens.imagery.formats.reader import read_source_image
 from sarlens.imagery.products.canonical_url import accessed_urls
 from sarlens.imagery.products.image_resolver import ImageResolver

@@ -76,7 +76,7 @@ def with_bytes(task_request: TaskRequest, image: pb.Image) -> TaskRequest:
 def _render(message: pb.Render) -> dict[str, Any]:
     """Return the equivalent ``sar`` object."""
     sar = _set_fields(message, "size", "asset", "swath", "nodata", "enlarge") | _region(message)
-    for name in ("preset", "filter", "scale", "calibration", "noise", "orient", "boxes"):
+    for name in ("preset", "filter", "scale", "calibration", "noise", "orient", "boxes", "bursts"):
         sar |= _enum_value(message, name)
     if message.HasField("looks"):
         sar["looks"] = [message.looks.across, message.looks.down]

@@ -14,7 +14,7 @@ from sarlens.chat.query import parse_render, parse_render_query, parse_urls
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.types.image_request import ImageRequest
-from sarlens.types.render_params import Calibration, Filter, Noise, Orient, Preset, RenderParams, Scale
+from sarlens.types.render_params import Bursts, Calibration, Filter, Noise, Orient, Preset, RenderParams, Scale
 
 
 async def resolve_preview(
@@ -56,6 +56,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         asset: Annotated[str | None, Query(description="Key of an asset, if the image is a STAC Item")] = None,
         bands: Annotated[str | None, Query(description="Band names or numbers, such as `VV` or `1,2`")] = None,
         swath: Annotated[str | None, Query(description="Swath of a product, such as `IW1`")] = None,
+        bursts: Annotated[Bursts | None, Query(description="`keep` stacks the bursts of an SLC swath")] = None,
         preset: Annotated[Preset | None, Query(description="Defaults of the other parameters")] = None,
         filter: Annotated[Filter | None, Query(description="Speckle filter")] = None,  # noqa: A002  the name of the field in ``sar``
         scale: Annotated[Scale | None, Query(description="Scale of the pixels")] = None,
@@ -79,7 +80,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         fields = {"window": window, "asset": asset, "bands": bands, "preset": preset, "filter": filter}
         fields |= {"bbox": bbox, "bbox_crs": bbox_crs, "polygon": polygon, "calibration": calibration, "noise": noise}
         fields |= {"nodata": nodata, "scale": scale, "stretch": stretch}
-        fields |= {"size": size, "enlarge": enlarge, "swath": swath, "looks": looks, "orient": orient}
+        fields |= {"size": size, "enlarge": enlarge, "swath": swath, "bursts": bursts, "looks": looks, "orient": orient}
         sar = parse_render_query({name: text for name, text in fields.items() if text is not None})
         render = parse_render(sar, "sar") or RenderParams()
         image_request = ImageRequest(parse_urls(url, "url"), render)

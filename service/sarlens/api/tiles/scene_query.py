@@ -13,7 +13,7 @@ from sarlens.chat.query import parse_render, parse_render_query, parse_urls
 from sarlens.errors import BadRequest
 from sarlens.imagery.service.scene_service import OpenScene, SceneService
 from sarlens.types.image_request import BandUrls, ImageRequest
-from sarlens.types.render_params import Calibration, Filter, Noise, Preset, RenderParams, Scale
+from sarlens.types.render_params import Bursts, Calibration, Filter, Noise, Preset, RenderParams, Scale
 
 
 class SceneQuery(NamedTuple):
@@ -38,6 +38,7 @@ def parse_scene_query(
     bands: Annotated[str | None, Query(description="Band names or numbers, such as `VV` or `1,2`")] = None,
     asset: Annotated[str | None, Query(description="Key of an asset, if the image is a STAC Item")] = None,
     swath: Annotated[str | None, Query(description="Swath of a product, such as `IW1`")] = None,
+    bursts: Annotated[Bursts | None, Query(description="`keep` stacks the bursts of an SLC swath")] = None,
     preset: Annotated[Preset | None, Query(description="Defaults of the other parameters")] = None,
     filter: Annotated[Filter | None, Query(description="Speckle filter")] = None,  # noqa: A002  the name of the field in ``sar``
     scale: Annotated[Scale | None, Query(description="Scale of the pixels")] = None,
@@ -53,7 +54,14 @@ def parse_scene_query(
     """
     if polarization is not None and bands is not None:
         raise BadRequest("Send either polarization or bands, which mean the same.", param="polarization")
-    named = {"bands": bands or polarization, "asset": asset, "swath": swath, "preset": preset, "filter": filter}
+    named = {
+        "bands": bands or polarization,
+        "asset": asset,
+        "swath": swath,
+        "bursts": bursts,
+        "preset": preset,
+        "filter": filter,
+    }
     named |= {"scale": scale, "calibration": calibration, "noise": noise, "nodata": nodata, "stretch": stretch}
     fields = {name: text for name, text in named.items() if text is not None}
     render = parse_render(parse_render_query(fields), "sar") or RenderParams()

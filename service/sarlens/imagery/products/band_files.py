@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from sarlens.errors import BadRequest, UnsupportedImage
 from sarlens.imagery.core.bands import Bands, polarizations
 from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import ObjectReader
+from sarlens.imagery.products.file_headers import FileHeaders
 from sarlens.types.render_params import RenderParams
 
 _MAX_CACHED = 4096
 """Versions of files whose header was read, and pairs of them that share a grid."""
 
 
-class BandHeaders(Protocol):
-    """Reads the headers of files that are bands of one image. Its methods block."""
-
-    def band_names(self, reader: ObjectReader) -> tuple[str, ...]:
-        """Return the label of each band of a file.
-
-        Raises:
-            SarlensError: the header can't be read.
-        """
-
-    def check_same_grid(self, first: ObjectReader, second: ObjectReader) -> None:
-        """Check that two files have the same size and position.
-
-        Raises:
-            BadRequest: they haven't.
-            SarlensError: a header can't be read.
-        """
-
-
 class BandFiles:
     """Names the band of each file, and checks that files share a grid; each version of a file is checked once."""
 
-    def __init__(self, threads: ImageThreads, headers: BandHeaders) -> None:
+    def __init__(self, threads: ImageThreads, headers: FileHeaders) -> None:
         self._threads = threads
         self._headers = headers
         self._names: LRUCache[str, tuple[str, ...]] = LRUCache(_MAX_CACHED, getsizeof=lambda _: 1)

@@ -18,8 +18,9 @@ from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import ObjectReader
 from sarlens.imagery.core.source_image import SourceImage
-from sarlens.imagery.products.band_files import BandFiles, BandHeaders
+from sarlens.imagery.products.band_files import BandFiles
 from sarlens.imagery.products.canonical_url import accessed_urls
+from sarlens.imagery.products.file_headers import FileHeaders
 from sarlens.imagery.products.product_opener import ProductOpener, is_product_url
 from sarlens.imagery.products.stac_asset import acquisition_of, asset_urls, file_bands, polarizations_of, select_assets
 from sarlens.imagery.products.stac_item import read_stac_item
@@ -45,11 +46,11 @@ class _CachedItem(NamedTuple):
 class ImageResolver:
     """Opens images. Parsed STAC Items are cached by object version, up to 16 MiB."""
 
-    def __init__(self, open_object: OpenObject, threads: ImageThreads, headers: BandHeaders) -> None:
+    def __init__(self, open_object: OpenObject, threads: ImageThreads, headers: FileHeaders) -> None:
         self._open_object = open_object
         self._threads = threads
         self._band_files = BandFiles(threads, headers)
-        self._product_opener = ProductOpener(open_object, threads)
+        self._product_opener = ProductOpener(open_object, threads, headers)
         self._items: LRUCache[str, _CachedItem] = LRUCache(
             _MAX_CACHED_ITEM_BYTES, getsizeof=lambda cached: cached.weight
         )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from sarlens.errors import BadRequest, CalibrationMissing, ImageNotFound
+from sarlens.errors import BadRequest, CalibrationMissing, ImageNotFound, UnsupportedImage
 from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import ObjectReader
 from sarlens.imagery.core.source_image import Annotation, Measurement, NoiseAnnotation, SourceImage
+from sarlens.imagery.products.burst_files import KEEP_BURSTS, BurstFiles
+from sarlens.imagery.products.file_headers import FileHeaders
 from sarlens.imagery.products.sentinel1_safe import (
     MANIFEST,
     SafeProduct,
     annotation_urls,
+    has_bursts,
     parse_safe_url,
     read_manifest,
 )
@@ -36,9 +39,10 @@ def is_product_url(url: str) -> bool:
 class ProductOpener:
     """Opens a file, or the measurements of a product that the bands select, with their annotation."""
 
-    def __init__(self, open_object: OpenObject, threads: ImageThreads) -> None:
+    def __init__(self, open_object: OpenObject, threads: ImageThreads, headers: FileHeaders) -> None:
         self._open_object = open_object
         self._threads = threads
+        self._bursts = BurstFiles(threads, headers)
         self._zip_products = ZipProducts(open_object, threads)
         self._products: LRUCache[tuple[str, str], SafeProduct] = LRUCache(
             _MAX_CACHED_MEASUREMENTS, getsizeof=lambda product: len(product.measurements)
@@ -121,7 +125,17 @@ class ProductOpener:
         if opened is None:
             raise ImageNotFound(f"The manifest of the product lists {urls[0]}, which doesn't exist.")
         url, reader = opened
+        if render.bursts == "merge" and has_bursts(url):
+            reader = await self._merged(url, reader, open_file)
         return Measurement(reader, band, await self._annotation(url, render, open_file))
+
+    async def _merged(self, url: str, reader: ObjectReader, open_file: OpenFile) -> ObjectReader:
+        """Merge the bursts of a measurement, if its annotation has any."""
+        urls = annotation_urls(url)
+        opened = await self._open_first(urls.product if urls else (), open_file)
+        if opened is None:
+            raise UnsupportedImage(f"The annotation of {url}, which describes its bursts, doesn't exist.{KEEP_BURSTS}")
+        return await self._bursts.merge(reader, opened[1])
 
     async def _annotation(self, location: str | bytes, render: RenderParams, open_file: OpenFile) -> Annotation | None:
         """Open the annotation of a measurement, if calibration is requested and the URL is in a product."""

@@ -26,6 +26,7 @@ _MEASUREMENT_PATH = re.compile(r"(?:\./)?(measurement/[A-Za-z0-9][A-Za-z0-9_-]*\
 _LEVEL1_PATH = re.compile(
     r"measurement/s1[a-z]-(?P<swath>[a-z0-9]+)-(?:grd|slc)-(?P<band>vv|vh|hh|hv)-.*", re.IGNORECASE
 )
+_BURSTS_NAME = re.compile(r"s1[a-z]-(?:iw|ew)\d-slc-.*", re.IGNORECASE)
 _SCHEMA = "s1Level1MeasurementSchema"
 
 
@@ -70,6 +71,11 @@ def annotation_urls(url: str) -> AnnotationUrls | None:
     suffixes = ("", "-cog") if match["cog"] else ("",)
     prefixes = ("calibration/calibration-", "calibration/noise-", "")
     return AnnotationUrls(*(tuple(f"{folder}{prefix}{name}{suffix}.xml" for suffix in suffixes) for prefix in prefixes))
+
+
+def has_bursts(url: str) -> bool:
+    """Whether the name of a measurement is that of an IW or EW SLC, whose swaths consist of bursts."""
+    return _BURSTS_NAME.fullmatch(url.rpartition("/")[2]) is not None
 
 
 class ManifestEntry(NamedTuple):

@@ -19,7 +19,7 @@ from sarlens.imagery.core.source_image import SourceImage
 from sarlens.imagery.core.turn import NO_TURN, Turn
 from sarlens.imagery.detection.search import TargetSearch
 from sarlens.imagery.detection.targets import Target
-from sarlens.imagery.formats.band_headers import FileHeaders
+from sarlens.imagery.formats.file_headers import FileHeaders
 from sarlens.imagery.formats.reader import locate_window, read_extent, read_turn_to_north
 from sarlens.imagery.products.image_resolver import ImageResolver
 from sarlens.imagery.service.image_id import image_id

@@ -7,6 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Bursts(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BURSTS_UNSPECIFIED: _ClassVar[Bursts]
+    BURSTS_MERGE: _ClassVar[Bursts]
+    BURSTS_KEEP: _ClassVar[Bursts]
+
 class Boxes(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     BOXES_UNSPECIFIED: _ClassVar[Boxes]
@@ -79,6 +85,9 @@ class Detector(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DETECTOR_UNSPECIFIED: _ClassVar[Detector]
     DETECTOR_CFAR: _ClassVar[Detector]
+BURSTS_UNSPECIFIED: Bursts
+BURSTS_MERGE: Bursts
+BURSTS_KEEP: Bursts
 BOXES_UNSPECIFIED: Boxes
 BOXES_IMAGE: Boxes
 BOXES_PICTURE: Boxes
@@ -133,7 +142,7 @@ class Image(_message.Message):
     def __init__(self, url: _Optional[str] = ..., data: _Optional[bytes] = ..., render: _Optional[_Union[Render, _Mapping]] = ..., more_urls: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Render(_message.Message):
-    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient", "noise", "nodata", "boxes", "enlarge")
+    __slots__ = ("window", "bands", "preset", "filter", "scale", "stretch", "size", "bbox", "polygon", "calibration", "asset", "looks", "swath", "orient", "noise", "nodata", "boxes", "enlarge", "bursts")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     BANDS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +161,7 @@ class Render(_message.Message):
     NODATA_FIELD_NUMBER: _ClassVar[int]
     BOXES_FIELD_NUMBER: _ClassVar[int]
     ENLARGE_FIELD_NUMBER: _ClassVar[int]
+    BURSTS_FIELD_NUMBER: _ClassVar[int]
     window: Window
     bands: _containers.RepeatedCompositeFieldContainer[Band]
     preset: Preset
@@ -170,7 +180,8 @@ class Render(_message.Message):
     nodata: float
     boxes: Boxes
     enlarge: int
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ..., orient: _Optional[_Union[Orient, str]] = ..., noise: _Optional[_Union[Noise, str]] = ..., nodata: _Optional[float] = ..., boxes: _Optional[_Union[Boxes, str]] = ..., enlarge: _Optional[int] = ...) -> None: ...
+    bursts: Bursts
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., bands: _Optional[_Iterable[_Union[Band, _Mapping]]] = ..., preset: _Optional[_Union[Preset, str]] = ..., filter: _Optional[_Union[Filter, str]] = ..., scale: _Optional[_Union[Scale, str]] = ..., stretch: _Optional[_Union[Stretch, _Mapping]] = ..., size: _Optional[int] = ..., bbox: _Optional[_Union[BoundingBox, _Mapping]] = ..., polygon: _Optional[str] = ..., calibration: _Optional[_Union[Calibration, str]] = ..., asset: _Optional[str] = ..., looks: _Optional[_Union[Looks, _Mapping]] = ..., swath: _Optional[str] = ..., orient: _Optional[_Union[Orient, str]] = ..., noise: _Optional[_Union[Noise, str]] = ..., nodata: _Optional[float] = ..., boxes: _Optional[_Union[Boxes, str]] = ..., enlarge: _Optional[int] = ..., bursts: _Optional[_Union[Bursts, str]] = ...) -> None: ...
 
 class Looks(_message.Message):
     __slots__ = ("across", "down")

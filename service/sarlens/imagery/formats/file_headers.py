@@ -1,14 +1,18 @@
-"""Headers of files that are bands of one image: their bands, and whether they share a grid."""
+"""Headers of the files of an image: their bands, whether they share a grid, and images of some of their rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sarlens.errors import BadRequest, UnsupportedImage
 from sarlens.imagery.core.object_reader import DecodeLimits, ObjectReader
 from sarlens.imagery.formats.reader import read_extent, read_header
+from sarlens.imagery.formats.tiff_rows import RowHeader, TiffOfRows, make_row_header
 
 _MAX_SHIFT_PX = 0.1
 """Pixels by which the corners of two files of one image may differ."""
@@ -49,3 +53,14 @@ class FileHeaders:
         if not shift <= _MAX_SHIFT_PX:  # also if a position isn't finite
             amount = f"by up to {shift:.4g} pixels" if np.isfinite(shift) else "to another part of the globe"
             raise BadRequest(f"{start} it is shifted {amount}.")
+
+    def select_rows(
+        self, reader: ObjectReader, shape: tuple[int, int], rows: NDArray[np.int64], tie_points: NDArray[np.float64]
+    ) -> Callable[[ObjectReader, str], TiffOfRows]:
+        """Return an opener of the image that has some rows of a TIFF of ``shape``; raises as ``make_row_header``."""
+        header = make_row_header(reader, shape, rows, tie_points, self.limits)
+        return partial(_open_rows, header)
+
+
+def _open_rows(header: RowHeader, reader: ObjectReader, version: str) -> TiffOfRows:
+    return TiffOfRows(reader, version, header)

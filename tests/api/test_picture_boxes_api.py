@@ -113,3 +113,22 @@ async def test_chats_that_ask_for_it(url: str, worker: FakeWorker, streams: bool
         content[1]["text"] = "What is in [0, 0, 100, 60]?"
         with pytest.raises(openai.BadRequestError, match="outside the window"):
             await sdk.chat.completions.create(model=MODEL, messages=messages)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_other_protocols_of_chats(url: str, worker: FakeWorker, streams: bool) -> None:
+    """The Responses and the Messages API convert boxes as chats do."""
+    sar = {**WINDOW, "boxes": "image"}
+    part = {"type": "input_image", "image_url": PICTURE, "sar": sar}
+    responses = {"input": [{"role": "user", "content": [part, {"type": "input_text", "text": QUESTION}]}]}
+    source = {"type": "base64", "media_type": "image/png", "data": PICTURE.partition(",")[2]}
+    image = {"type": "image", "source": source, "sar": sar}
+    messages = {"max_tokens": 9, "messages": [{"role": "user", "content": [image, {"type": "text", "text": QUESTION}]}]}
+    async with aiohttp.ClientSession() as session:
+        for path, body in (("/v1/responses", responses), ("/v1/messages", messages)):
+            async with session.post(url + path, json={"model": MODEL, "stream": streams, **body}) as response:
+                answer = await response.text()
+            assert response.status == 200, answer
+            assert "[30.0, 20.0, 40.0, 20.0]" in prompt(worker)
+            assert "[120, 100, 60, 30]" in answer
+            assert "[10, 20, 30, 15]" not in answer

@@ -32,6 +32,7 @@ from chart.rendering import (
     values_of,
 )
 from sarlens.devstack.ports import free_port
+from sarlens.profiles.loading import load_profiles
 from sarlens.settings import GrpcSettings, ManagementSettings, Settings, WorkerSettings, describe
 from support.gateway import gateway
 from support.workers.fake_worker import FakeWorker
@@ -333,3 +334,22 @@ async def test_the_helm_test_hook_waits_for_a_worker(worker: FakeWorker) -> None
 async def _run(script: str) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=pipe, stderr=pipe)
+
+
+@pytest.mark.parametrize(("values", "model", "size"), [("values-production.yaml", "sarlang-qwen", 448)])
+def test_profiles_reach_the_gateway(values: str, model: str, size: int, tmp_path: Path) -> None:
+    """The values' text is the file that SARLENS_PROFILES names in the pod, it is valid, and a change restarts pods."""
+    objects = rendered(values)
+    maps = {item["metadata"]["name"]: item["data"] for item in of_kind(objects, "ConfigMap") if "data" in item}
+    gateway = next(item for item in of_kind(objects, "Deployment") if item["metadata"]["name"] == "demo-sarlens")
+    pod = gateway["spec"]["template"]["spec"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "profiles"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "profiles"]
+    ((name, text),) = maps[volume["configMap"]["name"]].items()
+    assert json.loads(maps["demo-sarlens"]["SARLENS_PROFILES"]) == [f"{mount['mountPath']}/{name}"]
+    (tmp_path / name).write_text(text)
+    assert load_profiles((tmp_path / name,)).of(model).size == size
+    changed = render(merged(values_of(values), {"profiles": "[profiles.x]\nsize = 64\n"}))
+    other = next(item for item in of_kind(changed, "Deployment") if item["metadata"]["name"] == "demo-sarlens")
+    checksums = [item["spec"]["template"]["metadata"]["annotations"]["checksum/settings"] for item in (gateway, other)]
+    assert checksums[0] != checksums[1]

@@ -189,8 +189,7 @@ class InferencePipeline:
         self, admitted: AdmittedRequest, resolved: ResolvedImage, on_sent: Callable[[], object] | None
     ) -> DispatchedResponse:
         """Send a chat with the boxes that the model sees; the response has those of the image."""
-        rendered = await self.image_service.render(resolved)
-        boxes = PictureBoxes(rendered.frame, self.profile(admitted.model).boxes.format)
+        boxes = PictureBoxes(await self.image_service.frame(resolved), self.profile(admitted.model).boxes.format)
         chat_request = admitted.chat_request
         chat_request = await run_off_loop(chat_request.size, partial(with_picture_boxes, chat_request, boxes))
         dispatched = await self._dispatch(admitted, chat_request, [resolved], None, on_sent)

@@ -16,6 +16,7 @@ from sarlens.imagery.core.cache import LRUCache
 from sarlens.imagery.core.image_task import fetch_blocking
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import PAGE_BYTES, DecodeLimits, ObjectReader
+from sarlens.imagery.core.picture_frame import PictureFrame
 from sarlens.imagery.core.raster import Raster, RenderedImage
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.core.source_image import Measurement, SourceImage
@@ -138,6 +139,17 @@ async def test_concurrent_requests_render_once(
     assert await image_service.render(resolved[0]) == images[0]
     assert (decoded, count(metrics.cache, "miss"), count(metrics.cache, "hit")) == ([URL], 40, 1)
     assert count(metrics.fetched_bytes, "s3") == fetched
+
+
+async def test_the_place_of_a_picture_outlives_its_bytes(image_service: ImageService, decoded: list[str]) -> None:
+    """A window of 40 x 20 pixels, reduced to 20, has its frame from one rendering, also without the bytes."""
+    request = ImageRequest(URL, RenderParams(window=(8, 4, 40, 20), size=20))
+    resolved = await image_service.resolve(request, 64, ANONYMOUS)
+    expected = PictureFrame(Window(8, 4, 40, 20), 20, 10)
+    assert await image_service.frame(resolved) == expected
+    image_service._cache.drop(resolved.id)
+    assert await image_service.frame(resolved) == expected
+    assert len(decoded) == 1
 
 
 async def test_all_fetched_bytes_are_counted(image_service: ImageService, metrics: Metrics, store: RangeStore) -> None:

@@ -86,7 +86,7 @@ def preview_router(inference: InferencePipeline, authorizer: Authorizer) -> APIR
         image_request = ImageRequest(parse_urls(url, "url"), render)
         resolved = await resolve_preview(inference, authorizer, image_request, model, request.state.context)
         headers = {"ETag": f'"{resolved.id}"', "Cache-Control": "no-cache"}
-        headers["Sarlens-Radiometry"] = render.radiometry
+        headers["Sarlens-Radiometry"] = resolved.render.radiometry
         if has_etag(request.headers.getlist("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         if HEADERS_ONLY in request.scope:  # the media type is that of the rendered image

@@ -13,6 +13,7 @@ from sarlens.imagery.calibration.models import Calibrator
 from sarlens.imagery.core.cache import LRUCache, SingleFlight
 from sarlens.imagery.core.image_threads import ImageThreads
 from sarlens.imagery.core.object_reader import DecodeLimits, ObjectReader
+from sarlens.imagery.core.picture_frame import PictureFrame
 from sarlens.imagery.core.raster import RenderedImage
 from sarlens.imagery.core.resolved_image import ResolvedImage
 from sarlens.imagery.core.source_image import SourceImage
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_TURNS = 4096
-"""Versions of images whose orientation and sensor are cached."""
+"""Number of images whose orientation, sensor or place of the picture is cached."""
 
 
 class ImageService:
@@ -78,6 +79,7 @@ class ImageService:
         self._timeout_s = timeout_s
         self._metrics = metrics
         self._turns: LRUCache[str, tuple[Turn | None]] = LRUCache(_MAX_TURNS, getsizeof=lambda _: 1)
+        self._frames: LRUCache[str, PictureFrame] = LRUCache(_MAX_TURNS, getsizeof=lambda _: 1)
         self._sensors: LRUCache[str, Sensor] = LRUCache(_MAX_TURNS, getsizeof=lambda _: 1)
         self._flights: SingleFlight[str, RenderedImage] = SingleFlight()
 
@@ -193,11 +195,21 @@ class ImageService:
             async with self._time_limit(self._timeout_s - resolved.resolve_seconds):
                 return await self._flights.run(resolved.id, lambda: self._render_and_cache(resolved))
 
+    async def frame(self, resolved: ResolvedImage) -> PictureFrame:
+        """Return the place of a rendered image in its image, which is cached longer than its bytes.
+
+        Raises:
+            SarlensError: the image can't be read or rendered.
+        """
+        found = self._frames.get(resolved.id)
+        return found or (await self.render(resolved)).frame
+
     async def _render_and_cache(self, resolved: ResolvedImage) -> RenderedImage:
         with self._source_metrics.count_errors(resolved.source_image.name):
             rendered = await self._renderer.render(resolved)
         self._metrics.picture_bytes.observe(len(rendered.data))
         self._cache.put(resolved.id, rendered)
+        self._frames.put(resolved.id, rendered.frame)
         return rendered
 
     def record_cache_lookup(self, *, hit: bool) -> None:

@@ -39,7 +39,7 @@ def test_commits_in_sqlite_are_durable(tmp_path: Path) -> None:
 
 
 def test_the_check_creates_the_tables(tmp_path: Path) -> None:
-    """The check creates the file with nine tables."""
+    """The check creates the file with ten tables."""
     check_database(f"sqlite:///{tmp_path}/state/jobs.db")
     with closing(sqlite3.connect(tmp_path / "state" / "jobs.db")) as database:
         tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
@@ -49,6 +49,7 @@ def test_the_check_creates_the_tables(tmp_path: Path) -> None:
         "sarlens_files",
         "sarlens_batches",
         "sarlens_lines",
+        "sarlens_responses",
     }
 
 

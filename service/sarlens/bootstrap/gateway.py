@@ -17,6 +17,7 @@ from sarlens.api.batches.line_client import RouteClient
 from sarlens.api.common.request_recorder import RequestRecorder
 from sarlens.api.console.pages import ConsoleConfig
 from sarlens.api.jobs.billing import ApiKeyQuotaAccount
+from sarlens.api.responses.store import ResponseStore
 from sarlens.bootstrap.admission import make_body_memory, make_concurrency_limiter, open_authorizer
 from sarlens.bootstrap.batches import open_batches, run_batches
 from sarlens.bootstrap.images import make_store_factory, open_image_services, preload_libraries
@@ -26,6 +27,7 @@ from sarlens.bootstrap.workers import make_dispatcher, make_readiness_queue, ope
 from sarlens.imagery.render import kernels
 from sarlens.inference.pipeline import InferencePipeline
 from sarlens.jobs.engine import check_database
+from sarlens.jobs.store import JobStore
 from sarlens.observability.logging import AccessLog
 from sarlens.observability.metrics import Metrics
 from sarlens.observability.process_monitor import monitor_process
@@ -83,8 +85,10 @@ async def open_gateway(settings: Settings, *, shared_folder: Path | None = None)
             jobs.exporter,
             parts.files,
             parts.batches,
+            _open_responses(settings, jobs.store, stack),
             max_body_bytes=settings.limit.max_body_bytes,
             max_images=settings.limit.max_images,
+            max_object_bytes=settings.limit.max_object_bytes,
             max_questions=settings.limit.max_questions,
             cors_origins=settings.cors.origins,
             console=ConsoleConfig(**settings.console.model_dump()),
@@ -134,6 +138,20 @@ def check_dependencies(settings: Settings) -> None:
         check_s3(make_store_factory(settings), f"S3 at {s3.endpoint}" if s3.endpoint else "S3")
     if database is not None:
         check_database(database.get_secret_value())
+
+
+def _open_responses(settings: Settings, store: JobStore, stack: AsyncExitStack) -> ResponseStore | None:
+    responses = settings.responses
+    if not responses.store:
+        return None
+    response_store = ResponseStore(
+        store.responses,
+        retention_s=responses.retention_s,
+        max_owner_bytes=responses.max_stored_bytes_per_key,
+        max_bytes=settings.limit.max_body_bytes,
+    )
+    run_until_exit(stack, response_store.clean_up_forever())
+    return response_store
 
 
 async def _open_tracer(settings: Settings, stack: AsyncExitStack) -> Tracer:

@@ -154,3 +154,19 @@ LINES = Table(
     Column("document", Text, nullable=False),
 )
 """Results of the lines of an active batch, by the index of the line, as they stand in its output or error file."""
+
+RESPONSES = Table(
+    "sarlens_responses",
+    METADATA,
+    Column("id", String(96), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("previous", String(96)),
+    Column("created", Float(53), nullable=False),
+    Column("expires", Float(53), nullable=False, index=True),
+    Column("items", Text, nullable=False),
+    Column("response", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Index("sarlens_responses_by_owner", "owner", "created", "bytes"),
+)
+"""One row per stored response of the Responses API, with the input items of its request and the response, as JSON.
+``previous`` is the response that it continues."""

@@ -22,6 +22,7 @@ from sarlens.jobs.leases import JobLeases
 from sarlens.jobs.models import ACTIVE_STATUSES, ActiveJobs, Job
 from sarlens.jobs.objects import ObjectStore
 from sarlens.jobs.owner_limits import OwnerLimits
+from sarlens.jobs.responses import ResponseTable
 from sarlens.jobs.resumption import activate, forget_failed_tiles
 from sarlens.jobs.rows import job_row, select_jobs
 
@@ -46,6 +47,7 @@ class JobStore:
         self.objects = ObjectStore(self._database)
         self.batches = BatchTable(self._database)
         self.files = FileTable(self._database)
+        self.responses = ResponseTable(self._database)
 
     @property
     def exists(self) -> bool:

@@ -3,6 +3,7 @@
 from sarlens.settings.batches import BatchSettings, FilesSettings
 from sarlens.settings.imagery import CacheSettings, HttpsSettings, RenderSettings, S3Settings
 from sarlens.settings.model import Settings, load_settings
+from sarlens.settings.responses import ResponsesSettings
 from sarlens.settings.server import ServerSettings
 from sarlens.settings.serving import (
     AdmissionSettings,
@@ -33,6 +34,7 @@ __all__ = [
     "ManagementSettings",
     "McpSettings",
     "RenderSettings",
+    "ResponsesSettings",
     "RoutingSettings",
     "S3Settings",
     "ServerSettings",

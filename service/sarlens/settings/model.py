@@ -13,6 +13,7 @@ from sarlens.settings.batches import BatchSettings, FilesSettings
 from sarlens.settings.environment import PREFIX, SettingError, parse_variables, read_variables, variables
 from sarlens.settings.forms import describe_invalid
 from sarlens.settings.imagery import CacheSettings, HttpsSettings, RenderSettings, S3Settings
+from sarlens.settings.responses import ResponsesSettings
 from sarlens.settings.server import ServerSettings
 from sarlens.settings.serving import (
     AdmissionSettings,
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     survey: SurveySettings = SurveySettings()
     files: FilesSettings = FilesSettings()
     batch: BatchSettings = BatchSettings()
+    responses: ResponsesSettings = ResponsesSettings()
     cors: CorsSettings = CorsSettings()
     console: ConsoleSettings = ConsoleSettings()
     mcp: McpSettings = McpSettings()

@@ -160,10 +160,6 @@ async def test_a_stream_that_breaks_ends_with_a_failure(sdk: openai.AsyncOpenAI,
         ({"input": [{"type": "function_call", "name": "x", "arguments": 5}]}, "input.0.call_id"),
         ({"input": [{"role": "robot", "content": "?"}]}, "input.0.role"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].image_url"),
-        (
-            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file_1"}]}]},
-            "input[0].content[0].file_id",
-        ),
         ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
@@ -180,6 +176,16 @@ async def test_an_invalid_request_names_its_field(
         error = (await response.json())["error"]
     assert (response.status, error["param"]) == (400, param)
     assert not worker.bodies
+
+
+async def test_without_a_store_no_response_is_stored(sdk: openai.AsyncOpenAI) -> None:
+    """Without the setting, the routes of stored responses answer 404 and name the setting; a missing file is 404."""
+    for request in (sdk.responses.retrieve, sdk.responses.delete, sdk.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError, match="SARLENS_RESPONSES__STORE"):
+            await request("resp_1")
+    image: Any = {"type": "input_image", "file_id": "file-1", "detail": "auto"}
+    with pytest.raises(openai.NotFoundError, match="File 'file-1' doesn't exist"):
+        await sdk.responses.create(model=MODEL, input=[{"role": "user", "content": [image]}])
 
 
 async def test_a_rejection_keeps_its_status(sdk: openai.AsyncOpenAI, worker: FakeWorker) -> None:

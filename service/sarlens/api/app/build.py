@@ -55,8 +55,10 @@ from sarlens.api.openai.forwarded import EmbeddingsBody, embeddings_router, incl
 from sarlens.api.openai.models import models_router
 from sarlens.api.openai.tokens import DetokenizeBody, TokenizeBody, tokens_router
 from sarlens.api.openai.usage import usage_router
-from sarlens.api.responses.routes import responses_router
+from sarlens.api.responses.routes import Responses
 from sarlens.api.responses.schemas import ResponseBody
+from sarlens.api.responses.store import ResponseStore
+from sarlens.api.responses.turn import ImageFiles
 from sarlens.api.sar.preview import preview_router
 from sarlens.api.sar.surveys import Surveys
 from sarlens.api.sar.vqa import tasks_router
@@ -129,9 +131,11 @@ def build_api(
     exporter: ResultExporter,
     files: FileService,
     batches: BatchService,
+    responses: ResponseStore | None,
     *,
     max_body_bytes: int,
     max_images: int,
+    max_object_bytes: int,
     max_questions: int,
     console: ConsoleConfig,
     cors_origins: Sequence[str] = (),
@@ -162,7 +166,7 @@ def build_api(
         fastapi,
         models_router(inference.pool, inference.models),
         usage_router(authorizer.rate_limiter),
-        responses_router(translator),
+        Responses(translator, responses, ImageFiles(files, max_images, max_object_bytes)).router(),
         messages_router(translator),
         tokens_router(completions),
         embeddings_router(forwarded),

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from starlette.types import Receive, Scope
 
-from sarlens.admission.body_memory import BodyMemoryBudget
+from sarlens.admission.body_memory import BodyMemoryBudget, MemoryReservation
 from sarlens.api.common.auth import Authorizer
 from sarlens.api.common.disconnect import CancelOnDisconnect, ClientDisconnected
 from sarlens.api.common.request_context import RequestContext
@@ -26,6 +26,9 @@ Respond = Callable[[JudgedResponse, UsageMeter], Awaitable[None]]
 """Sends the response of a worker to the client, and feeds the meter with it."""
 Parse = Callable[[Document], tuple[ChatRequest, Respond]]
 """Parses the body of a request."""
+
+Load = Callable[[Document, MemoryReservation], Awaitable[int]]
+"""Loads what the body of a request refers to, within the memory that the request reserves, and returns its size."""
 
 
 class ChatRunner:
@@ -49,8 +52,14 @@ class ChatRunner:
         self._memory = memory
         self._max_body_bytes = max_body_bytes
 
-    async def run(self, scope: Scope, receive: Receive, parse: Parse) -> None:
+    async def run(self, scope: Scope, receive: Receive, parse: Parse, load: Load | None = None) -> None:
         """Serve a request.
+
+        Args:
+            scope: scope of the request.
+            receive: receives its body.
+            parse: parses the body.
+            load: loads what the body refers to, before ``parse`` is called.
 
         Raises:
             SarlensError: the request is invalid, not allowed or too large, or no worker answered it.
@@ -60,8 +69,13 @@ class ChatRunner:
         context: RequestContext = scope["state"]["context"]
         with self._memory.reserve(context.client) as reservation:
             body = await read_body(scope, receive, self._max_body_bytes, reservation)
-            is_short = len(body) <= MAX_INLINE_BYTES
-            parsed = parse(body) if is_short else await run_off_loop(text_bytes(body), partial(parse, body))
+            size = len(body) + (0 if load is None else await load(body, reservation))
+            is_short = size <= MAX_INLINE_BYTES
+            parsed = (
+                parse(body)
+                if is_short
+                else await run_off_loop(max(text_bytes(body), size - len(body)), partial(parse, body))
+            )
             chat_request, respond = parsed
             if context.key is not None:
                 images = [ref.request for ref in chat_request.images]

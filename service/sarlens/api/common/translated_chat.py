@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sarlens.admission.body_memory import MemoryReservation
 from sarlens.admission.deadline import before_deadline
 from sarlens.api.common.chat_runner import ChatRunner, Respond
 from sarlens.api.common.error_responses import error_body, openai_error
@@ -39,6 +40,10 @@ class StreamTranslator(Protocol):
         """Return the events of a stream that fails, from an OpenAI error object."""
 
 
+async def _do_nothing() -> None:
+    pass
+
+
 class Translation(NamedTuple):
     """A request as a chat completion, or as another request about a chat, and the way back."""
 
@@ -50,6 +55,14 @@ class Translation(NamedTuple):
     """Makes the translator of a stream; None if the response is never one."""
     path: str = CHAT_PATH
     """Path of the request at the worker."""
+    finish: Callable[[], Awaitable[None]] = _do_nothing
+    """Called when the response is made, before the client gets its end."""
+
+
+Translate = Callable[[Document], Translation]
+"""Translates the body of a request."""
+Load = Callable[[RequestContext, Document, MemoryReservation], Awaitable[int]]
+"""Loads what the body of a request refers to, within the memory that the request reserves, and returns its size."""
 
 
 class AsgiResponse(Response):
@@ -70,18 +83,20 @@ class ChatTranslator:
     def __init__(self, runner: ChatRunner) -> None:
         self._runner = runner
 
-    def respond(self, translate: Callable[[Document], Translation]) -> AsgiResponse:
-        """Return the response to a request; ``translate`` parses its body."""
-        return AsgiResponse(partial(self._serve, translate))
+    def respond(self, translate: Translate, load: Load | None = None) -> AsgiResponse:
+        """Return the response to a request.
 
-    async def _serve(
-        self, translate: Callable[[Document], Translation], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        await self._runner.run(scope, receive, partial(self._parse, translate, scope, send))
+        Args:
+            translate: parses the body.
+            load: loads what the body refers to, before ``translate`` is called.
+        """
+        return AsgiResponse(partial(self._serve, translate, load))
 
-    def _parse(
-        self, translate: Callable[[Document], Translation], scope: Scope, send: Send, body: Document
-    ) -> tuple[ChatRequest, Respond]:
+    async def _serve(self, translate: Translate, load: Load | None, scope: Scope, receive: Receive, send: Send) -> None:
+        load_body = partial(load, scope["state"]["context"]) if load is not None else None
+        await self._runner.run(scope, receive, partial(self._parse, translate, scope, send), load_body)
+
+    def _parse(self, translate: Translate, scope: Scope, send: Send, body: Document) -> tuple[ChatRequest, Respond]:
         context: RequestContext = scope["state"]["context"]
         translation = translate(body)
         chat_request = chat_request_of(
@@ -108,10 +123,12 @@ class ChatTranslator:
     ) -> None:
         match response:
             case StreamedResponse() if translation.stream is not None:
-                await self._send_stream(translation.stream(), chat_request, response, scope, send, meter)
+                await self._send_stream(translation, translation.stream(), chat_request, response, scope, send, meter)
             case CompleteResponse(_, document):
                 meter.record(document)
-                await send_json(send, 200, orjson.dumps(_complete(translation, document)))
+                completed = _complete(translation, document)
+                await translation.finish()
+                await send_json(send, 200, orjson.dumps(completed))
             case RejectedResponse():
                 self._runner.metrics.errors.labels("worker_answered_error").inc()
                 record_error("worker_answered_error")
@@ -122,6 +139,7 @@ class ChatTranslator:
 
     async def _send_stream(
         self,
+        translation: Translation,
         translator: StreamTranslator,
         chat_request: ChatRequest,
         response: StreamedResponse,
@@ -155,6 +173,7 @@ class ChatTranslator:
             scope["state"]["record"].set_error(error)
             end = translator.fail(_error_object(error, chat_request.request_id))
         else:
+            await translation.finish()
             end = translator.end()
         await send({"type": "http.response.body", "body": end})
 

@@ -37,14 +37,25 @@ class ResponseEvents:
         self._calls: dict[int, dict[str, Any]] = {}
         self._finish_reason: str | None = None
         self._usage: Mapping[str, Any] | None = None
+        self._closed = False
+        self._closing = b""
 
     def feed(self, chunk: Mapping[str, Any]) -> bytes:
         """Return the events of a chunk."""
         return b"".join(self._feed(chunk))
 
+    def close(self) -> dict[str, Any]:
+        """Close the last output item, and return the whole response, which ``end`` sends."""
+        if not self._closed:
+            self._closing = b"".join(self._end())
+            self._response = finished(self._response, self._finish_reason, self._usage)
+            self._closed = True
+        return self._response
+
     def end(self) -> bytes:
         """Return the events after the last chunk."""
-        return b"".join(self._end())
+        response = self.close()
+        return self._closing + self._event(f"response.{response['status']}", response=response)
 
     def fail(self, error: Mapping[str, Any]) -> bytes:
         """Return the event of an error, from the error object of a chat completion."""
@@ -76,8 +87,6 @@ class ResponseEvents:
         if not self._output:
             yield from self._open(message_item(new_id("msg"), []), text_part("", []))
         yield from self._close()
-        response = finished(self._response, self._finish_reason, self._usage)
-        yield self._event(f"response.{response['status']}", response=response)
 
     def _add_text(self, text: str, logprobs: list[dict[str, Any]]) -> Iterator[bytes]:
         if self._item.get("type") != "message":

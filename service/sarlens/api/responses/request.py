@@ -25,17 +25,21 @@ _NOT_PASSED = frozenset(
 """Fields without a meaning for workers, or of another form there."""
 
 
-def to_chat(body: ResponseBody) -> dict[str, Any]:
+def to_chat(body: ResponseBody, earlier: Sequence[Item] = ()) -> dict[str, Any]:
     """Return the body of the equivalent chat completion.
 
+    Args:
+        body: the request.
+        earlier: items of the conversation that the request continues.
+
     Raises:
-        BadRequest: the request needs stored responses or files, or a part has no content.
+        BadRequest: the request has a field that isn't supported, or a part has no content.
     """
-    _reject_stored(body)
+    _reject_unsupported(body)
     chat = {
         **{name: value for name, value in (body.model_extra or {}).items() if name not in _NOT_PASSED},
         "model": body.model,
-        "messages": _messages(body),
+        "messages": _messages(body, earlier),
         "max_completion_tokens": body.max_output_tokens,
         "temperature": body.temperature,
         "top_p": body.top_p,
@@ -50,15 +54,10 @@ def to_chat(body: ResponseBody) -> dict[str, Any]:
     return {name: value for name, value in chat.items() if value is not None}
 
 
-def _reject_stored(body: ResponseBody) -> None:
-    if body.previous_response_id is not None:
-        raise BadRequest(
-            "The gateway stores no responses, so previous_response_id names none. Send the earlier items in input.",
-            param="previous_response_id",
-        )
+def _reject_unsupported(body: ResponseBody) -> None:
     for name in ("background", "conversation", "prompt"):
         if getattr(body, name):
-            raise BadRequest(f"{name} isn't supported: the gateway stores no responses.", param=name)
+            raise BadRequest(f"{name} isn't supported.", param=name)
 
 
 def _response_format(text: Format) -> dict[str, Any] | None:
@@ -93,10 +92,12 @@ def _function(tool: FunctionTool) -> dict[str, Any]:
     return tool.model_dump(exclude={"type"}, exclude_none=True)
 
 
-def _messages(body: ResponseBody) -> list[dict[str, Any]]:
+def _messages(body: ResponseBody, earlier: Sequence[Item]) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     if body.instructions is not None:
         messages.append({"role": "system", "content": body.instructions})
+    for item in earlier:
+        _append(messages, item, "previous_response_id")
     if isinstance(body.input, str):
         return [*messages, {"role": "user", "content": body.input}]
     for index, item in enumerate(body.input):
@@ -152,8 +153,6 @@ def _part(part: Part, param: str) -> dict[str, Any]:
 
 def _image(part: ImagePart, param: str) -> dict[str, Any]:
     if part.image_url is None and part.item is None:
-        if part.file_id is not None:
-            raise BadRequest("The gateway stores no files: send an image_url.", param=f"{param}.file_id")
-        raise BadRequest(f"{param} must have an image_url.", param=f"{param}.image_url")
+        raise BadRequest(f"{param} must have an image_url or a file_id.", param=f"{param}.image_url")
     image = {"url": part.image_url, "item": part.item, "sar": part.sar, "detail": part.detail}
     return {name: value for name, value in image.items() if value is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from sarlens.validation import BoundedModel, at_most
 
@@ -34,7 +34,7 @@ class ImagePart(BaseModel):
     item: dict[str, Any] | None = Field(None, description="STAC Item, instead of a URL.")
     sar: dict[str, Any] | None = Field(None, description="Render parameters, as in chat completions.")
     detail: str | None = Field(None, description="Passed to the worker.")
-    file_id: str | None = Field(None, description="Not supported.")
+    file_id: str | None = Field(None, description="Id of an uploaded file, instead of a URL.")
 
 
 Part = Annotated[TextPart | RefusalPart | ImagePart, Field(discriminator="type")]
@@ -142,8 +142,13 @@ class ResponseBody(BoundedModel):
     include: list[str] = Field([], description="`message.output_text.logprobs` adds log-probabilities.")
     metadata: dict[str, str] | None = Field(None, description="Repeated in the response.")
     user: str | None = Field(None, description="Passed to the worker.")
-    store: bool | None = Field(None, description="The gateway stores no responses, and answers `false`.")
-    previous_response_id: str | None = Field(None, description="Not supported: the gateway stores no responses.")
+    store: bool | None = Field(
+        None,
+        description="Whether the response is stored, if the gateway stores responses; else the answer is `false`.",
+    )
+    previous_response_id: Annotated[str, StringConstraints(min_length=1, max_length=96)] | None = Field(
+        None, description="Stored response whose conversation the request continues."
+    )
     background: bool | None = Field(None, description="Not supported.")
     conversation: str | dict[str, Any] | None = Field(None, description="Not supported.")
     prompt: dict[str, Any] | None = Field(None, description="Not supported.")

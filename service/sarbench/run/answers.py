@@ -127,12 +127,25 @@ TextT = TypeVar("TextT", bound=Text)
 
 def write_texts(out: Path, samples: Iterable[Sample]) -> None:
     """Write the texts of a run, unless an earlier command has written them."""
-    path, partial = out / TEXTS_FILE, out / f"{TEXTS_FILE}.part"
-    if path.exists():
-        return
+    if not (out / TEXTS_FILE).exists():
+        replace_texts(out, map(Text.from_sample, samples))
+
+
+def replace_texts(out: Path, texts: Iterable[Text]) -> None:
+    """Write the texts of a run in place of earlier ones."""
+    _replace(out / TEXTS_FILE, map(asdict, texts))
+
+
+def replace_answers(out: Path, answers: Iterable[Answer]) -> None:
+    """Write the answers of a run in place of earlier ones."""
+    _replace(out / ANSWERS_FILE, (answer.record() for answer in answers))
+
+
+def _replace(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    partial = path.with_name(f"{path.name}.part")
     with partial.open("wb") as file:
-        for sample in samples:
-            file.write(orjson.dumps(asdict(Text.from_sample(sample)), option=orjson.OPT_APPEND_NEWLINE))
+        for record in records:
+            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

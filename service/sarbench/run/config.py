@@ -169,9 +169,8 @@ def save_run(out: Path, config: RunConfig, metadata: RunMetadata) -> None:
         RunError: the folder holds a different run or an unreadable ``run.json``.
     """
     out.mkdir(parents=True, exist_ok=True)
-    path = out / RUN_FILE
-    if not path.exists():
-        path.write_bytes(_ADAPTER.dump_json(_RunFile(metadata, config), indent=2) + b"\n")
+    if not (out / RUN_FILE).exists():
+        replace_run(out, config, metadata)
         return
     existing = load_config(out)
     if differences := [
@@ -181,8 +180,12 @@ def save_run(out: Path, config: RunConfig, metadata: RunMetadata) -> None:
     ]:
         raise RunError(f"{out} holds a run that differs in {', '.join(differences)}: choose another --out")
     if existing.data != config.data:
-        about = load_metadata(out)
-        path.write_bytes(_ADAPTER.dump_json(_RunFile(about, config), indent=2) + b"\n")
+        replace_run(out, config, load_metadata(out))
+
+
+def replace_run(out: Path, config: RunConfig, metadata: RunMetadata) -> None:
+    """Write ``run.json`` in place of an earlier one."""
+    (out / RUN_FILE).write_bytes(_ADAPTER.dump_json(_RunFile(metadata, config), indent=2) + b"\n")
 
 
 def load_config(out: Path) -> RunConfig:

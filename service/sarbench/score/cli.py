@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from sarbench.dataset.sarlang import SarlangDataset, open_dataset
-from sarbench.errors import DatasetError, ScoreError
-from sarbench.run.answers import Answer, Outcome, read_outcomes
+from sarbench.dataset.sarlang import open_dataset
+from sarbench.errors import ScoreError
+from sarbench.preflight import prepare_directory
+from sarbench.run.answers import Outcome, read_outcomes
 from sarbench.run.config import load_config
+from sarbench.run.imported import import_predictions
 from sarbench.run.options import parse_json_object, redacted_url
+from sarbench.score.baselines import open_data, score_baselines
 from sarbench.score.coverage import OVERALL, coverage_of, coverages
 from sarbench.score.judge import ERRORS_FILE as JUDGE_ERRORS_FILE
 from sarbench.score.judge import MAX_CONSECUTIVE_FAILURES, Judge, JudgeCase, Judgment, judge_cases
 from sarbench.score.judge_prompts import load_prompt
-from sarbench.score.majority import fit_on_answers, fit_on_train_split
-from sarbench.score.retrieval import retrieve_captions
 from sarbench.score.scorecard import (
-    Accuracies,
-    Baselines,
-    CaptionScore,
     Scorecard,
     caption_score,
     captions_by_subset,
     cases_to_judge,
     lenient_accuracies,
-    majority_accuracies,
     paper_score,
     question_answers,
     save_scorecard,
@@ -43,7 +39,26 @@ MAX_SHOWN_ERRORS = 5
 
 
 def score(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of the run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="Directory of the run, or a file of predictions: JSON Lines, CSV, TSV, or VQA_result.csv.",
+        ),
+    ],
+    data: Annotated[
+        str | None, typer.Option(help="Data set of the predictions, which has their images and the texts without one.")
+    ] = None,
+    split: Annotated[
+        Literal["train", "test", "all"], typer.Option(help="Split of the predictions, with --data.")
+    ] = "test",
+    model: Annotated[str | None, typer.Option(help="Model of the predictions. [default: name of the file]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the run of the predictions. [default: beside the file]")
+    ] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Skip invalid rows of the predictions instead of stopping.")
+    ] = False,
     train: Annotated[
         str | None, typer.Option(help="Data set whose train split the baselines use. [default: the run's data set]")
     ] = None,
@@ -69,6 +84,13 @@ def score(
     The exit code is 1 if the judge left answers without a verdict.
     """
     console = Console()
+    if run.is_file():
+        predictions, run = run, out or run.with_name(f"{run.stem}-run")
+        prepare_directory(run)
+        dataset, chosen_split = open_dataset(data) if data else None, None if split == "all" else split
+        name = model or predictions.stem
+        invalid = import_predictions(predictions, run, name, dataset, chosen_split, skip_invalid=skip_bad_rows)
+        console.print(f"{len(invalid):,} invalid rows skipped. Directory of the run: {run}", soft_wrap=True)
     config, answers = load_config(run), read_outcomes(run)
     coverage = coverage_of(answers)
     if not coverage.texts - coverage.outcomes.get(Outcome.FAILED, 0) - coverage.outcomes.get(Outcome.NOT_SENT, 0):
@@ -79,8 +101,8 @@ def score(
         redacted = redacted_url("--judge-base-url", judge_base_url, api_key)
         more = parse_json_object("--judge-body", judge_body)
         judge = Judge(judge_base_url, judge_model, api_key, load_prompt(judge_prompt), more, redacted)
-    test_dataset = _open_dataset(config.data, required=False)
-    train_dataset = test_dataset if train is None else _open_dataset(train, required=True)
+    test_dataset = open_data(config.data, required=False)
+    train_dataset = test_dataset if train is None else open_data(train, required=True)
     with Progress(console=console, transient=True) as progress:
         judgment = _collect_verdicts(judge, cases_to_judge(vqa_answers), run, progress)
         scorecard = Scorecard(
@@ -92,7 +114,7 @@ def score(
             lenient=lenient_accuracies(vqa_answers),
             paper=paper_score(vqa_answers, judgment, judge),
             captions={subset: caption_score(captions) for subset, captions in captions_by_subset(answers).items()},
-            baselines=_score_baselines(answers, test_dataset, train_dataset, progress),
+            baselines=score_baselines(answers, test_dataset, train_dataset, progress),
         )
     save_scorecard(run, scorecard)
     _print_scores(scorecard, console)
@@ -128,54 +150,3 @@ def _collect_verdicts(judge: Judge | None, cases: set[JudgeCase], run: Path, pro
         return Judgment()
     task = progress.add_task("judging", total=len(cases))
     return asyncio.run(judge_cases(judge, sorted(cases), run, lambda: progress.advance(task)))
-
-
-def _score_baselines(
-    answers: Sequence[Answer],
-    test_dataset: SarlangDataset | None,
-    train_dataset: SarlangDataset | None,
-    progress: Progress,
-) -> Baselines:
-    origin, accuracies = _score_majority(question_answers(answers), train_dataset)
-    retrieval = (
-        _score_retrieval(answers, test_dataset, train_dataset, progress) if test_dataset and train_dataset else {}
-    )
-    return Baselines(origin, accuracies, retrieval)
-
-
-def _open_dataset(location: str, *, required: bool) -> SarlangDataset | None:
-    """Open a data set. A missing data set is an error only if ``required``; the run's own can have moved."""
-    try:
-        return open_dataset(location)
-    except DatasetError:
-        if required:
-            raise
-        return None
-
-
-def _score_majority(answers: Sequence[Answer], train_dataset: SarlangDataset | None) -> tuple[str, Accuracies]:
-    majority = fit_on_train_split(train_dataset) if train_dataset else None
-    if majority is None:
-        return "by application, among the scored texts themselves", majority_accuracies(
-            answers, fit_on_answers(answers)
-        )
-    return "by the question's wording, from the train split", majority_accuracies(answers, majority)
-
-
-def _score_retrieval(
-    answers: Sequence[Answer], test_dataset: SarlangDataset, train_dataset: SarlangDataset, progress: Progress
-) -> dict[str, CaptionScore]:
-    captions = captions_by_subset(answers)
-    if not captions:
-        return {}
-    task = progress.add_task("finding the nearest images", total=None)
-    predictions = retrieve_captions(
-        [answer for group in captions.values() for answer in group],
-        test_dataset,
-        train_dataset,
-        lambda: progress.advance(task),
-    )
-    retrieved = {
-        subset: [answer for answer in group if answer.key in predictions] for subset, group in captions.items()
-    }
-    return {subset: caption_score(group, predictions) for subset, group in retrieved.items() if group}

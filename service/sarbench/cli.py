@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from sarbench.dataset.cli import info, validate
 from sarbench.errors import SarbenchError
+from sarbench.export.cli import export
 from sarbench.finetune.cli import finetune
 from sarbench.landcover.cli import landcover
 from sarbench.nano.cli import nano
@@ -64,7 +65,7 @@ app = typer.Typer(
     cls=_CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Read, simulate, train, run, score, and report on data in the layout of SARLANG-1M.",
+    help="Read, simulate, train, run, score, report on, and export data in the layout of SARLANG-1M.",
 )
 
 
@@ -75,7 +76,7 @@ def main(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Read, simulate, train, run, score, and report on data in the layout of SARLANG-1M."""
+    """Read, simulate, train, run, score, report on, and export data in the layout of SARLANG-1M."""
 
 
 app.command()(info)
@@ -84,6 +85,7 @@ app.command()(run)
 app.command()(score)
 app.command()(report)
 app.command()(landcover)
+app.command()(export)
 app.command()(simulate)
 app.command()(scene)
 app.command()(scenes)

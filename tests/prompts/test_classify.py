@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sarbench.simulate.chip import simulate_chip
 from sarbench.simulate.questions import generate_questions
 from sarlens.prompts.applications import CATEGORIES_PREFIX, POSITIONS_PREFIX, Application
-from sarlens.prompts.classify import classify, others_subtype
+from sarlens.prompts.classify import classify, classify_by_rule, others_subtype
 from support.sarlang_fixture import BOXED, GENERAL
 
 
@@ -41,6 +43,24 @@ def test_the_questions_of_the_paper_have_its_applications(question: str, applica
 def test_the_first_matching_rule_wins(question: str, application: Application) -> None:
     """The rules apply in order: yes/no, counting, boxes, positions, the subtypes of Others, then naming."""
     assert classify(question) is application
+
+
+def test_hand_written_wordings_have_their_application() -> None:
+    """More than 200 wordings beyond the paper's, in ``wordings.tsv``, have the application that a person gave them."""
+    lines = (Path(__file__).parent / "wordings.tsv").read_text(encoding="utf-8").splitlines()
+    wordings = [line.split("\t") for line in lines]
+    assert len({question for _, question in wordings}) == len(wordings) > 200
+    assert [(name, question) for name, question in wordings if classify(question) != name] == []
+
+
+def test_a_question_is_classified_by_a_named_rule() -> None:
+    """Each rule has a name, also that of questions to which none applies."""
+    assert classify_by_rule("Could you tell me how many ships there are?") == (
+        Application.INSTANCE_COUNTING,
+        "number of",
+    )
+    assert classify_by_rule("How are the houses arranged?") == (Application.OTHERS, "Pattern")
+    assert classify_by_rule("???") == (Application.OTHERS, "no rule")
 
 
 @pytest.mark.parametrize("prefix", [CATEGORIES_PREFIX, POSITIONS_PREFIX])

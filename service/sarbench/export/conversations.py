@@ -49,6 +49,7 @@ def conversation(record: Record) -> dict[str, Any]:
 def _write_lines(path: Path, documents: Iterable[dict[str, Any]]) -> int:
     count = 0
     with path.open("wb") as file:
-        for count, document in enumerate(documents, 1):
+        for document in documents:
             file.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
     return count

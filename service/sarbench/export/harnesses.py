@@ -91,8 +91,9 @@ def write_lmms_eval(records: Iterable[Record], out: Path, name: str) -> int:
     data = out / f"{name}.jsonl"
     count = 0
     with data.open("wb") as file:
-        for count, record in enumerate(records, 1):
+        for record in records:
             file.write(orjson.dumps(asdict(record) | {"image": str(record.image)}, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
     task = _LMMS_TASK.format(name=name, folder=out.absolute(), data=orjson.dumps(str(data.absolute())).decode())
     (out / f"{name}.yaml").write_text(task, encoding="utf-8")
     (out / "utils.py").write_text(_LMMS_UTILS, encoding="utf-8")

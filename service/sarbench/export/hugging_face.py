@@ -31,7 +31,9 @@ def write_hugging_face(records: Iterable[Record], out: Path, split: str) -> int:
     Raises:
         RequirementError: the package datasets isn't installed.
     """
-    require_modules("sarbench export --to hf", ("datasets",), 'install the extra finetune, such as pip install ".[finetune]"')
+    require_modules(
+        "sarbench export --to hf", ("datasets",), 'install the extra finetune, such as pip install ".[finetune]"'
+    )
     from datasets import Dataset, Features, Image, Value  # noqa: PLC0415  takes a second to import
 
     names = ("key", "subset", "application", "question", "prompt", "answer")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
+
+from PIL import Image
 
 from sarbench.dataset.render import image_size, render_image
 from sarbench.dataset.rows import Sample
@@ -56,7 +59,8 @@ class ImageFiles:
         path = self._out / IMAGE_DIR / PurePosixPath(self._dataset.relative_image_path(name)).with_suffix(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         size = max(image_size(self._dataset, name))
-        path.write_bytes(render_image(self._dataset, name, RenderParams(size=size), size).data)
+        with Image.open(BytesIO(render_image(self._dataset, name, RenderParams(size=size), size).data)) as image:
+            image.save(path, "PNG")
         return path.absolute()
 
 

@@ -2,7 +2,10 @@
 
 Service times come from ``service_times.json``, which ``service_times.py`` measures. The rest is arithmetic and the
 simulation of ``queue_model.py``. The peak rate of a day is ``--peak`` times its mean rate. ``--worker-per-second``
-plans with faster or slower workers; the dependence on the batch size stays as measured.
+plans with faster or slower workers; the dependence on the batch size stays as measured. ``--worker-curve`` plans with
+the dependence of another worker, such as a GPU:
+
+    {"source": "vllm bench serve, 2026-11-30, one H100", "ms": {"1": 180, "8": 40, "32": 16, "128": 9}}
 
     .venv/bin/python loadtests/capacity.py --picture docs/images/capacity.png --page docs/explanation/capacity.md
 """
@@ -36,6 +39,10 @@ SHORT_DAY_S = 2880
 LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PROBE_INTERVAL_S: float = WorkerSettings.model_fields["probe_interval_s"].default
 """Interval between health checks of a worker, in seconds."""
+PASS_IMAGES, PASS_S = 6000, 120
+"""Images of a satellite's pass, and the seconds in which they arrive."""
+REPLICAS = (1, 4, 16, 46)
+"""Numbers of gateways in the table of waits by gateways."""
 S3_GETS = 5500
 """Reads per second that S3 supports for one prefix (Amazon S3 User Guide, "Optimizing Amazon S3 performance")."""
 
@@ -93,8 +100,24 @@ class Times:
         """Return the time to rank workers per request, in milliseconds, scaled from the largest measured fleet."""
         return self.ranking[max(self.ranking)] * workers / max(self.ranking)
 
-    def fleet(self, gateways: int, workers: int) -> Fleet:
-        """Return a fleet that answers questions about new images of 512 pixels."""
+    def with_curve(self, curve: dict[str, Any]) -> Times:
+        """Return the times with a worker's milliseconds per answer by the number of concurrent requests.
+
+        A known image takes as long as in a batch of the largest size. The duration of a single answer varies as
+        measured.
+
+        Raises:
+            ValueError: there is no time for 1, or a time isn't positive.
+        """
+        batches = {int(n): float(cost) for n, cost in curve["ms"].items()}
+        if 1 not in batches or min(batches.values()) <= 0 or min(batches) < 1:
+            raise ValueError("a worker curve needs positive milliseconds by batch size, among them those of 1")
+        ratio = batches[1] / (sum(self.alone) / len(self.alone))
+        known = min(batches.values())
+        return replace(self, alone=[ratio * ms for ms in self.alone], batches=batches, known_image=known)
+
+    def fleet(self, gateways: int, workers: int, routers: int = 1) -> Fleet:
+        """Return a fleet that answers questions about new images of 512 pixels; ``routers`` route on their own."""
         mean = sum(self.alone) / len(self.alone)
         gateway_s = (self.gateway[f"new image of {SIDES[0]}"] + self.ranking_ms(workers)) / 1000
         slots = max(self.batches)
@@ -103,7 +126,7 @@ class Times:
         def worker_s(choose: random.Random) -> float:
             return choose.choice(self.alone) / mean * self.answer_ms(1) / 1000
 
-        return Fleet(gateways, workers, lambda _: gateway_s, worker_s, slots, lambda n: speeds[n])
+        return Fleet(gateways, workers, lambda _: gateway_s, worker_s, slots, lambda n: speeds[n], routers)
 
 
 @dataclass(frozen=True)
@@ -157,11 +180,33 @@ def waits_ms(passages: Sequence[Passage]) -> tuple[float, float]:
     return percentile(waits, 0.5), percentile(waits, 0.99)
 
 
-def steady(times: Times, workers: int, load: float, requests: int) -> tuple[float, float]:
-    """Return the waits at ``load``, a fraction of the workers' capacity, with enough gateways."""
+def steady(times: Times, workers: int, load: float, requests: int, routers: int = 1) -> tuple[float, float]:
+    """Return the waits at ``load``, a fraction of the workers' capacity, with enough gateway cores.
+
+    ``routers`` gateways share the workers, and each routes by its own requests and by the workers' reports.
+    """
     rate = load * workers * times.per_worker
-    fleet = times.fleet(max(1, math.ceil(rate * times.gateway[f"new image of {SIDES[0]}"] / 500)), workers)
+    cores = math.ceil(rate * times.gateway[f"new image of {SIDES[0]}"] / 500)
+    fleet = times.fleet(max(cores, routers), workers, routers)
     return waits_ms(list(simulate(fleet, poisson(lambda _: rate, rate, requests / rate)))[requests // 10 :])
+
+
+def satellite_pass(plan: Plan, workers: int) -> tuple[float, float]:
+    """Return the 99th percentile of the waits of a pass in seconds, and the seconds until its last answer.
+
+    ``PASS_IMAGES`` arrive within ``PASS_S`` seconds, besides the mean rate of the day.
+    """
+    mean, begin = plan.images / DAY_S, 30.0
+    burst = PASS_IMAGES / PASS_S
+
+    def rate(now: float) -> float:
+        return mean + (burst if begin <= now < begin + PASS_S else 0.0)
+
+    cores = max(plan.cores, math.ceil((mean + burst) * plan.gateway_ms / 1000 / FULL))
+    passages = simulate(plan.times.fleet(cores, workers), poisson(rate, mean + burst, begin + PASS_S))
+    during = [passage for passage in passages if passage.arrived >= begin]
+    last = max(passage.arrived + passage.took for passage in during)
+    return waits_ms(during)[1] / 1000, last - begin
 
 
 def day(plan: Plan, workers: int) -> list[tuple[float, float, float]]:
@@ -209,11 +254,16 @@ def main() -> None:
         "--peak", type=float, default=PEAK, help="peak rate of the day, relative to its mean; at most 2"
     )
     parser.add_argument("--worker-per-second", type=float, help="maximum answers per second of one worker")
+    parser.add_argument("--worker-curve", type=Path, help="JSON file with the times of another worker by batch size")
     parser.add_argument("--requests", type=int, default=12_000, help="simulated requests per point")
     parser.add_argument("--picture", type=Path, help="path of the plots, which take a minute")
     parser.add_argument("--page", type=Path, help="page whose figures are updated")
     args = parser.parse_args()
     times = Times.read(json.loads(FILE.read_text()))
+    if args.worker_curve:
+        curve = json.loads(args.worker_curve.read_text())
+        times = times.with_curve(curve)
+        print(f"Times of the worker: {curve.get('source', args.worker_curve)}")
     if args.worker_per_second:
         times = replace(times, scale=args.worker_per_second / times.per_worker)
     lines = list(tables(times, args.peak))

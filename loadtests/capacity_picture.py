@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from capacity import LOADS, Plan, Times, day, steady
+from capacity import LOADS, PASS_IMAGES, PASS_S, REPLICAS, Plan, Times, day, satellite_pass, steady
 
 FLEETS = (1, 2, 8, 32)
 LEAST_MS = 1.0
@@ -23,8 +23,10 @@ def draw(plan: Plan, requests: int, picture: Path) -> list[str]:
     by_load, by_workers, over_day = figure.subplots(1, 3)
     lines = [
         *_by_load(by_load, plan.times, requests),
+        *_by_gateways(plan.times, requests),
         *_by_workers(by_workers, plan, requests),
         *_over_day(over_day, plan),
+        *_passes(plan),
     ]
     for axes in (by_load, by_workers, over_day):
         axes.grid(alpha=0.3)
@@ -46,6 +48,21 @@ def _by_load(axes: Axes, times: Times, requests: int) -> Iterator[str]:
         (line,) = axes.plot(LOADS, [max(p99, LEAST_MS) for _, p99 in waits], label=f"{_workers(workers)}, p99")
         axes.plot(LOADS, [max(p50, LEAST_MS) for p50, _ in waits], linestyle=":", color=line.get_color())
     axes.set(title="wait by load of the workers (dotted: p50)", xlabel="load", ylabel="ms", yscale="log")
+
+
+def _by_gateways(times: Times, requests: int) -> Iterator[str]:
+    yield f"wait, ms, p50 / p99, behind gateways:{'':10}" + "".join(f"{count:>15}" for count in REPLICAS)
+    for workers, load in ((8, 0.7), (32, 0.7), (32, 0.8)):
+        waits = [steady(times, workers, load, requests, routers) for routers in REPLICAS]
+        label = f"{_workers(workers)} at {load:.0%}"
+        yield f"{label:>20}{'':22}" + "".join(f"{p50:>8.0f}/{p99:<6.0f}" for p50, p99 in waits)
+
+
+def _passes(plan: Plan) -> Iterator[str]:
+    yield f"a pass of {PASS_IMAGES} images in {PASS_S} s, besides the mean of the day:"
+    for workers in sorted({max(1, plan.workers - 1), plan.workers, plan.workers + 1, 2 * plan.workers}):
+        p99_s, last_s = satellite_pass(plan, workers)
+        yield f"{_workers(workers):>12}: p99 of the wait {p99_s:.1f} s, all answered after {last_s:.0f} s"
 
 
 def _by_workers(axes: Axes, plan: Plan, requests: int) -> Iterator[str]:

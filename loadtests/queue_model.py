@@ -3,7 +3,7 @@
 A request needs a gateway core, then a worker. A station serves up to ``slots`` requests at once, and queues others in
 order. ``speed(n)`` is the speed of each of ``n`` concurrent requests. A core has one slot. A vLLM worker has a slot per
 sequence of its batch, and slows down as the batch grows. The gateway's own router (``sarlens.routing``) selects the
-worker.
+worker. Each gateway knows its own requests, and those of others from the reports of the workers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from sarlens.routing.candidates import Candidates
-from sarlens.routing.candidates import Fleet as RoutedFleet
-from sarlens.routing.router import Router
+from router_view import Clock, RouterView
 
 Speed = Callable[[int], float]
 Draw = Callable[[random.Random], float]
@@ -96,6 +92,10 @@ class Fleet:
     """Concurrent requests per worker."""
     speed: Speed = even
     """Speed of each of ``n`` concurrent requests of a worker."""
+    routers: int = 1
+    """Number of gateways that route on their own; a request arrives at each of them in turn."""
+    probe_interval_s: float = 2.0
+    """Longest interval between two reports of a worker's load to a gateway."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,20 @@ class _Simulation:
         self._gateways = [Station(1) for _ in range(fleet.gateways)]
         self._workers = [Station(fleet.slots, fleet.speed) for _ in range(fleet.workers)]
         self._stations = self._gateways + self._workers
-        self._router = Router("affinity", load_bound=1.25, seed=seed)
-        self._routed_fleet = RoutedFleet([str(index) for index in range(fleet.workers)])
+        self._clock = Clock()
+        shared = fleet.routers > 1
+        self._views = [
+            RouterView(fleet.workers, self._clock, "affinity", seed + number, reads_load=shared)
+            for number in range(fleet.routers)
+        ]
+        self._reports = [
+            (self._random.random() * fleet.probe_interval_s, router, worker)
+            for router in range(fleet.routers if shared else 0)
+            for worker in range(fleet.workers)
+        ]
+        heapq.heapify(self._reports)
+        self._sent: dict[int, tuple[int, float]] = {}
+        """Worker of each request and the time at which its gateway sent it."""
         self._ends: list[tuple[float, int, int]] = []
         self._arrivals: dict[int, tuple[float, float, float]] = {}
 
@@ -149,20 +161,37 @@ class _Simulation:
             station = self._stations[index]
             if version != station.version:
                 continue
+            self._report_until(when)
             station.advance(when)
             request = station.release()
             self._schedule_end(index)
             if index < len(self._gateways):
                 self._to_worker(request, when)
             else:
-                arrived, gateway_s, worker_s = self._arrivals.pop(request)
-                yield Passage(arrived, when - arrived, gateway_s + worker_s / self._fleet.speed(1))
+                yield self._leave(request, when)
+        if now < math.inf:
+            self._report_until(now)
+
+    def _report_until(self, now: float) -> None:
+        """Give each gateway the reports up to ``now``."""
+        while self._reports and self._reports[0][0] <= now:
+            when, router, worker = heapq.heappop(self._reports)
+            self._clock.now = when
+            interval_s = self._views[router].report(worker, self._workers[worker].load)
+            next_at = when + min(interval_s, self._fleet.probe_interval_s)
+            heapq.heappush(self._reports, (next_at, router, worker))
+        self._clock.now = now
 
     def _to_worker(self, request: int, now: float) -> None:
-        loads = np.array([worker.load for worker in self._workers], dtype=np.float64)
-        candidates = Candidates(self._routed_fleet, loads, np.ones(len(loads)))
-        index = len(self._gateways) + next(self._router.rank(candidates, str(request)))
-        self._enter(index, self._arrivals[request][2], request, now)
+        view = self._views[request % len(self._views)]
+        worker = view.choose(str(request))
+        self._sent[request] = worker, view.start(worker)
+        self._enter(len(self._gateways) + worker, self._arrivals[request][2], request, now)
+
+    def _leave(self, request: int, now: float) -> Passage:
+        self._views[request % len(self._views)].finish(*self._sent.pop(request))
+        arrived, gateway_s, worker_s = self._arrivals.pop(request)
+        return Passage(arrived, now - arrived, gateway_s + worker_s / self._fleet.speed(1))
 
     def _enter(self, index: int, work_s: float, request: int, now: float) -> None:
         self._stations[index].advance(now)

@@ -13,14 +13,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
-import numpy as np
-
 from queue_model import percentile
-from sarlens.routing.candidates import Candidates
-from sarlens.routing.candidates import Fleet as RoutedFleet
-from sarlens.routing.router import Router
-from sarlens.workers.fleet_load import estimate_others
-from sarlens.workers.load import WorkerLoad
+from router_view import Clock, RouterView
 
 
 class Fleet(NamedTuple):
@@ -37,31 +31,6 @@ class Fleet(NamedTuple):
     """Longest interval between two reports of a worker's load to a gateway; the gateways shorten it."""
 
 
-class _Gateway:
-    def __init__(self, fleet: Fleet, clock: Clock, seed: int, *, reads_load: bool) -> None:
-        self.loads = [WorkerLoad(clock) for _ in range(fleet.workers)]
-        self._router = Router("least_load", load_bound=1.25, seed=seed)
-        self._routed_fleet = RoutedFleet([str(index) for index in range(fleet.workers)])
-        self._reads_load = reads_load
-
-    def choose(self, now: float) -> int:
-        """Return the worker of the next request."""
-        if self._reads_load:
-            estimate_others(self.loads, now)
-        loads = np.array([load.total for load in self.loads])
-        return next(self._router.rank(Candidates(self._routed_fleet, loads), None))
-
-
-class Clock:
-    """The time of the simulation, in seconds."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-
 def waits(fleet: Fleet, gateways: int, requests: int, *, reads_load: bool, seed: int = 1) -> list[float]:
     """Return the seconds that each request waited for a slot; the first tenth warms up and doesn't count."""
     return list(_Simulation(fleet, gateways, seed, reads_load=reads_load).run(requests))[requests // 10 :]
@@ -75,7 +44,10 @@ class _Simulation:
         self._random = random.Random(seed)
         self._clock = Clock()
         self.reports = 0
-        self._gateways = [_Gateway(fleet, self._clock, seed + i, reads_load=reads_load) for i in range(gateways)]
+        self._gateways = [
+            RouterView(fleet.workers, self._clock, "least_load", seed + i, reads_load=reads_load)
+            for i in range(gateways)
+        ]
         self._running = [0] * fleet.workers
         self._queues: list[deque[tuple[float, int, float]]] = [deque() for _ in range(fleet.workers)]
         self._events: list[tuple[float, int, str, int, int, float]] = []
@@ -100,11 +72,9 @@ class _Simulation:
                 wait = self._end(now, gateway, worker, sent_at)
             else:
                 wait = None
-                load = self._gateways[gateway].loads[worker]
-                load.record_report(self._running[worker] + len(self._queues[worker]))
+                interval_s = self._gateways[gateway].report(worker, self._running[worker] + len(self._queues[worker]))
                 self.reports += 1
-                interval_s = min(load.report_interval_s, self._fleet.probe_interval_s)
-                self._push(now + interval_s, "report", gateway, worker)
+                self._push(now + min(interval_s, self._fleet.probe_interval_s), "report", gateway, worker)
             if wait is not None:
                 started += 1
                 yield wait
@@ -114,8 +84,8 @@ class _Simulation:
         rate = fleet.utilization * fleet.workers * fleet.slots / fleet.duration_s
         self._push(now + self._random.expovariate(rate), "arrive", 0, 0)
         gateway = self._random.randrange(len(self._gateways))
-        worker = self._gateways[gateway].choose(now)
-        sent_at = self._gateways[gateway].loads[worker].start(0)
+        worker = self._gateways[gateway].choose(None)
+        sent_at = self._gateways[gateway].start(worker)
         if self._running[worker] == fleet.slots:
             self._queues[worker].append((now, gateway, sent_at))
             return None
@@ -127,7 +97,7 @@ class _Simulation:
         self._push(now + self._random.expovariate(1 / self._fleet.duration_s), "end", gateway, worker, sent_at)
 
     def _end(self, now: float, gateway: int, worker: int, sent_at: float) -> float | None:
-        self._gateways[gateway].loads[worker].finish(sent_at)
+        self._gateways[gateway].finish(worker, sent_at)
         if not self._queues[worker]:
             self._running[worker] -= 1
             return None

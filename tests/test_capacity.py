@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from capacity import BEGIN, FILE, PEAK, Plan, Times, tables, write_into
+from capacity import BEGIN, FILE, PEAK, Plan, Times, satellite_pass, tables, write_into
 from drift_check import BOUNDS, Minute, judge
 from queue_model import Fleet, Passage, erlang_c, mmc_wait, percentile, poisson, simulate
 from sarbench.dataset.counts import PUBLISHED
@@ -179,3 +179,37 @@ def test_a_failed_request_fails_the_soak() -> None:
     assert not judge(rows)[1]
     assert not judge(soaked()[:1])[1]
     assert not judge([{**row, "p99_ms": math.nan} for row in soaked()])[1]
+
+
+def test_gateways_that_share_workers_wait_longer() -> None:
+    """Behind eight gateways requests wait longer than behind one, because each gateway knows the others by reports."""
+    waits = []
+    for routers in (1, 8):
+        fleet = Fleet(8, 8, lambda _: 0.0001, lambda rng: rng.expovariate(1.0), routers=routers)
+        waits.append(statistics.fmean(passage.waited for passage in passages(fleet, 0.7 * 8, 4_000)))
+    assert 1.3 * waits[0] < waits[1] < 6 * waits[0]
+
+
+def test_a_worker_curve_replaces_the_measured_one() -> None:
+    """The duration of an answer and the capacity follow the curve, and a curve without a single answer is refused."""
+    measured = Times.read(json.loads(FILE.read_text()))
+    times = measured.with_curve({"ms": {"1": 180, "8": 40, "64": 10}})
+    assert times.per_worker == 100
+    assert statistics.fmean(times.alone) == pytest.approx(180)
+    assert (times.answer_ms(1), times.answer_ms(36), times.answer_ms(500)) == (180, 25, 10)
+    assert times.fleet(1, 1).slots == 64
+    assert times.fleet(1, 1).speed(64) == pytest.approx(180 / 10 / 64)
+    for curve in ({"8": 40}, {"1": 0}, {"0": 5, "1": 4}):
+        with pytest.raises(ValueError, match="worker curve"):
+            measured.with_curve({"ms": curve})
+
+
+def test_a_pass_is_answered_faster_by_more_workers() -> None:
+    """6,000 images in 120 s exceed two workers and not four: two need longer, four answer as the images arrive."""
+    plan = Plan(1e6, 512, PEAK, Times.read(json.loads(FILE.read_text())))
+    wait_s, last_s = satellite_pass(plan, 2)
+    assert wait_s > 5
+    assert last_s == pytest.approx((6000 + 120 * 1e6 / 86_400) / (2 * plan.times.per_worker), rel=0.1)
+    wait_s, last_s = satellite_pass(plan, 4)
+    assert wait_s < 1
+    assert last_s < 121

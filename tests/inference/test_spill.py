@@ -52,7 +52,7 @@ async def ask(
     """
     clients, index = list[SimulatedWorker](), ImageIndex()
 
-    def make_worker(url: str) -> Worker:
+    def make_worker(url: str, _: str) -> Worker:
         clients.append(SimulatedWorker(url, REQUEST_S, image_s))
         client = cast("Any", clients[-1])
         return Worker(client, Metrics(), known_images=KnownImages(9999, index), breaker=CircuitBreaker(3, 5))

@@ -44,7 +44,7 @@ class Setting:
         self.router = RecordingRouter("affinity", load_bound=1.25, seed=1)
         self.ranking = WorkerRanking(self.pool, self.router, self.index)
 
-    def _make_worker(self, url: str) -> Worker:
+    def _make_worker(self, url: str, _: str) -> Worker:
         async def probe() -> WorkerStatus:
             return WorkerStatus({MODEL: {"id": MODEL}})
 

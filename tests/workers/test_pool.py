@@ -27,14 +27,15 @@ class Fleet:
         self.metrics = Metrics()
         self.pool = WorkerPool(self._make_worker, {"c": 0.1}, replacement_timeout_s=replacement_timeout_s)
 
-    def _make_worker(self, url: str) -> Worker:
+    def _make_worker(self, url: str, name: str) -> Worker:
         async def probe() -> WorkerStatus:
             if url not in self.serves:
                 raise WorkerFailed("The worker's health check answers 503.")
             return WorkerStatus({model: {"id": model} for model in self.serves[url]})
 
         client: Any = SimpleNamespace(url=url, probe=probe, supports_batches=True)
-        return Worker(client, self.metrics, known_images=KnownImages(9, ImageIndex()), breaker=CircuitBreaker(3, 5))
+        known_images, breaker = KnownImages(9, ImageIndex()), CircuitBreaker(3, 5)
+        return Worker(client, self.metrics, name=name, known_images=known_images, breaker=breaker)
 
     async def probe(self, times: int = 1) -> None:
         """Check every worker."""
@@ -287,3 +288,25 @@ async def test_columns_have_the_numbers_of_the_workers() -> None:
     assert workers.with_open_breaker() == [1]
     d.record_outcome(None)
     assert workers.with_open_breaker() == []
+
+
+async def test_a_pod_keeps_its_series_under_a_new_address() -> None:
+    """Series have the name of the pod: one that returns at another address has one series, and it stays."""
+    fleet = Fleet(replacement_timeout_s=0.0)
+    fleet.serves = {"http://10.0.0.1": {"m"}, "http://10.0.0.2": {"m"}}
+
+    def series() -> list[tuple[str, float]]:
+        (family,) = fleet.metrics.worker_ready.collect()
+        return [(sample.labels["worker"], sample.value) for sample in family.samples]
+
+    fleet.pool.set_endpoints({"http://10.0.0.1": 1.0}, {"http://10.0.0.1": "vllm-0"})
+    await fleet.probe()
+    assert series() == [("vllm-0", 1.0)]
+    fleet.pool.set_endpoints({"http://10.0.0.2": 1.0}, {"http://10.0.0.2": "vllm-0"})
+    await fleet.probe()
+    fleet.pool.set_endpoints({"http://10.0.0.2": 1.0}, {"http://10.0.0.2": "vllm-0"})
+    assert [worker.client.url for worker in fleet.pool.workers] == ["http://10.0.0.2"]
+    assert series() == [("vllm-0", 1.0)]
+    fleet.pool.set_endpoints({})
+    fleet.pool.set_endpoints({})
+    assert series() == []

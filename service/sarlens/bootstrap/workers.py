@@ -67,10 +67,12 @@ async def open_pool(
         stack.push_async_callback(triton.close)
         return triton
 
-    def make_worker(url: str) -> Worker:
+    def make_worker(url: str, name: str) -> Worker:
         breaker = CircuitBreaker(worker.breaker_failure_threshold, worker.breaker_reset_timeout_s)
         known_images = KnownImages(worker.max_known_images, image_index)
-        return Worker(connect(url), metrics, known_images=known_images, breaker=breaker, thresholds=thresholds)
+        return Worker(
+            connect(url), metrics, name=name, known_images=known_images, breaker=breaker, thresholds=thresholds
+        )
 
     return WorkerPool(make_worker, worker.weights, replacement_timeout_s=worker.replacement_timeout_s)
 

@@ -73,7 +73,7 @@ class WorkerAttempts:
                 failover.record_failure(worker, error)
             raise
         in_flight.mark_prefilled()
-        record_worker(worker.client.url)
+        record_worker(worker.name)
         if request.receipt is not None:
             request.receipt.workers.add(self._name_worker(worker.client.url))
         if not isinstance(opened.judged, StreamedResponse):
@@ -102,7 +102,7 @@ def _record_failure(worker: Worker, error: SarlensError) -> None:
     closed while idle says nothing about the worker.
     """
     if isinstance(error, WorkerKeyRejected):
-        log.error("the worker rejected SARLENS_WORKER__API_KEY", worker=worker.client.url)
+        log.error("the worker rejected SARLENS_WORKER__API_KEY", worker=worker.name)
     if isinstance(error, WorkerDeclined):
         worker.record_outcome(None)
     elif not isinstance(error, WorkerLost | StaleConnection):

@@ -93,10 +93,10 @@ def current_model() -> str | None:
     return None if record is None else record.model
 
 
-def record_worker(url: str) -> None:
+def record_worker(name: str) -> None:
     """Note a worker that responded."""
     if record := _current_record.get():
-        record.workers.add(url)
+        record.workers.add(name)
 
 
 def record_images(ids: Iterable[str]) -> None:

@@ -86,7 +86,7 @@ class Metrics:
     """
 
     def __init__(self, *, label_keys: bool = False) -> None:
-        self.workers: set[str] = set()
+        self.workers: dict[str, int] = {}
         """Base URLs of the workers that have series."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -315,31 +315,37 @@ class ProcessesCollector(Collector):
 
 
 class WorkerMetrics:
-    """Instruments of one worker, with its label bound."""
+    """Instruments of one worker, with its label bound.
 
-    def __init__(self, metrics: Metrics, url: str) -> None:
-        self.ready = metrics.worker_ready.labels(url)
-        self.in_flight = metrics.worker_in_flight.labels(url)
-        self.breaker_open = metrics.worker_breaker.labels(url)
-        self.failures = metrics.worker_failures.labels(url)
-        self.hits = metrics.worker_affinity.labels(url, "hit")
-        self.misses = metrics.worker_affinity.labels(url, "miss")
-        self.elided_bytes = metrics.worker_elided.labels(url)
+    A pod that replaces another one of the same name shares its series until that one has left.
+    """
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self.ready = metrics.worker_ready.labels(name)
+        self.in_flight = metrics.worker_in_flight.labels(name)
+        self.breaker_open = metrics.worker_breaker.labels(name)
+        self.failures = metrics.worker_failures.labels(name)
+        self.hits = metrics.worker_affinity.labels(name, "hit")
+        self.misses = metrics.worker_affinity.labels(name, "miss")
+        self.elided_bytes = metrics.worker_elided.labels(name)
         self._metrics = metrics
-        self._url = url
-        metrics.workers.add(url)
+        self._name = name
+        metrics.workers[name] = metrics.workers.get(name, 0) + 1
 
     def remove(self) -> None:
         """Remove the series of a worker that left."""
+        metrics = self._metrics
+        metrics.workers[self._name] -= 1
+        if metrics.workers[self._name]:
+            return
+        del metrics.workers[self._name]
         # Processes that share metrics keep their values in files, so a worker that returns must not show old ones.
         for gauge in (self.ready, self.in_flight, self.breaker_open):
             gauge.set(0)
-        metrics = self._metrics
-        metrics.workers.discard(self._url)
         for metric in (metrics.worker_ready, metrics.worker_in_flight, metrics.worker_breaker, metrics.worker_failures):
-            metric.remove(self._url)
-        metrics.worker_affinity.remove_by_labels({"worker": self._url})
-        metrics.worker_elided.remove(self._url)
+            metric.remove(self._name)
+        metrics.worker_affinity.remove_by_labels({"worker": self._name})
+        metrics.worker_elided.remove(self._name)
 
 
 def remove_process(pid: int) -> None:

@@ -76,7 +76,10 @@ class WorkerMonitor:
 
     def _update(self, group: asyncio.TaskGroup) -> None:
         """Hand the endpoints of all locations to the pool, and check its workers, and those that left with requests."""
-        self._pool.set_endpoints({url: weight for found in self._endpoints.values() for url, weight in found.items()})
+        names = {url: name for discovery in self._endpoints for url, name in discovery.names.items()}
+        self._pool.set_endpoints(
+            {url: weight for found in self._endpoints.values() for url, weight in found.items()}, names
+        )
         for worker in [worker for worker in self._probes if not worker.needs_probes]:
             self._probes.pop(worker).cancel()
         for worker in self._pool.workers:
@@ -102,7 +105,7 @@ class WorkerMonitor:
                 await worker.probe()
             except Exception:
                 # The next check may succeed; without health checks the gateway would route blindly.
-                log.exception("health check failed", worker=worker.client.url)
+                log.exception("health check failed", worker=worker.name)
             worker.checked = True
             self._note_first_checks()
             await self._sleep(started_at, worker)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import structlog
 
 from sarlens.errors import BadRequest, ModelNotFound, NoWorkerAvailable
 from sarlens.workers.columns import WorkerColumns
-from sarlens.workers.discovery.base import EndpointWeights
+from sarlens.workers.discovery.base import NO_NAMES, EndpointWeights
 from sarlens.workers.model_workers import ModelWorkers
 from sarlens.workers.worker import Worker
 
@@ -40,7 +40,7 @@ class WorkerPool:
     """
 
     def __init__(
-        self, make_worker: Callable[[str], Worker], weights: EndpointWeights, *, replacement_timeout_s: float
+        self, make_worker: Callable[[str, str], Worker], weights: EndpointWeights, *, replacement_timeout_s: float
     ) -> None:
         self.workers: tuple[Worker, ...] = ()
         self.locations: dict[str, LocationStatus] = {}
@@ -138,10 +138,10 @@ class WorkerPool:
             for worker in self.workers
         )
 
-    def set_endpoints(self, endpoints: EndpointWeights) -> None:
-        """Add new workers, and let those that are gone leave."""
+    def set_endpoints(self, endpoints: EndpointWeights, names: Mapping[str, str] = NO_NAMES) -> None:
+        """Add new workers, with their names by base URL, and let those that are gone leave."""
         known = {worker.client.url: worker for worker in self.workers}
-        listed = [known.get(url) or self._add(url) for url in endpoints]
+        listed = [known.get(url) or self._add(url, names.get(url, url)) for url in endpoints]
         for worker in listed:
             self._set_weight(worker, self._weights.get(worker.client.url, endpoints[worker.client.url]))
             self._leaving.pop(worker, None)
@@ -169,8 +169,8 @@ class WorkerPool:
         """Wait until a worker becomes ready or is lost."""
         await self._changed.wait()
 
-    def _add(self, url: str) -> Worker:
-        worker = self._make_worker(url)
+    def _add(self, url: str, name: str) -> Worker:
+        worker = self._make_worker(url, name)
         worker.on_change.append(self._on_change)
         return worker
 
@@ -188,7 +188,7 @@ class WorkerPool:
         for worker, latest in list(self._leaving.items()):
             if worker.ready and now < latest and not worker.models.keys() <= replaced:
                 continue
-            log.info("worker removed", worker=worker.client.url)
+            log.info("worker removed", worker=worker.name)
             del self._leaving[worker]
             self._former_models |= dict.fromkeys(worker.models, now + self._replacement_timeout_s)
             worker.retire()

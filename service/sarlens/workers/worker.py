@@ -35,11 +35,14 @@ class Worker:
         client: WorkerClient,
         metrics: Metrics,
         *,
+        name: str | None = None,
         known_images: KnownImages,
         breaker: CircuitBreaker,
         thresholds: HealthThresholds = HealthThresholds(),  # noqa: B008  immutable
     ) -> None:
         self.client = client
+        self.name = name or client.url
+        """Name in logs and metrics: that of a pod, or the base URL."""
         self.known_images = known_images
         self.breaker = breaker
         self.health = Health(thresholds)
@@ -62,7 +65,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Task[Any]] = set()
         """Tasks that wait for this worker."""
-        self._metrics = WorkerMetrics(metrics, client.url)
+        self._metrics = WorkerMetrics(metrics, self.name)
         self.write_to(WorkerColumns(1), 0)
 
     def write_to(self, columns: WorkerColumns, row: int) -> None:
@@ -201,7 +204,7 @@ class Worker:
         started_at = status.process_start_time
         if started_at is not None:
             if self._process_start_time not in {None, started_at}:
-                log.info("worker restarted", worker=self.client.url)
+                log.info("worker restarted", worker=self.name)
                 self.known_images.clear()
                 self.batch_route.reset()
             self._process_start_time = started_at
@@ -225,9 +228,9 @@ class Worker:
             self.accepts_usage = None
             self.batch_route.reset()
             if ready:
-                log.info("worker ready", worker=self.client.url, models=sorted(self.models))
+                log.info("worker ready", worker=self.name, models=sorted(self.models))
             else:
-                log.warning(event, worker=self.client.url, reason=reason)
+                log.warning(event, worker=self.name, reason=reason)
         if changed:
             for listener in self.on_change:
                 listener(self)

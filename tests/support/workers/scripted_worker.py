@@ -123,7 +123,7 @@ class ScriptedFleet:
             name_worker=lambda url: f"<{url}>",
         )
 
-    def _make_worker(self, url: str) -> Worker:
+    def _make_worker(self, url: str, _: str) -> Worker:
         self.clients.append(ScriptedWorker(url, list(self.scripts[len(self.clients)])))
         client = cast("Any", self.clients[-1])
         return Worker(

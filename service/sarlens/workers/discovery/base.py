@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 EndpointWeights = Mapping[str, float]
 """Base URLs of workers, and the share of the traffic of each, relative to the others."""
+
+
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
+"""The names of workers that have none but their base URL."""
 
 
 class DiscoveryError(Exception):
@@ -23,6 +28,10 @@ class ServiceDiscovery(Protocol):
     @property
     def scheme(self) -> DiscoveryScheme:
         """Kind of the location."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names of workers for logs and metrics, such as those of pods, by base URL."""
 
     async def endpoints(self) -> EndpointWeights:
         """Return the current endpoints and their weights.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from sarlens.workers.discovery.base import DiscoveryError, DiscoveryScheme, EndpointWeights
+from sarlens.workers.discovery.base import NO_NAMES, DiscoveryError, DiscoveryScheme, EndpointWeights
 from sarlens.workers.discovery.base_url import http_url
 
 
@@ -13,6 +13,7 @@ class DnsDiscovery:
     """All addresses of a DNS name."""
 
     scheme: DiscoveryScheme = "dns"
+    names = NO_NAMES
 
     def __init__(self, name: str, port: int) -> None:
         self._name = name

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sarlens.validation import InvalidField
-from sarlens.workers.discovery.base import DiscoveryError, DiscoveryScheme, EndpointWeights
+from sarlens.workers.discovery.base import NO_NAMES, DiscoveryError, DiscoveryScheme, EndpointWeights
 from sarlens.workers.discovery.base_url import normalize_base_url
 
 _MAX_FILE_BYTES = 2**20
@@ -28,6 +28,7 @@ class FileDiscovery:
     """A JSON file such as ``[{"url": "http://gpu-1:8000", "weight": 0.1}]``, read again at every attempt."""
 
     scheme: DiscoveryScheme = "file"
+    names = NO_NAMES
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from sarlens.workers.discovery.base import DiscoveryScheme, EndpointWeights, ServiceDiscovery
+from sarlens.workers.discovery.base import NO_NAMES, DiscoveryScheme, EndpointWeights, ServiceDiscovery
 from sarlens.workers.discovery.base_url import TRITON_SCHEMES, normalize_base_url, redacted_url
 from sarlens.workers.discovery.dns import DnsDiscovery
 from sarlens.workers.discovery.file import FileDiscovery
@@ -49,6 +49,7 @@ class StaticDiscovery:
     """One worker at a fixed base URL."""
 
     scheme: DiscoveryScheme = "url"
+    names = NO_NAMES
 
     def __init__(self, url: str) -> None:
         self._weights = {url: 1.0}

@@ -55,6 +55,15 @@ async def test_a_survey_uploads_every_file(tmp_path: Path) -> None:
         await to_remote_urls(b"x", lambda file: f"s3://b/{file.name}")
 
 
+async def test_an_archive_is_uploaded(tmp_path: Path) -> None:
+    """A small .zip goes to the uploader too: the gateway reads the product in it by its URL."""
+    path = tmp_path / "S1A_X.zip"
+    path.write_bytes(b"PK")
+    assert await to_image_url(path, lambda file: f"s3://b/{file.name}") == "s3://b/S1A_X.zip"
+    with pytest.raises(LocalImageError, match="is a ZIP archive, which the gateway can't read; upload it"):
+        await to_image_url(path, None)
+
+
 async def test_a_product_folder_is_uploaded(tmp_path: Path) -> None:
     """A folder with manifest.safe goes to the uploader; without one, the error says to upload it."""
     (tmp_path / "manifest.safe").write_text("<xml/>")

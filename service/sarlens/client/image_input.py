@@ -116,7 +116,8 @@ def _to_image_url(image: OneFile, upload: Uploader | None, max_inline_bytes: int
     if is_url(image):
         return os.fspath(image)
     path = check_local_image(Path(image))
-    if path.is_dir() or (upload is not None and path.stat().st_size > max_inline_bytes):
+    is_archive = path.suffix.lower() == ".zip"  # which the gateway recognizes by its URL
+    if path.is_dir() or is_archive or (upload is not None and path.stat().st_size > max_inline_bytes):
         return _upload(path, upload)
     try:
         with path.open("rb") as file:
@@ -134,7 +135,7 @@ def _to_image_url(image: OneFile, upload: Uploader | None, max_inline_bytes: int
 
 def _upload(path: Path, upload: Uploader | None) -> str:
     if upload is None:
-        what = "product folder" if path.is_dir() else "local file"
+        what = "product folder" if path.is_dir() else "ZIP archive" if path.suffix.lower() == ".zip" else "local file"
         raise LocalImageError(f"{path} is a {what}, which the gateway can't read; {_HOW_TO_UPLOAD}")
     return upload(path)
 

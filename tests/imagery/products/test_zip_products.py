@@ -7,7 +7,7 @@ import io
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,25 +40,10 @@ from support.rendering import resolve_and_render
 from support.s3 import S3Server
 from support.sentinel1_safe import DUAL, SAFE, small_product
 from support.stac import item
+from support.zip_files import ROOT, packed
 
-ROOT = "S1A_X.SAFE/"
 URL = "s3://scenes/2021/S1A_X.zip"
 CALIBRATED = RenderParams(bands=("VV", "VH"), calibration="sigma0")
-
-
-def packed(
-    files: Mapping[str, bytes], method: int = zipfile.ZIP_STORED, *, root: str = ROOT, zip64: bool = False
-) -> bytes:
-    """A ZIP archive of files in a folder; with ``zip64``, the local headers have Zip64 sizes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        archive.writestr(zipfile.ZipInfo(root), b"")
-        for path, data in files.items():
-            info = zipfile.ZipInfo(root + path)
-            info.compress_type = method
-            with archive.open(info, "w", force_zip64=zip64) as file:
-                file.write(data)
-    return buffer.getvalue()
 
 
 def inflated(max_bytes: int = 2**20) -> InflatedCache:

@@ -24,9 +24,9 @@ from sarlens.errors import (
 )
 from sarlens.imagery.core.cache import BlockCache, LRUCache
 from sarlens.imagery.core.object_reader import ObjectReader, RangePrefetcher
+from sarlens.imagery.sources.block_object import BLOCK
 from sarlens.imagery.sources.s3 import S3Source
 from sarlens.imagery.sources.s3_credentials import S3StoreFactory
-from sarlens.imagery.sources.s3_object import BLOCK
 from support.s3 import S3Server, s3_server
 from support.tcp_proxy import TcpProxy, wire
 

@@ -16,9 +16,9 @@ from sarlens.errors import (
     StoreCredentials,
 )
 from sarlens.imagery.core.cache import LRUCache
+from sarlens.imagery.sources.block_object import BLOCK
 from sarlens.imagery.sources.s3 import S3Source
 from sarlens.imagery.sources.s3_credentials import S3StoreFactory
-from sarlens.imagery.sources.s3_object import BLOCK
 from support.canned_http_server import canned, http
 from support.exception_text import exception_text
 

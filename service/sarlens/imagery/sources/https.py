@@ -1,35 +1,36 @@
-"""Images on the web: ``https:`` URLs of allowed hosts, downloaded whole."""
+"""Images on the web: ``https:`` URLs of allowed hosts, downloaded whole, or read by ranges if they are large."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from math import ceil
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from sarlens.errors import (
-    AccessDenied,
-    ImageNotFound,
     PayloadTooLarge,
     PermissionDenied,
-    SarlensError,
+    SourceChanged,
     SourceThrottled,
     SourceUnavailable,
     Timeout,
 )
 from sarlens.imagery.core.cache import BlockCache, LRUCache, SingleFlight
 from sarlens.imagery.core.object_reader import InMemoryObject, ObjectReader, content_version
+from sarlens.imagery.sources.https_errors import map_client_error, status_error
+from sarlens.imagery.sources.https_object import CONTENT_RANGE, HttpsObject, RangeMeta, is_rangeable
 from sarlens.imagery.sources.https_url import HostAllowlist, canonical_https_url
 from sarlens.imagery.sources.ssrf import SsrfSafeResolver, is_public
 from sarlens.types.caller import CanRead, allow_all
+
+T = TypeVar("T")
 
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "sarlens"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -38,16 +39,6 @@ _MAX_CONNECTIONS, _MAX_CONNECTIONS_PER_HOST = 100, 25
 """Downloads at the same time; one slow host leaves the rest to others."""
 _CONNECT_TIMEOUT_S = 5.0
 _MAX_CACHED_PAGES = 1024
-_BY_STATUS: dict[int, tuple[type[SarlensError], str]] = {
-    401: (AccessDenied, "its host requires authentication"),
-    403: (AccessDenied, "its host denies access"),
-    404: (ImageNotFound, "it doesn't exist"),
-    410: (ImageNotFound, "it was deleted"),
-    429: (SourceThrottled, "its host limits the rate of requests; retry later"),
-    503: (SourceThrottled, "its host is overloaded; retry later"),
-    504: (Timeout, "its host timed out"),
-}
-_MAX_RETRY_AFTER_S = 600
 _RETRY_PAUSES_S = (0.25, 1.0)
 """Pauses before the retries of a throttled download; a host that requires a longer one isn't retried."""
 
@@ -60,6 +51,10 @@ class _Page:
     """Value of the ETag header."""
     version: str
     """Version of the bytes, which ``BlockCache`` may hold."""
+
+
+_Content: TypeAlias = tuple[str, bytes] | RangeMeta
+"""Version and bytes, or the metadata of an object that is read by ranges."""
 
 
 class HttpsSource:
@@ -88,17 +83,20 @@ class HttpsSource:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._pages: LRUCache[URL, _Page] = LRUCache(_MAX_CACHED_PAGES, getsizeof=lambda page: 1)
-        self._flights: SingleFlight[tuple[URL, CanRead], tuple[str, bytes]] = SingleFlight()
+        self._ranged: LRUCache[URL, RangeMeta] = LRUCache(_MAX_CACHED_PAGES, getsizeof=lambda meta: 1)
+        self._flights: SingleFlight[tuple[URL, CanRead], _Content] = SingleFlight()
 
     async def open(self, url: str, can_read: CanRead = allow_all) -> ObjectReader:
         """Download an image. Concurrent callers with the same rights share one download.
+
+        An image of more than ``max_bytes`` is read by ranges, if its host supports them and sends a strong ETag.
 
         Raises:
             PermissionDenied: a redirect leads to a URL that the caller may not read.
             SourceThrottled: the host limits the rate of requests, also after two retries.
             BadRequest: the URL is invalid.
             SourceNotAllowed: the URL or a redirect leads to a host or an address that isn't allowed.
-            PayloadTooLarge: the image has more than ``max_bytes``.
+            PayloadTooLarge: the image has more than ``max_bytes``, and its host doesn't support ranges.
             ImageNotFound, AccessDenied, SourceUnavailable, Timeout: the host's answer.
         """
         target = self._hosts.check(url)
@@ -106,24 +104,27 @@ class HttpsSource:
         fetched: list[int] = []  # stays empty if the caller shares another caller's download
         try:
             async with asyncio.timeout(self._timeout_s):
-                version, data = await self._flights.run(
-                    (target, can_read), lambda: self._fetch(target, name, can_read, fetched.append)
+                content = await self._flights.run(
+                    (target, can_read),
+                    lambda: self._with_retries(name, lambda: self._get(target, name, can_read, fetched.append)),
                 )
         except TimeoutError:
             raise Timeout(f"{name} can't be read: its host didn't respond in time.") from None
+        if isinstance(content, RangeMeta):
+            get_range = partial(self._get_range, target, name, can_read, content)
+            return HttpsObject(name, content, self._blocks, sum(fetched), get_range)
+        version, data = content
         return InMemoryObject(name, version, data, bytes_fetched=sum(fetched))
 
-    async def _fetch(
-        self, target: URL, name: str, can_read: CanRead, on_fetched: Callable[[int], None]
-    ) -> tuple[str, bytes]:
-        """Version and bytes; a host that throttles is asked again after each of the pauses."""
+    async def _with_retries(self, name: str, get: Callable[[], Awaitable[T]]) -> T:
+        """The result of a request; a host that throttles is asked again after each of the pauses."""
         for pause_s in (*_RETRY_PAUSES_S, 0.0):
             try:
-                return await self._get(target, name, can_read, on_fetched)
+                return await get()
             except SourceThrottled as error:
                 throttled = error
             except aiohttp.ClientError as error:
-                mapped = _map_client_error(error, name)
+                mapped = map_client_error(error, name)
                 break
             if (throttled.retry_after or 0) > pause_s or not pause_s:
                 throttled.retry_after = throttled.retry_after or SourceThrottled.DEFAULT_RETRY_AFTER_S
@@ -131,16 +132,64 @@ class HttpsSource:
             await asyncio.sleep(pause_s)
         raise mapped  # outside the handler: its context would hold the URL's query
 
-    async def _get(
-        self, target: URL, name: str, can_read: CanRead, on_fetched: Callable[[int], None]
-    ) -> tuple[str, bytes]:
-        """Version and bytes; ``on_fetched`` gets the number of bytes that were downloaded."""
+    async def _get_range(
+        self, target: URL, name: str, can_read: CanRead, meta: RangeMeta, start: int, stop: int
+    ) -> memoryview:
+        """The bytes from ``start`` to ``stop`` of a version.
+
+        Raises:
+            SourceChanged: the host has another version now.
+            SarlensError: the host's answer.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                found, data = await self._with_retries(
+                    name, lambda: self._request_range(target, name, can_read, start, stop)
+                )
+        except TimeoutError:
+            raise Timeout(f"{name} can't be read: its host didn't respond in time.") from None
+        if found != meta or len(data) != stop - start:
+            self._ranged.drop(target)
+            raise SourceChanged(f"{name} can't be read: it changed while the gateway read it.")
+        return data
+
+    async def _request_range(
+        self, target: URL, name: str, can_read: CanRead, start: int, stop: int
+    ) -> tuple[RangeMeta | None, memoryview]:
+        """Request a range; without metadata, the host doesn't return ranges of one version any more."""
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        async with self._follow_redirects(target, headers, name, can_read) as response:
+            if response.status in {200, 412, 416}:
+                return None, memoryview(b"")
+            if response.status != 206:
+                raise status_error(response, name)
+            found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            etag = response.headers.get("ETag", "")
+            if found is None or int(found[1]) != start or not is_rangeable(response, etag):
+                return None, memoryview(b"")
+            data = bytearray()
+            while len(data) <= stop - start and (chunk := await response.content.readany()):
+                data += chunk
+        return RangeMeta.of(target, etag, int(found[3])), memoryview(data)
+
+    async def _get(self, target: URL, name: str, can_read: CanRead, on_fetched: Callable[[int], None]) -> _Content:
+        """Version and bytes, or what is read by ranges; ``on_fetched`` gets the number of bytes that were fetched."""
+        if self._ranged.get(target) is not None:
+            meta, first_byte = await self._request_range(target, name, can_read, 0, 1)
+            if meta is not None and meta.size > self._max_bytes:
+                self._ranged.put(target, meta)
+                on_fetched(len(first_byte))
+                return meta
+            self._ranged.drop(target)
         page = self._pages.get(target)
         cached = self._blocks.get((page.version, 0)) if page else None
         condition = {"If-None-Match": page.etag} if page and cached is not None else {}
         async with self._follow_redirects(target, condition, name, can_read) as response:
             if page and cached is not None and response.status == 304:
                 return page.version, cached
+            if (meta := self._range_meta(target, response)) is not None:
+                self._ranged.put(target, meta)
+                return meta
             data = await self._read_body(response, name)
         on_fetched(len(data))
         version = await asyncio.to_thread(content_version, data)
@@ -149,13 +198,20 @@ class HttpsSource:
             self._blocks.put((version, 0), data)
         return version, data
 
+    def _range_meta(self, target: URL, response: aiohttp.ClientResponse) -> RangeMeta | None:
+        """Metadata of an object that is too large to be downloaded and that its host returns by ranges, else None."""
+        etag, size = response.headers.get("ETag", ""), response.content_length or 0
+        accepts = response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        is_ranged = response.status == 200 and accepts and size > self._max_bytes and is_rangeable(response, etag)
+        return RangeMeta.of(target, etag, size) if is_ranged else None
+
     @asynccontextmanager
     async def _follow_redirects(
-        self, target: URL, condition: dict[str, str], name: str, can_read: CanRead
+        self, target: URL, headers: dict[str, str], name: str, can_read: CanRead
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The first response that isn't a redirect; the gateway and the caller must be allowed to read every hop."""
         for _ in range(1 + _MAX_REDIRECTS):
-            async with self._session.get(target, headers=condition, allow_redirects=False) as response:
+            async with self._session.get(target, headers=headers, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
                     yield response
                     return
@@ -166,9 +222,7 @@ class HttpsSource:
 
     async def _read_body(self, response: aiohttp.ClientResponse, name: str) -> bytes:
         if response.status != 200:
-            default = (SourceUnavailable, f"its host responded with status {response.status}")
-            error_cls, reason = _BY_STATUS.get(response.status, default)
-            raise error_cls(f"{name} can't be read: {reason}.", retry_after=_retry_after(response, error_cls))
+            raise status_error(response, name)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise SourceUnavailable(f"{name} can't be read: its host compressed it without being asked to.")
         data = bytearray()
@@ -177,7 +231,10 @@ class HttpsSource:
             data += chunk
             too_large = len(data) > self._max_bytes
         if too_large:
-            raise PayloadTooLarge(f"{name} exceeds the limit of {self._max_bytes} bytes for images on the web.")
+            raise PayloadTooLarge(
+                f"{name} exceeds the limit of {self._max_bytes} bytes for images on the web. Larger ones are read by "
+                "ranges, if their host sends Accept-Ranges, a Content-Length and a strong ETag."
+            )
         return bytes(data)
 
 
@@ -218,29 +275,3 @@ async def open_https(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
     ) as session:
         yield HttpsSource(session, blocks, hosts=hosts, max_bytes=max_bytes, timeout_s=timeout_s)
-
-
-def _retry_after(response: aiohttp.ClientResponse, error_cls: type[SarlensError]) -> int | None:
-    """Seconds of a throttling host's Retry-After header, which is a number or a date (RFC 9110, 10.2.3)."""
-    text = response.headers.get("Retry-After", "").strip()
-    if error_cls is not SourceThrottled or not text:
-        return None
-    if text.isascii() and text.isdigit():
-        return min(max(1, int(text[:6])), _MAX_RETRY_AFTER_S)
-    try:
-        wait_s = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(1, ceil(wait_s)), _MAX_RETRY_AFTER_S)
-
-
-def _map_client_error(error: aiohttp.ClientError, name: str) -> SarlensError:
-    match error:
-        case TimeoutError():
-            return Timeout(f"{name} can't be read: its host didn't respond in time.")
-        case aiohttp.ClientSSLError():
-            return SourceUnavailable(f"{name} can't be read: the certificate of its host isn't trusted.")
-        case aiohttp.ClientConnectorDNSError():
-            return SourceUnavailable(f"{name} can't be read: the name of its host can't be resolved.")
-        case _:
-            return SourceUnavailable(f"{name} can't be read: its host is unreachable or closed the connection.")

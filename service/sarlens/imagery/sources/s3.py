@@ -15,9 +15,10 @@ from obstore.exceptions import NotModifiedError
 from sarlens.errors import SarlensError, SourceNotAllowed, Timeout
 from sarlens.imagery.core.cache import BlockCache, LRUCache, SingleFlight
 from sarlens.imagery.core.object_reader import ObjectReader
+from sarlens.imagery.sources.block_object import BLOCK, split_blocks
 from sarlens.imagery.sources.s3_credentials import S3StoreFactory
 from sarlens.imagery.sources.s3_errors import STORE_ERRORS, map_store_error
-from sarlens.imagery.sources.s3_object import BLOCK, S3Object, S3ObjectMeta, get_options, split_blocks
+from sarlens.imagery.sources.s3_object import S3Object, S3ObjectMeta, get_options
 from sarlens.imagery.sources.s3_url import S3Url
 from sarlens.types.caller import CanRead, allow_all
 

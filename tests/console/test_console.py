@@ -91,11 +91,17 @@ async def test_bands_and_rendering_are_those_of_map_picture_and_question(console
     await page.click("#render-details summary")
     await page.select_option("#render-filter", "none")
     await page.select_option("#render-stretch", "5,95")
-    async with page.expect_request("**/v1/sar/tiles/**") as tiles, page.expect_response("**/v1/sar/picture*") as shown:
+    wanted = {"bands": ["1,2"], "filter": ["none"], "stretch": ["5,95"]}
+
+    def is_rendered_so(path: str, url: str) -> bool:
+        query = parse_qs(urlsplit(url).query)
+        return path in url and all(query.get(name) == value for name, value in wanted.items())
+
+    async with (
+        page.expect_request(lambda one: is_rendered_so("/v1/sar/tiles/", one.url)),
+        page.expect_request(lambda one: is_rendered_so("/v1/sar/picture", one.url)),
+    ):
         await page.select_option("#render-bands", "1,2")
-    expected = {"bands": ["1,2"], "filter": ["none"], "stretch": ["5,95"]}
-    for url in ((await tiles.value).url, (await shown.value).url):
-        assert expected.items() <= parse_qs(urlsplit(url).query).items()
     await console.wait_for_text("#picture-text", "band 1, band 2 · no filter · 5–95 % · relative power")
     assert state_of(page)["bands"] == "1,2"
     async with page.expect_request("**/v1/sar/vqa") as asked:
@@ -106,7 +112,7 @@ async def test_bands_and_rendering_are_those_of_map_picture_and_question(console
 
 
 async def test_an_answer_that_is_cut_off_or_refused_says_so(console: Console, worker: FakeWorker) -> None:
-    """A cut-off answer has a warning, a refusal has its words, and reasoning is next to the answer."""
+    """A cut-off answer has a warning, a refusal its words, reasoning is next to it, and Stop ends a question."""
     page = console.page
     await console.open(window="600,200,256,256", q=QUESTION)
     newest = page.locator("#answers li").first
@@ -123,6 +129,12 @@ async def test_an_answer_that_is_cut_off_or_refused_says_so(console: Console, wo
         assert text in await newest.inner_text()
     await newest.locator("summary").click()
     assert "I see three." in await newest.inner_text()
+    worker.fails_with, worker.hangs = None, True
+    await page.press("#question", "Enter")
+    await newest.locator("button", has_text="Stop").click()
+    await page.wait_for_function("document.querySelectorAll('#answers li').length === 4")
+    assert await page.is_hidden("#alert")
+    worker.hangs = False
 
 
 async def test_the_reduction_warns_and_offers_the_right_window(console: Console) -> None:
@@ -139,10 +151,11 @@ async def test_the_reduction_warns_and_offers_the_right_window(console: Console)
 
 
 async def test_a_box_is_drawn_moved_and_asked(console: Console, worker: FakeWorker) -> None:
-    """B and a drag select a window; the box moves by drag and by keys; the question is about that window."""
+    """B and a drag select a window; the box moves by drag and by keys; the typed question is about that window."""
     page = console.page
     await console.open(q=QUESTION)
-    await page.press("body", "b")
+    await page.fill("#question", "Are there any ships in the image?")
+    await page.press("#map", "b")
     assert await page.get_attribute("#draw-box", "aria-pressed") == "true"
     await drag(page, (0.3, 0.3), (0.5, 0.5))
     await page.wait_for_selector("#selection-label:not([hidden])")
@@ -158,6 +171,7 @@ async def test_a_box_is_drawn_moved_and_asked(console: Console, worker: FakeWork
     async with page.expect_request("**/v1/sar/vqa") as asked:
         await page.press("#question", "Enter")
     assert image_of(await asked.value) == {"url": HARBOR, "sar": {"window": nudged}}
+    assert state_of(page)["q"] == "Are there any ships in the image?"
     await page.wait_for_selector("#answers .result")
     assert len(worker.bodies) == 1
 

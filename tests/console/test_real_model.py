@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,13 +25,30 @@ from support.s3 import S3Server
 PORT = "s3://scenes/port.tif"
 
 
-async def take(page: Page, name: str) -> None:
-    """Write a screenshot as WebP, if the environment names a folder."""
+async def take(page: Page, name: str, *, moves: bool = True) -> None:
+    """Write a screenshot as WebP, if the environment names a folder; ``moves`` moves the pointer out of the way."""
     if folder := os.environ.get("SCREENSHOTS"):
-        await page.mouse.move(1270, 20)
+        if moves:
+            await page.mouse.move(1270, 20)
         await page.wait_for_load_state("networkidle")
         image = Image.open(io.BytesIO(await page.screenshot(animations="disabled")))
-        image.convert("RGB").save(Path(folder) / f"console-{name}.webp", quality=82, method=6)
+        image.convert("RGB").save(Path(folder) / f"console-{name}.webp", quality=72, method=6)
+
+
+async def draw_box(page: Page) -> None:
+    """Draw a box around ships, take a screenshot while the button is down, and select the pixels that fit."""
+    box = await page.locator("#map").bounding_box()
+    assert box
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((0.45, 0.33), (0.68, 0.61))]
+    await page.press("#map", "b")
+    await page.mouse.move(*points[0])
+    await page.mouse.down()
+    await page.mouse.move(*points[1], steps=4)
+    await take(page, "draw", moves=False)
+    await page.mouse.up()
+    await page.wait_for_url(lambda url: "window=" in url)
+    await page.click("#reduction button")
+    await page.wait_for_url(lambda url: ",256,256" in url)
 
 
 @pytest.fixture
@@ -58,7 +76,7 @@ async def real(
 
 
 async def test_from_the_first_screen_to_a_survey(real: Console) -> None:
-    """sarlens-nano finds two harbors, a ship in a box, and ships in the tiles of the port."""
+    """sarlens-nano finds two harbors, a ship in a box, ships in the tiles of the port, and one object for each ship."""
     page = real.page
     await page.emulate_media(reduced_motion="reduce")
     await page.goto(real.base)
@@ -72,6 +90,8 @@ async def test_from_the_first_screen_to_a_survey(real: Console) -> None:
     assert await page.inner_text("#answers strong") == "2"
     confidence = await page.eval_on_selector("#answers meter", "bar => bar.value")
     assert 0.5 < confidence <= 1
+    await take(page, "look")
+    await draw_box(page)
 
     await real.open(PORT, window="540,250,256,256", q="Are there any ships in the image?")
     await page.press("#question", "Enter")
@@ -92,11 +112,18 @@ async def test_from_the_first_screen_to_a_survey(real: Console) -> None:
     text = await real.text("#survey-text")
     assert text.endswith("tiles")
     assert "in 7 tiles" in text
-    await page.press("#map", "Escape")
     await page.fill("#filter-value", "1")
-    await page.press("#map", "]")
+    for _ in range(2):
+        await page.press("#map", "]")
+    await real.wait_for_text("#tile-title", "Tile 6")
     await page.wait_for_selector("#tile-image[src^=blob]")
     await take(page, "survey")
+
+    await page.fill("#filter-value", "")
+    await page.check("#plan-objects")
+    await page.click("#plan-start")
+    await real.wait_for_text("#survey-text", "objects (")
+    assert re.match(r"16 / 16 tiles · [78] objects \(\d to \d+\)", await real.text("#survey-text"))
     await page.emulate_media(color_scheme="light")
     await page.wait_for_selector("html[data-theme=light]")
-    await take(page, "light")
+    await take(page, "objects")

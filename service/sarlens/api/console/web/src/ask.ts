@@ -1,6 +1,6 @@
 // Questions about the picture: each answer appears as soon as the gateway has it, newest first.
 import { limits, reasoningOf, resultLine, type Answer } from "./answer";
-import { postJson, records } from "./api";
+import { isAbort, postJson, records } from "./api";
 import { byId, download, make, onChoice, copyText } from "./dom";
 import { curlOfQuestion, pythonOfQuestion } from "./programs";
 import { hideError, showError } from "./errors";
@@ -33,6 +33,7 @@ export function renderOf(view: SceneMap): Record<string, unknown> {
 
 export class Ask {
   private readonly answers: Answer[] = [];
+  private readonly running = new Set<AbortController>();
 
   constructor(private readonly view: SceneMap) {
     const field = byId<HTMLTextAreaElement>("question");
@@ -60,13 +61,15 @@ export class Ask {
     });
   }
 
-  /** Show the questions of the link, and remove answers about another scene. */
+  /** Show the questions of the link. */
   show(): void {
     byId<HTMLTextAreaElement>("question").value = state().questions.join("\n");
     byId("copy-answer").hidden = state().questions.length === 0;
   }
 
+  /** Remove the answers, and stop the questions that wait. */
   clear(): void {
+    for (const one of this.running) one.abort();
     this.answers.length = 0;
     byId("answers").replaceChildren();
     byId("export-answers").hidden = true;
@@ -87,23 +90,27 @@ export class Ask {
     if (questions.length === 0 || !this.view.scene) return;
     change({ questions: questions.slice(0, 16) });
     hideError();
-    const cards = questions.map((question) => make("li", { class: "waiting" }, make("p", {}, question), "…"));
+    const running = new AbortController();
+    this.running.add(running);
+    const stop = (): HTMLElement => make("button", { type: "button", click: () => running.abort() }, "Stop");
+    const cards = questions.map((question) => make("li", { class: "waiting" }, make("p", {}, question), stop(), " …"));
     byId("answers").prepend(...cards);
     cards[0]?.scrollIntoView({ block: "nearest" });
     try {
       if (questions.length === 1 && /^describe /i.test(questions[0] ?? "")) {
-        const answer = await describe(this.body(questions), (text) => cards[0]?.lastChild?.replaceWith(text));
+        const answer = await describe(this.body(questions), running.signal, (text) => cards[0]?.lastChild?.replaceWith(` ${text}`));
         this.add(cards[0], answer);
       } else {
-        const response = await postJson("v1/sar/vqa", this.body(questions), { Accept: "application/x-ndjson" });
+        const response = await postJson("v1/sar/vqa", this.body(questions), { Accept: "application/x-ndjson" }, running.signal);
         for await (const line of records(response, "\n")) {
           const answer = JSON.parse(line) as Answer & { index: number };
           this.add(cards[answer.index], answer);
         }
       }
     } catch (error) {
-      showError(error);
+      if (!isAbort(error)) showError(error);
     } finally {
+      this.running.delete(running);
       for (const card of cards) if (card.classList.contains("waiting")) card.remove();
     }
   }

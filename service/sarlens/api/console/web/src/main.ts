@@ -53,6 +53,8 @@ function showFirst(isShown: boolean): void {
 async function open(next: State): Promise<void> {
   opening?.abort();
   hideError();
+  picture.clear();
+  ask.clear();
   byId<HTMLInputElement>("url").value = next.scene;
   if (!next.scene) {
     close();
@@ -101,8 +103,8 @@ async function showScene(next: State, signal: AbortSignal): Promise<void> {
   for (const id of ["facts", "look", "ask", "tools"]) byId(id).hidden = false;
   byId("plan").hidden = scene.mesh === null;
   showRecent(next.scene);
-  ask.clear();
   plan.reset();
+  ask.show();
   showSelection();
   if (asksAtOnce) void ask.submit();
   asksAtOnce = false;
@@ -116,7 +118,6 @@ function showSelection(): void {
   menus.show(view.scene, state().rendering);
   selection.show();
   picture.show();
-  ask.show();
   plan.show();
 }
 

@@ -36,6 +36,13 @@ export class Picture {
 
   constructor(private readonly view: SceneMap) {}
 
+  /** Show no picture, while another scene opens. */
+  clear(): void {
+    this.running?.abort();
+    byId("picture").classList.add("stale");
+    byId("picture-image").hidden = byId("picture-north").hidden = true;
+  }
+
   /** Show the picture of the selection, or of the whole scene. */
   show(): void {
     this.isMoving = false;

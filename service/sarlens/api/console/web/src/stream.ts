@@ -19,7 +19,7 @@ interface Body {
 }
 
 /** Ask for a description; `onText` gets the text so far. */
-export async function describe(body: Body, onText: (text: string) => void): Promise<Answer> {
+export async function describe(body: Body, signal: AbortSignal, onText: (text: string) => void): Promise<Answer> {
   const question = body.questions?.[0] ?? "";
   const started = performance.now();
   const chat = {
@@ -38,7 +38,7 @@ export async function describe(body: Body, onText: (text: string) => void): Prom
       },
     ],
   };
-  const response = await postJson("v1/chat/completions", chat, {});
+  const response = await postJson("v1/chat/completions", chat, {}, signal);
   let text = "";
   let refusal = "";
   let reasoning = "";

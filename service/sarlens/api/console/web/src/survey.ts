@@ -96,6 +96,8 @@ export class Survey {
     const questions = typed.length ? typed : ["How many ships are in the image?"];
     change({ questions }, "replace");
     hideError();
+    const button = byId<HTMLButtonElement>("plan-start");
+    button.disabled = true;
     try {
       const response = await postJson("v1/sar/surveys", this.body(), { Prefer: "respond-async" });
       const job = (await response.json()) as Job;
@@ -104,6 +106,8 @@ export class Survey {
       change({ survey: job.id, tile: undefined });
     } catch (error) {
       showError(error);
+    } finally {
+      button.disabled = false;
     }
   }
 
@@ -189,6 +193,7 @@ export class Survey {
     const parts = [`${finished} / ${job.tiles} tiles`, failed, objects ? objectsOf(objects, shown) : "", totalOf(shown), ended];
     byId("survey-text").textContent = parts.filter(Boolean).join(" · ");
     byId("survey-cancel").hidden = !isActive(job);
+    byId<HTMLOptionElement>("export-objects").disabled = this.objects === undefined;
     byId("survey-resume").hidden = job.status !== "failed" && job.status !== "dismissed";
     this.color(shown);
   }
@@ -227,6 +232,11 @@ export class Survey {
     const { job } = this;
     if (!job) return;
     try {
+      if (format === "objects") {
+        const objects = await send(apiUrl(`v1/sar/surveys/${job.id}/objects`));
+        download(`survey-${job.id}-objects.geojson`, await objects.blob());
+        return;
+      }
       const response = await send(apiUrl(`v1/sar/surveys/${job.id}/features`, { format }));
       const content = format === "geojson" ? await marked(response) : await response.blob();
       download(`survey-${job.id}.${format}`, content);

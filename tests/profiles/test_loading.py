@@ -118,8 +118,9 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_a_shown_profile_is_a_file_of_profiles(tmp_path: Path) -> None:
-    """What `sarlens profiles NAME` prints, loads to the same profile, for each profile of the package."""
+    """The output of `sarlens profiles NAME` has no empty lists, and loads to the same profile."""
     for profile in load_profiles(()).profiles:
+        assert "[]" not in to_toml(profile)
         path = write(tmp_path, to_toml(profile))
         loaded = load_profiles((path,)).of(profile.names[0])
         assert loaded.model_dump(exclude={"models"}) == profile.model_dump(exclude={"models"})

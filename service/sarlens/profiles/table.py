@@ -43,7 +43,7 @@ def to_toml(profile: ModelProfile) -> str:
 def _lines(table: str, fields: Mapping[str, Any]) -> Iterator[str]:
     yield f"[{table}]"
     for name, value in fields.items():
-        if not isinstance(value, dict) and not _is_tables(value):
+        if not isinstance(value, dict) and not _is_tables(value) and value != []:
             yield f"{name} = {json.dumps(value)}"
     for name, value in fields.items():
         if isinstance(value, dict) and value:

@@ -10,11 +10,14 @@ from pathlib import Path
 import openai
 import pytest
 from finetune_data import TRAINED_COUNT, sarbench_command, write_counting_data
+from typer.testing import Result
 
 from sarbench.nano.architecture import IMAGE_SIDE
 from sarbench.nano.checkpoint import write_trained
+from sarlens.devstack.ports import free_port
 from sarlens.prompts.applications import QUESTION_PROMPT
-from sarlens.settings import Settings, WorkerSettings
+from sarlens.settings import ManagementSettings, Settings, WorkerSettings
+from support.cli_runner import invoke
 from support.gateway import gateway
 from support.vllm import vllm_worker
 
@@ -58,7 +61,8 @@ def test_a_finished_fine_tuning_is_not_overwritten(adapter: Path, base: Path, da
 def worker_url(adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One vLLM worker with the base model and the adapter."""
     options = ("--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"nano-counting={adapter}")
-    with vllm_worker(tmp_path_factory.mktemp("lora"), *options) as url:
+    variables = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+    with vllm_worker(tmp_path_factory.mktemp("lora"), *options, environment=variables) as url:
         yield url
 
 
@@ -84,3 +88,23 @@ async def test_requests_select_the_adapter_by_model_name(worker_url: str, data: 
         by_base = await asyncio.gather(*(answer("sarlens-nano", picture) for picture in image_urls))
     assert set(by_adapter) == {TRAINED_COUNT}
     assert set(by_base) != {TRAINED_COUNT}
+
+
+@pytest.mark.slow
+async def test_an_adapter_is_loaded_at_run_time(worker_url: str, adapter: Path) -> None:
+    """vLLM loads a second adapter from the command line, rejects a directory without one, and unloads it."""
+    port = free_port()
+    settings = Settings(worker=WorkerSettings(urls=(worker_url,)), management=ManagementSettings(port=port))
+
+    async def command(*arguments: str) -> Result:
+        return await asyncio.to_thread(invoke, "adapter", *arguments, "--management", f"http://127.0.0.1:{port}")
+
+    async with gateway(settings) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as sdk:
+        assert "isn't loaded" in (await command("load", "nothing", str(adapter.parent))).stderr
+        loaded = await command("load", "late", str(adapter))
+        assert loaded.exit_code == 0, loaded.output
+        assert f"late: sarlens-nano, {adapter}, on 1 workers" in (await command("list")).stdout
+        answer = await sdk.chat.completions.create(model="late", messages=[{"role": "user", "content": "Ships?"}])
+        assert answer.model == "late"
+        assert (await command("unload", "late")).exit_code == 0
+        assert {model.id async for model in sdk.models.list()} == {"sarlens-nano", "nano-counting"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from sarlens.runtime.child_process import run_process
 
 
 @contextmanager
-def vllm_worker(directory: Path, *options: str) -> Iterator[str]:
-    """Start a worker as ``sarlens local`` does, with further options, and yield its base URL."""
+def vllm_worker(directory: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Start a worker as ``sarlens local`` does, with further options and variables, and yield its base URL."""
     from sarbench.nano.checkpoint import write_trained  # noqa: PLC0415  tests without a worker don't need torch
 
     model = directory / "sarlens-nano"
     write_trained(model)
     port = free_port()
     command = vllm_command(str(model), model.name, "127.0.0.1", port, (*cpu_options(), *options))
-    with run_process("vLLM worker", command, cpu_environment(), directory / "worker.log") as process:
+    variables = {**cpu_environment(), **(environment or {})}
+    with run_process("vLLM worker", command, variables, directory / "worker.log") as process:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 240
         while True:

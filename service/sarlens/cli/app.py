@@ -25,7 +25,7 @@ def usage_error(message: str) -> NoReturn:
     fail(message, exit_code=2)
 
 
-_ORDER = ("ask", "survey", "serve", "local", "worker", "workers", "key", "profiles", "settings")
+_ORDER = ("ask", "survey", "serve", "local", "worker", "workers", "adapter", "key", "profiles", "settings")
 """Commands in the order of the help."""
 
 

@@ -80,6 +80,10 @@ class FakeWorker:
     """Response to every batch, instead of answers."""
     has_token_routes: bool = True
     """Whether the worker has the routes of tokens; other servers than vLLM don't."""
+    adapters: dict[str, str] | None = None
+    """Paths of LoRA adapters by name; None if adapters can't be loaded at run time."""
+    rejected_adapter: str | None = None
+    """Path of an adapter that the worker doesn't find."""
     has_batch_route: bool = True
     """Whether the worker has the batch route; old ones and other servers don't."""
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -135,7 +139,25 @@ class FakeWorker:
 
     async def _models(self, _: web.Request) -> web.Response:
         card = {"id": self.model, "object": "model", "created": 1, "owned_by": "vllm", "root": "/m", "parent": None}
-        return web.json_response({"object": "list", "data": [{**card, "max_model_len": 2048, "permission": []}]})
+        data = [{**card, "max_model_len": 2048, "permission": []}]
+        data += [
+            {**card, "id": name, "root": path, "parent": self.model} for name, path in (self.adapters or {}).items()
+        ]
+        return web.json_response({"object": "list", "data": data})
+
+    async def _change_adapters(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.paths.append(request.path)
+        name, path = body["lora_name"], body.get("lora_path")
+        if self.adapters is None:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        if path == self.rejected_adapter if path else name not in self.adapters:
+            return _error(404, f"No adapter found for '{path or name}'", "NotFoundError")
+        if path is None:
+            del self.adapters[name]
+        else:
+            self.adapters[name] = path
+        return web.Response(text="Success.")
 
     async def _complete_batch(self, request: web.Request) -> web.StreamResponse:
         if not self.has_batch_route:
@@ -362,6 +384,8 @@ async def fake_worker(*, port: int = 0, **behavior: Any) -> AsyncIterator[FakeWo
     app.router.add_post(BATCH_PATH, worker._complete_batch)
     for path in ("/v1/completions", "/v1/embeddings", "/v1/score"):
         app.router.add_post(path, worker._complete)
+    for path in ("/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
+        app.router.add_post(path, worker._change_adapters)
     for path in ("/tokenize", "/detokenize"):
         app.router.add_post(path, worker._convert_tokens)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)

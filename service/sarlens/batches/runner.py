@@ -182,10 +182,10 @@ class BatchRunner:
         """Return when the batch is canceled, expires, or the jobs of its owner are too large."""
         while True:
             try:
-                now = await self._store.batches.find(batch.job)
-                if now.canceling is not None:
+                canceling, expires = await self._store.batches.stop_times(batch.job)
+                if canceling is not None:
                     return _End("cancelled")
-                if time.time() >= now.expires:
+                if time.time() >= expires:
                     return _End("expired")
                 if await self._store.owners_over_limit({batch.owner}):
                     error = self._store.limits.too_large()

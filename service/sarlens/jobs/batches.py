@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, tuple_, update
 
 from sarlens.errors import JobNotFound
 from sarlens.jobs.database import JobDatabase
@@ -116,8 +116,20 @@ class BatchTable:
         """
         found = await self._select(Page(limit=1), JOBS.c.id == job_id, owner) if self._database.exists else []
         if not found:
-            raise JobNotFound(f"Batch {f'batch_{job_id[:64]}'!r} doesn't exist.")
+            raise _not_found(job_id)
         return found[0]
+
+    async def stop_times(self, job_id: str) -> tuple[float | None, float]:
+        """Return the time of the request to cancel a batch, or None, and the time at which it expires.
+
+        Raises:
+            JobNotFound: there is no such batch.
+        """
+        query = select(BATCHES.c.canceling, BATCHES.c.expires).where(BATCHES.c.job == job_id)
+        row = await self._database.read(lambda db: db.execute(query).one_or_none())
+        if row is None:
+            raise _not_found(job_id)
+        return row.canceling, row.expires
 
     async def list_batches(self, owner: str | None, page: Page) -> list[Batch]:
         """Return a page of the batches of an owner, or of all owners if ``owner`` is None.
@@ -221,10 +233,17 @@ class BatchTable:
         return await self._database.read(select_batches)
 
 
+def _not_found(job_id: str) -> JobNotFound:
+    return JobNotFound(f"Batch {f'batch_{job_id[:64]}'!r} doesn't exist.")
+
+
 def _count_lines(db: Connection, job_ids: Sequence[str]) -> dict[str, LineCounts]:
-    failed = func.sum(case((LINES.c.failed, 1), else_=0))
-    query = select(LINES.c.job, func.count(), failed).where(LINES.c.job.in_(job_ids)).group_by(LINES.c.job)
-    return {job: LineCounts(lines - bad, bad) for job, lines, bad in db.execute(query)}
+    columns = (LINES.c.job, LINES.c.failed)
+    query = select(*columns, func.count()).where(LINES.c.job.in_(job_ids)).group_by(*columns)
+    counts: dict[str, LineCounts] = {}
+    for job, failed, lines in db.execute(query):
+        counts[job] = counts.get(job, LineCounts())._replace(**{"failed" if failed else "completed": lines})
+    return counts
 
 
 def _insert_lines(db: Connection, results: Sequence[tuple[str, LineResult]]) -> set[str]:

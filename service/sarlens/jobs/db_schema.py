@@ -152,8 +152,10 @@ LINES = Table(
     Column("line", Integer, primary_key=True, autoincrement=False),
     Column("failed", Boolean, nullable=False),
     Column("document", Text, nullable=False),
+    Index("sarlens_lines_by_result", "job", "failed", "line"),
 )
-"""Results of the lines of an active batch, by the index of the line, as they stand in its output or error file."""
+"""Results of the lines of an active batch, by the index of the line, as they stand in its output or error file.
+The index has all that a count needs, so that no document is read for it."""
 
 RESPONSES = Table(
     "sarlens_responses",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.async_api import Browser, async_playwright
 from typer.testing import CliRunner, Result
 
 from sarbench.cli import app
@@ -161,6 +163,37 @@ async def test_runs_over_other_texts_are_not_compared_silently(runs: Path, tmp_p
     assert "seen and few have different texts: of 20 and 5 texts, 5 are in both" in text
     assert "Limit: None and 5." in text
     assert "have different texts" not in await document(runs, "seen", "black")
+
+
+async def test_runs_over_the_same_texts_are_compared_in_pairs(runs: Path) -> None:
+    """The page has the paired difference of the second run, the groups, and the rules of the first."""
+    text = " ".join(Page(await document(runs, "seen", "black")).text.split())
+    assert "Compared with seen" in text
+    assert "McNemar's exact test" in text
+    assert "OpenEarthMap-SAR" in text
+    assert "digits only" in text
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's Chromium."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.mark.parametrize("width", [1024, 400])
+async def test_the_page_fits_a_narrow_window(width: int, runs: Path, chromium: Browser) -> None:
+    """At 1,024 pixels nothing is cut off, and at 400 only tables scroll: the page never scrolls sideways."""
+    await document(runs, "seen", "black")
+    page = await chromium.new_page(viewport={"width": width, "height": 800})
+    await page.goto((runs / "report.html").as_uri())
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    cut_off = await page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+    )
+    assert cut_off == 0 or width < 1024
 
 
 async def test_an_unscored_run_is_reported(runs: Path, tmp_path: Path) -> None:

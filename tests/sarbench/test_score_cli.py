@@ -82,6 +82,21 @@ async def test_every_rule_reads_the_final_answer(oracle: FakeOpenAIServer, data:
     assert score["paper"]["accuracy"]["instance_counting"]["mean"] == 0.0
 
 
+async def test_groups_have_scores_and_an_audit(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """Questions are scored by source, city, resolution, and type, and each assignment is counted by its rule."""
+    oracle.answer = true_answers(Rectangular="round")
+    _, score = await run_and_score(oracle, data, tmp_path / "run")
+    breakdown, assignments = score["breakdown"], score["assignments"]
+    counts = {name: group["strict"]["n"] for name, group in breakdown["source"].items()}
+    assert counts == {"SARDet-100K": 6, "DFC2023": 6, "OpenEarthMap-SAR": 4}
+    assert breakdown["city"]["Darwin"]["strict"]["mean"] == pytest.approx(5 / 6)
+    assert breakdown["question type"]["Others: Shape"]["strict"]["mean"] == 0.0
+    assert list(breakdown["resolution"]) == ["0.1-25 m", "0.5-2 m", "0.15-0.5 m"]
+    assert assignments["application"]["instance_counting"] == {"number of": 2}
+    assert assignments["source"]["SARDet-100K"] == {"digits only": 6}
+    assert sum(sum(rules.values()) for rules in assignments["application"].values()) == 16
+
+
 async def test_texts_that_were_not_sent_count_as_wrong(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
     """A run that ended after half of its answers has no score above the share that it answered."""
     await run_and_score(oracle, data, tmp_path / "run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from sarbench.report import question_sections
+from sarbench.report import detail_sections, question_sections
 from sarbench.report.caption_section import caption_section
 from sarbench.report.comparison import comparison_warnings
 from sarbench.report.html.elements import ScoredRun, run_labels, table
@@ -30,9 +30,12 @@ def render_page(runs: Sequence[ScoredRun], answers: Sequence[Sequence[Answer]], 
         sections += [
             question_sections.strict_section(runs),
             question_sections.accuracy_charts(runs),
+            detail_sections.paired_section(runs, answers),
             question_sections.counting_section(answers[0]),
             question_sections.lenient_section(runs),
             question_sections.paper_section(runs),
+            detail_sections.breakdown_section(runs[0]),
+            detail_sections.calibration_section(runs),
         ]
     else:
         sections.append("<h2>Questions</h2><p>The first run has no questions.</p>")
@@ -58,7 +61,8 @@ def _run_table(runs: Sequence[ScoredRun]) -> str:
         for label, run in zip(run_labels(runs), runs, strict=True)
     ]
     header = ("Run", "Model", "Endpoint", "Data", "Started", "Answered")
-    return table(header, rows, text_columns=5) + "".join(map(_unanswered_warning, runs))
+    warnings = "".join(map(_unanswered_warning, runs))
+    return f'<div class="runs">{table(header, rows, text_columns=5)}</div>{warnings}'
 
 
 def _unanswered_warning(run: ScoredRun) -> str:

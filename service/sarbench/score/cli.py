@@ -18,6 +18,8 @@ from sarbench.run.config import load_config
 from sarbench.run.imported import import_predictions
 from sarbench.run.options import parse_json_object, redacted_url
 from sarbench.score.baselines import open_data, score_baselines
+from sarbench.score.breakdown import break_down, count_assignments
+from sarbench.score.calibration import calibrate
 from sarbench.score.coverage import OVERALL, coverage_of, coverages
 from sarbench.score.judge import ERRORS_FILE as JUDGE_ERRORS_FILE
 from sarbench.score.judge import MAX_CONSECUTIVE_FAILURES, Judge, JudgeCase, Judgment, judge_cases
@@ -115,6 +117,9 @@ def score(
             paper=paper_score(vqa_answers, judgment, judge),
             captions={subset: caption_score(captions) for subset, captions in captions_by_subset(answers).items()},
             baselines=score_baselines(answers, test_dataset, train_dataset, progress),
+            breakdown=break_down(vqa_answers),
+            assignments=count_assignments(vqa_answers),
+            calibration=calibrate(vqa_answers),
         )
     save_scorecard(run, scorecard)
     _print_scores(scorecard, console)

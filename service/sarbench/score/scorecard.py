@@ -14,6 +14,8 @@ from sarbench.dataset.release_files import Subset
 from sarbench.errors import ScoreError
 from sarbench.run.answers import Answer, Outcome
 from sarbench.score.bootstrap import MeanInterval, bootstrap_mean
+from sarbench.score.breakdown import Assignments, Breakdown
+from sarbench.score.calibration import Calibration
 from sarbench.score.caption_metrics import CaptionPair, bleu, cider, rouge_l
 from sarbench.score.coverage import OVERALL, Coverage
 from sarbench.score.judge import Judge, JudgeCase, Judgment, judge_case
@@ -73,6 +75,9 @@ class Scorecard:
     paper: PaperScore
     captions: dict[str, CaptionScore]
     baselines: Baselines
+    breakdown: Breakdown
+    assignments: Assignments
+    calibration: Calibration | None
 
 
 _ADAPTER = TypeAdapter(Scorecard)

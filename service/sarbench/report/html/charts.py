@@ -8,6 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from sarbench.score.bootstrap import MeanInterval
+from sarbench.score.calibration import ReliabilityBin
 
 CHART_WIDTH = 344
 LABEL_WIDTH = 124
@@ -88,6 +89,29 @@ def histogram(title: str, values: Sequence[float], top: float, bins: int = 20) -
         position = f'x="{fraction * CHART_WIDTH}" y="{height + 14}" style="text-anchor:{anchor}"'
         lines.append(f'<text class="tick" {position}>{fraction * top:g}</text>')
     return _svg(title, CHART_WIDTH, height + 20, lines)
+
+
+def reliability_plot(title: str, bins: Sequence[ReliabilityBin]) -> str:
+    """Return accuracy against confidence, both 0 to 1, with a diagonal for perfect calibration."""
+    side, left = 240, 34
+
+    def point(confidence: float, accuracy: float) -> tuple[str, str]:
+        return f"{left + side * confidence:.1f}", f"{4 + side * (1 - accuracy):.1f}"
+
+    (x1, y1), (x2, y2) = point(0, 0), point(1, 1)
+    lines = [f'<line class="grid" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>']
+    for tick in TICKS:
+        x, y = point(tick / 100, tick / 100)
+        lines.append(f'<text class="tick" x="{x}" y="{side + 20}">{tick}</text>')
+        lines.append(f'<text class="name" x="{left - 6}" y="{y}">{tick}</text>')
+    for part in bins:
+        x, y = point(part.confidence, part.accuracy)
+        note = f"{100 * part.accuracy:.1f} % right at {100 * part.confidence:.1f} % confidence, {part.n:,} answers"
+        lines.append(f'<circle class="c0" cx="{x}" cy="{y}" r="5"><title>{note}</title></circle>')
+    lines.append(
+        f'<text class="tick" x="{left + side / 2}" y="{side + 36}">confidence, % (accuracy, % at the left)</text>'
+    )
+    return _svg(title, left + side + 12, side + 42, lines)
 
 
 def _heatmap_cell(x: float, y: float, count: int, total: int, *, on_diagonal: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from sarbench.score.bootstrap import MeanInterval
+from sarbench.score.coverage import Coverage
 from sarbench.score.scorecard import Scorecard
 from sarbench.score.tables import format_coverage
 
@@ -61,8 +62,12 @@ def mean_cell(mean: MeanInterval | None) -> str:
 
 
 def covered_mean_cell(run: ScoredRun, mean: MeanInterval | None, group: str) -> str:
+    """Format a mean of a run's group as ``covered_cell``."""
+    return covered_cell(mean, run.scorecard.coverage.get(group))
+
+
+def covered_cell(mean: MeanInterval | None, coverage: Coverage | None) -> str:
     """Format a mean as ``mean_cell``, with the share of answered texts if some have no answer."""
-    coverage = run.scorecard.coverage.get(group)
     if mean is None or coverage is None or coverage.answered == coverage.texts:
         return mean_cell(mean)
     return f'{mean_cell(mean)}<small class="left-out">{format_coverage(coverage)} answered</small>'

@@ -16,12 +16,12 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .3rem; letter-spacing: -.01e
 h2 { font-size: 1.3rem; margin: 3rem 0 .4rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 0 0 .4rem; }
 p { max-width: 46rem; margin: .4rem 0 1rem; } .soft, small { color: var(--soft); }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .42rem 1rem .42rem 0; text-align: right; vertical-align: baseline; white-space: nowrap;
+th, td { padding: .42rem 1rem .42rem 0; text-align: right; vertical-align: baseline;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); font-size: .86rem; }
-.words { text-align: left; }
+.words { text-align: left; } .runs td.words { overflow-wrap: anywhere; } td:not(.words) { white-space: nowrap; }
 td small.left-out { color: var(--warn-ink); } td small { display: block; font-size: .76rem; line-height: 1.2; }
 tr.overall td { font-weight: 650; border-bottom: 2px solid var(--ink); } tr.overall small { font-weight: 400; }
 tr.dim td { color: var(--soft); }
@@ -29,7 +29,7 @@ tr.dim td { color: var(--soft); }
   border-radius: 50%; background: currentColor; }
 .beside { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: flex-start; }
 .published { background: var(--panel); border-radius: 8px; padding: .8rem 1.2rem .2rem; flex: 1 1 22rem;
-  max-width: 32rem; }
+  max-width: 100%; min-width: 0; } .beside > * { min-width: 0; max-width: 100%; }
 .warn { background: var(--warn); color: var(--warn-ink); border-radius: 8px; padding: .6rem 1rem; max-width: none; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1rem; }
 .grow { flex: 1 1 22rem; } .fit { width: fit-content; max-width: 100%; } .fit svg { width: 30rem; }
@@ -51,4 +51,6 @@ svg .count { text-anchor: middle; font-size: 11px; } svg .count.strong { fill: v
 .card figcaption { padding: .6rem .8rem .8rem; overflow-wrap: anywhere; } .card p { margin: .15rem 0; }
 .card .tag { color: var(--soft); font-size: .76rem; } .card .truth { color: var(--good); }
 .card .answer { color: var(--bad); }
+@media print { body { max-width: none; padding: 0; font-size: 11px; } .panel, .card, tr { break-inside: avoid; }
+  h2 { break-after: avoid; } .scroll { overflow: visible; } }
 """

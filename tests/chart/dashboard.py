@@ -61,6 +61,9 @@ _WORK = 'route!~"/healthz?|/readyz|/metrics|/v2/health/.*|.*/Server(Live|Ready)"
 _OF_GATEWAYS = "* on (job, instance) group_left() sarlens_build_info{@}"
 """Restricts process metrics to gateways, because workers export the same names."""
 
+_SCRAPED = '{__name__=~"sarlens_build_info|vllm:num_requests_running", namespace=~"$namespace"}'
+"""One series of each gateway and worker. With the chart, ``job`` is their Service: a release, or one model."""
+
 _KEYS_LOADED = "sarlens_keys_loaded_timestamp_seconds{@}"
 
 ROWS: dict[str, tuple[Plot, ...]] = {
@@ -74,21 +77,21 @@ ROWS: dict[str, tuple[Plot, ...]] = {
         Plot(
             "Error budget burn rate: availability",
             "short",
-            "Relative to the rate that the objective of 99.9 % allows. The critical alert fires above 14.4 over 1 h.",
+            "Relative to what the objective allows, 99.9 % by default. The critical alert fires above 14.4 over 1 h.",
             (
-                Query("sarlens:failed_requests:ratio_rate1h{@} / 0.001", "1 h"),
-                Query("sarlens:failed_requests:ratio_rate6h{@} / 0.001", "6 h"),
-                Query("sarlens:failed_requests:ratio_rate3d{@} / 0.001", "3 d"),
+                Query("sarlens:failed_requests:ratio_rate1h{@} / scalar(sarlens:availability:error_budget)", "1 h"),
+                Query("sarlens:failed_requests:ratio_rate6h{@} / scalar(sarlens:availability:error_budget)", "6 h"),
+                Query("sarlens:failed_requests:ratio_rate3d{@} / scalar(sarlens:availability:error_budget)", "3 d"),
             ),
         ),
         Plot(
             "Error budget burn rate: latency",
             "short",
-            "Relative to the rate that the objective of 99 % within 10 s allows.",
+            "Relative to the rate that the objective allows, by default 99 % within 10 s.",
             (
-                Query("sarlens:slow_requests:ratio_rate1h{@} / 0.01", "1 h"),
-                Query("sarlens:slow_requests:ratio_rate6h{@} / 0.01", "6 h"),
-                Query("sarlens:slow_requests:ratio_rate3d{@} / 0.01", "3 d"),
+                Query("sarlens:slow_requests:ratio_rate1h{@} / scalar(sarlens:latency:error_budget)", "1 h"),
+                Query("sarlens:slow_requests:ratio_rate6h{@} / scalar(sarlens:latency:error_budget)", "6 h"),
+                Query("sarlens:slow_requests:ratio_rate3d{@} / scalar(sarlens:latency:error_budget)", "3 d"),
             ),
         ),
         Plot(
@@ -361,7 +364,8 @@ def build_dashboard() -> str:
         .time("now-3h", "now")
         .refresh("30s")
         .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
-        .with_variable(_namespaces())
+        .with_variable(_choice("namespace", "Namespace", "label_values(sarlens_build_info, namespace)"))
+        .with_variable(_choice("job", "Service", f"label_values({_SCRAPED}, job)"))
     )
     numbers = count(1)
     for title, plots in ROWS.items():
@@ -371,13 +375,13 @@ def build_dashboard() -> str:
     return json.dumps(board.build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
 
 
-def _namespaces() -> dashboard.QueryVariable:
-    """Return the variable that selects namespaces; outside Kubernetes, it selects everything."""
+def _choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    """Return a variable that selects values of a label; without such a label, it selects everything."""
     return (
-        dashboard.QueryVariable("namespace")
-        .label("Namespace")
+        dashboard.QueryVariable(name)
+        .label(label)
         .datasource(_SOURCE)
-        .query("label_values(sarlens_build_info, namespace)")
+        .query(query)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .hide(VariableHide.DONT_HIDE)
         .multi(True)
@@ -392,7 +396,7 @@ def _panel(plot: Plot) -> timeseries.Panel:
     panel = timeseries.Panel().title(plot.title).description(plot.description).datasource(_SOURCE).unit(plot.unit)
     panel = panel.span(_WIDTH).height(_HEIGHT).min(0).fill_opacity(8).legend(legend)
     for query, letter in zip(plot.queries, "ABCDEF", strict=False):
-        expr = query.expr.replace("@", 'namespace=~"$namespace"')
+        expr = query.expr.replace("@", 'namespace=~"$namespace", job=~"$job"')
         panel = panel.with_target(prometheus.Dataquery().expr(expr).legend_format(query.legend).ref_id(letter))
     return panel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_every_panel_is_described() -> None:
     assert len(QUERIES) == sum(len(panel["targets"]) for panel in PANELS)
 
 
+def test_every_query_is_that_of_the_chosen_services() -> None:
+    """Namespace and service, which are variables of the dashboard, select the series of each query."""
+    variables = {item["name"] for item in json.loads(DASHBOARD.read_text())["templating"]["list"]}
+    assert variables == {"datasource", "namespace", "job"}
+    for _, expr in QUERIES:
+        selectors = re.findall(r"{(?!{)([^}]*)}", expr)
+        assert selectors
+        assert all('namespace=~"$namespace", job=~"$job"' in selector for selector in selectors), expr
+
+
 def _chat(number: int, **more: Any) -> dict[str, Any]:
     content = [
         {"type": "image_url", "image_url": {"url": f"s3://scenes/board-{number % SCENES}.tif"}},
@@ -91,7 +102,7 @@ async def _unanswered(watcher: Prometheus, queries: set[tuple[str, str]]) -> set
     """Return the queries without data, or with NaN only."""
     unanswered = set()
     for title, expr in queries:
-        promql = expr.replace("$namespace", ".*").replace("$__rate_interval", "15s")
+        promql = expr.replace("$namespace", ".*").replace("$job", ".*").replace("$__rate_interval", "15s")
         series = await asyncio.to_thread(watcher.query, promql)
         if not any(math.isfinite(value) for _, value in series):
             unanswered.add((title, expr))

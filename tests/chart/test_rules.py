@@ -104,6 +104,31 @@ def test_the_chart_ships_these_rules() -> None:
     assert rule["spec"]["groups"] == GROUPS
 
 
+def _texts(groups: list[dict[str, Any]]) -> str:
+    """The queries and summaries of all rules."""
+    rules = [rule for group in groups for rule in group["rules"]]
+    return "\n".join(rule["expr"] + rule.get("annotations", {}).get("summary", "") for rule in rules)
+
+
+def test_the_seconds_of_the_objectives_are_configurable() -> None:
+    """They reach every query, as a boundary of the histogram that the gateway exports, and every summary."""
+    objectives = {"latencySeconds": 2.5, "firstTokenSeconds": 1}
+    (rule,) = of_kind(
+        render(merged(values_of(EVERYTHING), {"monitoring": {"rules": {"objectives": objectives}}})), "PrometheusRule"
+    )
+    text, default = _texts(rule["spec"]["groups"]), _texts(GROUPS)
+    boundaries = dict(re.findall(r'(\w+_seconds)_bucket{[^}]*le="([^"]+)"', text))
+    assert boundaries == {"sarlens_request_duration_seconds": "2.5", "sarlens_time_to_first_token_seconds": "1.0"}
+    assert text.count('le="2.5"') == default.count('le="10.0"') == 8
+    assert (text.count("take over 2.5 s."), text.count("after more than 1 s.")) == (2, 1)
+    metrics = Metrics()
+    metrics.latency.labels("r", "answered").observe(1)
+    metrics.first_token.labels("m").observe(1)
+    for family in metrics.registry.collect():
+        if family.name in boundaries:
+            assert boundaries[family.name] in {sample.labels.get("le") for sample in family.samples}
+
+
 def test_the_runbook_url_is_configurable() -> None:
     """Every runbook_url begins with monitoring.rules.runbook."""
     values = merged(values_of(EVERYTHING), {"monitoring": {"rules": {"runbook": "https://wiki.example.com/sarlens"}}})

@@ -297,6 +297,14 @@ TABLE: list[tuple[str, Any, Place, Any]] = [
         ("ServiceMonitor", "demo-sarlens-worker", "metadata.labels.team"),
         "ice",
     ),
+    *(
+        (f"monitoring.rules.objectives.{name}", value, ("PrometheusRule", "demo-sarlens", place), expected)
+        for name, value, place, expected in (
+            ("availabilityPercent", 99.5, "spec.groups.[sarlens-objectives].rules.0.expr", "vector(0.005)"),
+            ("latencyPercent", 95, "spec.groups.[sarlens-objectives].rules.1.expr", "vector(0.05)"),
+            ("firstTokenPercent", 99.9, "spec.groups.[sarlens-objectives].rules.2.expr", "vector(0.001)"),
+        )
+    ),
     ("monitoring.rules.labels", LABEL, ("PrometheusRule", "demo-sarlens", "metadata.labels.team"), "ice"),
     ("monitoring.dashboards.labels", LABEL, ("ConfigMap", "demo-sarlens-dashboards", "metadata.labels.team"), "ice"),
     ("ingress.className", "nginx", ("Ingress", "demo-sarlens", "spec.ingressClassName"), "nginx"),
@@ -345,6 +353,7 @@ ELSEWHERE = {
     "istio.namespace",
     "networkPolicy.enabled",
     "monitoring.rules.runbook",
+    "monitoring.rules.objectives",
 }
 """Values that other tests of this package follow to their objects."""
 

@@ -234,11 +234,23 @@ def test_references_between_objects_resolve() -> None:
 
 
 def test_workers_scale_by_queue_and_cache() -> None:
-    """KEDA scales a worker by the waiting requests and the KV cache usage of its own pods."""
+    """KEDA scales a worker by the gateways' queues, and by waiting requests and KV cache usage of its own pods."""
     (scaled,) = of_kind(rendered(EVERYTHING), "ScaledObject")
     queries = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
     selector = '{namespace="sar",service="demo-sarlens-qwen"}'
-    assert queries == [f"sum(vllm:num_requests_waiting{selector})", f"100 * avg(vllm:kv_cache_usage_perc{selector})"]
+    assert queries[0] == 'sum(sarlens_queued_requests{namespace="sar",service="demo-sarlens-management"})'
+    assert queries[1:] == [
+        f"sum(vllm:num_requests_waiting{selector})",
+        f"100 * avg(vllm:kv_cache_usage_perc{selector})",
+    ]
+
+
+def test_the_gateway_of_one_gpu_keeps_it_busy() -> None:
+    """At 70 % of its cores, the gateway renders the 40 new images a second of one GPU, even the most costly ones."""
+    performance = (CHART.parents[1] / "docs/explanation/performance.md").read_text()
+    costly_ms = max(float(ms) for ms in re.findall(r"\| 2048² DEFLATE → 448 \| now \|.*\| ([\d.]+) \(", performance))
+    cores = float(container(rendered("values-single-gpu.yaml"), "Deployment")["resources"]["requests"]["cpu"])
+    assert cores * 0.7 / costly_ms * 1000 > 40
 
 
 def test_survey_jobs_are_persistent() -> None:

@@ -40,6 +40,7 @@ def worker_container(path: str) -> Place:
 SERVICE = ("Service", "demo-sarlens", "spec")
 WORKER_SET = ("StatefulSet", "demo-sarlens-qwen", "spec")
 SCALED = ("ScaledObject", "demo-sarlens-qwen", "spec")
+SCALING = "workerDefaults.autoscaling"
 LABEL = {"team": "ice"}
 SPREAD = [{"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"}]
 TOLERATIONS = [{"key": "sar", "operator": "Exists"}]
@@ -244,6 +245,28 @@ TABLE: list[tuple[str, Any, Place, Any]] = [
         "http://p:1",
         (*SCALED[:2], "spec.triggers.[waiting].metadata.serverAddress"),
         "http://p:1",
+    ),
+    (f"{SCALING}.queued", 9, (*SCALED[:2], "spec.triggers.[queued].metadata.threshold"), "9"),
+    (f"{SCALING}.pollingSeconds", 5, (*SCALED[:2], "spec.pollingInterval"), 5),
+    (f"{SCALING}.fallbackReplicas", 3, (*SCALED[:2], "spec.fallback"), {"failureThreshold": 3, "replicas": 3}),
+    (f"{SCALING}.bearerToken.secretName", "t", (*SCALED[:2], "spec.triggers.[waiting].metadata.authModes"), "bearer"),
+    (
+        f"{SCALING}.bearerToken",
+        {"secretName": "t", "key": "k"},
+        ("TriggerAuthentication", "demo-sarlens-qwen", "spec.secretTargetRef"),
+        [{"parameter": "bearerToken", "name": "t", "key": "k"}],
+    ),
+    (
+        f"{SCALING}.workerSelector",
+        'job="v"',
+        (*SCALED[:2], "spec.triggers.[waiting].metadata.query"),
+        'sum(vllm:num_requests_waiting{job="v"})',
+    ),
+    (
+        f"{SCALING}.gatewaySelector",
+        'job="g"',
+        (*SCALED[:2], "spec.triggers.[queued].metadata.query"),
+        'sum(sarlens_queued_requests{job="g"})',
     ),
     ("workerDefaults.autoscaling.waiting", 3, (*SCALED[:2], "spec.triggers.[waiting].metadata.threshold"), "3"),
     (

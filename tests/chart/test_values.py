@@ -117,6 +117,10 @@ def test_invalid_workers_are_rejected(wrong: dict[str, Any], named: str) -> None
         ({"gatewayApi": {"parentRefs": []}}, "gatewayApi.parentRefs"),
         ({"ingress": {"hosts": []}}, "ingress.hosts"),
         ({"surveys": {"size": "5Gi"}}, "surveys.size"),
+        (
+            {"monitoring": {"serviceMonitor": {"enabled": False}}},
+            "workers[0] (qwen): autoscaling requires the metrics of gateways and workers; set monitoring",
+        ),
         ({"surveys": {"existingClaim": "mine"}}, "surveys.size"),
         ({"caBundle": {"configMapName": "a", "secretName": "b"}}, "caBundle: set configMapName or secretName"),
         (

@@ -29,7 +29,7 @@
 {{- fail (printf "%s: another worker has the same name" $path) }}
 {{- end }}
 {{- $_ := set $seen $worker.name true }}
-{{- include "sarlens.validateWorker" (dict "path" $path "worker" $worker "policy" $.Values.networkPolicy.enabled) }}
+{{- include "sarlens.validateWorker" (dict "path" $path "worker" $worker "policy" $.Values.networkPolicy.enabled "scraped" $.Values.monitoring.serviceMonitor.enabled) }}
 {{- end }}
 {{- end }}
 
@@ -48,6 +48,9 @@
 {{- end }}
 {{- if and .worker.autoscaling.enabled (not .worker.autoscaling.prometheus) }}
 {{- fail (printf "%s: autoscaling.prometheus must be the URL of a Prometheus server" .path) }}
+{{- end }}
+{{- if and .worker.autoscaling.enabled (not .scraped) (not (and .worker.autoscaling.workerSelector .worker.autoscaling.gatewaySelector)) }}
+{{- fail (printf "%s: autoscaling requires the metrics of gateways and workers; set monitoring.serviceMonitor.enabled, or autoscaling.workerSelector and autoscaling.gatewaySelector to the labels of your series" .path) }}
 {{- end }}
 {{- include "sarlens.validateReplicas" (dict "path" (printf "%s: autoscaling" .path) "values" .worker.autoscaling) }}
 {{- end }}

@@ -245,6 +245,34 @@ def test_workers_scale_by_queue_and_cache() -> None:
     ]
 
 
+def test_workers_at_zero_wait_for_requests() -> None:
+    """With `minReplicas: 0`, requests that wait for a model wake a worker, and wait for as long as it needs to load.
+
+    Requests that run keep it awake. Discovery by DNS is refused, since a name without pods doesn't resolve.
+    """
+    worker = merged(everything()["workers"][0], {"autoscaling": {"minReplicas": 0, "cooldownSeconds": 90}})
+    objects = render(everything() | {"workers": [worker]})
+    (scaled,) = of_kind(objects, "ScaledObject")
+    validate(scaled)
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["cooldownPeriod"]) == (0, 90)
+    triggers = {item["name"]: item["metadata"] for item in scaled["spec"]["triggers"]}
+    gateways = 'namespace="sar",service="demo-sarlens-management"'
+    waiting = f'sum(sarlens_requests_waiting_for_model{{{gateways},model=~"qwen|ships|ice"}})'
+    assert triggers["asleep"]["query"] == waiting
+    assert triggers["running"]["query"] == 'sum(vllm:num_requests_running{namespace="sar",service="demo-sarlens-qwen"})'
+    assert float(triggers["running"]["threshold"]) > 10_000
+    (settings,) = (item["data"] for item in of_kind(objects, "ConfigMap") if "SARLENS_HOST" in item["data"])
+    assert json.loads(settings["SARLENS_WORKER__MODELS"]) == ["qwen", "ships", "ice"]
+    assert settings["SARLENS_ADMISSION__QUEUE_TIMEOUT_S"] == "1860"
+    own = merged(everything(), {"workers": [worker], "settings": {"admission": {"queue_timeout_s": 7}}})
+    (settings,) = (item["data"] for item in of_kind(render(own), "ConfigMap") if "SARLENS_HOST" in item["data"])
+    assert settings["SARLENS_ADMISSION__QUEUE_TIMEOUT_S"] == "7"
+    (hook,) = of_kind(objects, "Pod")
+    assert '"/health"' not in hook["spec"]["containers"][0]["args"][0]
+    with pytest.raises(helm.HelmError, match="minReplicas 0 requires discovery: kubernetes"):
+        render(everything() | {"workers": [worker], "discovery": "dns"})
+
+
 def test_the_gateway_of_one_gpu_keeps_it_busy() -> None:
     """At 70 % of its cores, the gateway renders the 40 new images a second of one GPU, even the most costly ones."""
     performance = (CHART.parents[1] / "docs/explanation/performance.md").read_text()

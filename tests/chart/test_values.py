@@ -95,7 +95,7 @@ def test_typos_and_wrong_types_are_rejected_by_name(wrong: dict[str, Any], named
         ({"extraArgs": ["--ssl_keyfile=/k"]}, "extraArgs must not contain --ssl-keyfile, since the gateway"),
         ({"extraArgs": ["-dp", "2"]}, "extraArgs must not contain --data-parallel-size, since the gateway"),
         ({"autoscaling": {"enabled": True, "prometheus": ""}}, "autoscaling.prometheus"),
-        ({"autoscaling": {"minReplicas": 0}}, "minReplicas"),
+        ({"autoscaling": {"minReplicas": -1}}, "minReplicas"),
         ({"autoscaling": {"minReplicas": 9}}, "autoscaling.minReplicas 9 is greater than maxReplicas 4"),
     ],
 )

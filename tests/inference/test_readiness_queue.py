@@ -70,6 +70,34 @@ async def test_requests_at_startup_wait_for_the_first_worker() -> None:
         assert await asyncio.gather(*asking) == [(200, "")] * 10
 
 
+async def test_requests_for_a_model_at_zero_wait_and_are_counted(tmp_path: Path) -> None:
+    """A model whose workers are scaled to zero gets requests beside a served one; they wait until a worker has it.
+
+    Its metric counts them, which an autoscaler reads, and is 0 before and after. Another name is 404 as ever.
+    """
+    path = tmp_path / "workers.json"
+    async with fake_worker(model="served") as one, fake_worker(model="m") as two, aiohttp.ClientSession() as http:
+        _write(path, one)
+        worker = WorkerSettings(urls=(f"file://{path}",), probe_interval_s=0.05, models=("m",))
+        async with gateway(Settings(worker=worker)) as url:
+
+            async def counted() -> float:
+                async with http.get(f"{url}/metrics") as response:
+                    page = await response.text()
+                return float(page.split('sarlens_requests_waiting_for_model{model="m"} ')[1].split()[0])
+
+            assert await counted() == 0
+            asking = [asyncio.create_task(ask(http, url)) for _ in range(3)]
+            async with asyncio.timeout(10):
+                while await counted() < 3:
+                    await asyncio.sleep(0.01)
+            async with http.post(f"{url}/v1/chat/completions", json=CHAT | {"model": "unknown"}) as response:
+                assert response.status == 404
+            _write(path, one, two)
+            assert await asyncio.gather(*asking) == [(200, "")] * 3
+            assert await counted() == 0
+
+
 async def test_the_wait_is_bounded() -> None:
     """A request without a worker gets 503 after the queue timeout, and 408 after its own deadline if that is sooner."""
     async with gateway(settings(queue_timeout_s=0.3), ready=False) as url, aiohttp.ClientSession() as http:

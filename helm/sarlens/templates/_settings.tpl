@@ -12,6 +12,11 @@
 {{- end }}
 {{- $worker := default dict $all.worker }}
 {{- $_ := set $all "worker" (set $worker "urls" (concat $locations (default list $worker.urls))) }}
+{{- $atZero := include "sarlens.atZero" . | fromJson }}
+{{- with $atZero.models }}
+{{- $_ := set $worker "models" (concat . (default list $worker.models)) }}
+{{- $_ := set $all "admission" (merge (default dict $all.admission) (dict "queue_timeout_s" (add $atZero.seconds 60))) }}
+{{- end }}
 {{- include "sarlens.fixedSettings" . | fromYaml | mergeOverwrite $all | include "sarlens.variables" }}
 {{- end }}
 

@@ -29,7 +29,7 @@
 {{- fail (printf "%s: another worker has the same name" $path) }}
 {{- end }}
 {{- $_ := set $seen $worker.name true }}
-{{- include "sarlens.validateWorker" (dict "path" $path "worker" $worker "policy" $.Values.networkPolicy.enabled "scraped" $.Values.monitoring.serviceMonitor.enabled) }}
+{{- include "sarlens.validateWorker" (dict "path" $path "worker" $worker "policy" $.Values.networkPolicy.enabled "discovery" $.Values.discovery "scraped" $.Values.monitoring.serviceMonitor.enabled) }}
 {{- end }}
 {{- end }}
 
@@ -45,6 +45,9 @@
 {{- include "sarlens.validateAccount" (dict "path" .path "account" .worker.serviceAccount) }}
 {{- if and .worker.cache.size .worker.cache.existingClaim }}
 {{- fail (printf "%s: set cache.size or cache.existingClaim, not both" .path) }}
+{{- end }}
+{{- if and .worker.autoscaling.enabled (eq (int .worker.autoscaling.minReplicas) 0) (eq .discovery "dns") }}
+{{- fail (printf "%s: autoscaling.minReplicas 0 requires discovery: kubernetes, since a name without pods doesn't resolve" .path) }}
 {{- end }}
 {{- if and .worker.autoscaling.enabled (not .worker.autoscaling.prometheus) }}
 {{- fail (printf "%s: autoscaling.prometheus must be the URL of a Prometheus server" .path) }}

@@ -8,6 +8,29 @@
 {{- dict "workers" $all | toJson -}}
 {{- end }}
 
+{{- /* Names of the models whose workers may be scaled to zero, and the longest time to load one:
+{"models": […], "seconds": n}. */}}
+{{- define "sarlens.atZero" -}}
+{{- $models := list -}}
+{{- $seconds := 0 -}}
+{{- range (include "sarlens.workers" . | fromJson).workers -}}
+{{- if and .autoscaling.enabled (eq (int .autoscaling.minReplicas) 0) -}}
+{{- $models = concat $models (include "sarlens.worker.models" . | fromJsonArray) -}}
+{{- $seconds = max $seconds .startupSeconds -}}
+{{- end -}}
+{{- end -}}
+{{- dict "models" $models "seconds" $seconds | toJson -}}
+{{- end }}
+
+{{- /* Names of the models that a worker serves. */}}
+{{- define "sarlens.worker.models" -}}
+{{- $models := list (default .name .servedModelName) -}}
+{{- range .loraAdapters -}}
+{{- $models = append $models .name -}}
+{{- end -}}
+{{- toJson $models -}}
+{{- end }}
+
 {{- /* Command line of a worker: the options that the gateway requires, then extraArgs. */}}
 {{- define "sarlens.worker.args" -}}
 {{- toYaml (concat (include "sarlens.worker.switches" . | fromYamlArray) .extraArgs) }}

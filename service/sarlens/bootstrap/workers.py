@@ -74,7 +74,12 @@ async def open_pool(
             connect(url), metrics, name=name, known_images=known_images, breaker=breaker, thresholds=thresholds
         )
 
-    return WorkerPool(make_worker, worker.weights, replacement_timeout_s=worker.replacement_timeout_s)
+    return WorkerPool(
+        make_worker,
+        worker.weights,
+        replacement_timeout_s=worker.replacement_timeout_s,
+        models_at_zero=frozenset(worker.models),
+    )
 
 
 def _load_chat_templates(profiles: Profiles) -> dict[str, Any]:
@@ -103,7 +108,11 @@ def make_readiness_queue(settings: Settings, pool: WorkerPool, metrics: Metrics)
     """Return the queue of requests that wait for a ready worker."""
     admission = settings.admission
     return ReadinessQueue(
-        pool, max_queued=admission.max_queued, queue_timeout_s=admission.queue_timeout_s, metrics=metrics
+        pool,
+        max_queued=admission.max_queued,
+        queue_timeout_s=admission.queue_timeout_s,
+        metrics=metrics,
+        models_at_zero=settings.worker.models,
     )
 
 

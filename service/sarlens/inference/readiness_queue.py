@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 
 from sarlens.errors import DeadlineExceeded, NoWorkerAvailable, Overloaded, QuotaExceeded
 from sarlens.observability.metrics import Metrics, Rejection
@@ -18,15 +19,25 @@ class ReadinessQueue:
     """Resolves models; up to ``max_queued`` requests wait for a worker, each at most ``queue_timeout_s`` seconds.
 
     A request that finds the queue full takes the place of the newest one of the API key with the most requests in it.
+    The requests for each of ``models_at_zero`` are counted, so that an autoscaler starts a worker for them.
     """
 
-    def __init__(self, pool: WorkerPool, *, max_queued: int, queue_timeout_s: float, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        *,
+        max_queued: int,
+        queue_timeout_s: float,
+        metrics: Metrics,
+        models_at_zero: Collection[str] = (),
+    ) -> None:
         self._pool = pool
         self._max_queued = max_queued
         self._queue_timeout_s = queue_timeout_s
         self._metrics = metrics
         self._waiting: dict[str, list[asyncio.Timeout]] = {}
         """Scopes of waiting requests by the name of their API key; an evicted one isn't here, and ends at once."""
+        self._at_zero = {model: metrics.waiting_for_model.labels(model) for model in models_at_zero}
 
     async def resolve_model(self, model: str | None, policy: CallerPolicy) -> str:
         """Return the model that a request names, as soon as a worker serves it.
@@ -50,7 +61,7 @@ class ReadinessQueue:
         scope = asyncio.timeout(min(self._queue_timeout_s, remaining_s))
         waiting.append(scope)
         try:
-            with self._metrics.stage("admission"), queue_time():
+            with self._count(model), self._metrics.stage("admission"), queue_time():
                 async with scope:
                     return await self._wait(model, policy)
         except TimeoutError:
@@ -64,6 +75,19 @@ class ReadinessQueue:
         finally:
             if scope in waiting:
                 waiting.remove(scope)
+
+    @contextmanager
+    def _count(self, model: str | None) -> Iterator[None]:
+        """Count a request for a model whose workers may be scaled to zero."""
+        gauge = self._at_zero.get(model or "")
+        if gauge is None:
+            yield
+            return
+        gauge.inc()
+        try:
+            yield
+        finally:
+            gauge.dec()
 
     def _make_room(self, share: Share) -> list[asyncio.Timeout]:
         """Return the waiting requests of a key, to which another one may be added.

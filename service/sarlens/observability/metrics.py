@@ -167,6 +167,11 @@ class Metrics:
             "sarlens_batch_lines", "Lines of batches with a result: completed or failed.", "ended"
         )
         self.queued = gauge("sarlens_queued_requests", "Requests in the admission queue.")
+        self.waiting_for_model = gauge(
+            "sarlens_requests_waiting_for_model",
+            "Requests that wait for a ready worker of a model whose workers may be scaled to zero.",
+            "model",
+        )
         self.rejections = keyed_counter("sarlens_shed_requests", "Requests rejected by admission control.", "reason")
         self.connections = gauge("sarlens_http_connections", "Open HTTP connections of clients.")
         self.closed_connections = counter(

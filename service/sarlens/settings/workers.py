@@ -42,6 +42,14 @@ class WorkerSettings(SettingsGroup):
             examples=['{"http://gpu-1:8000": 0.1}'],
         ),
     ] = {}  # noqa: RUF012  pydantic copies defaults
+    models: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        Field(
+            max_length=1000,
+            description="Names of models whose workers may be scaled to zero; a request for one waits for a worker.",
+            examples=["sarlang-qwen"],
+        ),
+    ] = ()
     api_key: Annotated[
         SecretStr | None, AfterValidator(_check_api_key), Field(description="Bearer token that the workers require.")
     ] = None

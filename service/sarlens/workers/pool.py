@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -40,7 +40,12 @@ class WorkerPool:
     """
 
     def __init__(
-        self, make_worker: Callable[[str, str], Worker], weights: EndpointWeights, *, replacement_timeout_s: float
+        self,
+        make_worker: Callable[[str, str], Worker],
+        weights: EndpointWeights,
+        *,
+        replacement_timeout_s: float,
+        models_at_zero: Collection[str] = (),
     ) -> None:
         self.workers: tuple[Worker, ...] = ()
         self.locations: dict[str, LocationStatus] = {}
@@ -50,6 +55,8 @@ class WorkerPool:
         self._make_worker = make_worker
         self._weights = weights
         self._replacement_timeout_s = replacement_timeout_s
+        self._models_at_zero = models_at_zero
+        """Models that a worker may serve later although none is discovered now."""
         self._leaving: dict[Worker, float] = {}
         """Workers that left their location, with the time at which they are retired at the latest."""
         self._former_models: dict[str, float] = {}
@@ -133,7 +140,9 @@ class WorkerPool:
     def _may_serve(self, model: str | None) -> bool:
         """Return whether a worker that isn't ready serves a model, or may turn out to; None is an unknown model."""
         now = monotonic()
-        return self._former_models.get(model or "", 0.0) > now or any(
+        if model in self._models_at_zero or self._former_models.get(model or "", 0.0) > now:
+            return True
+        return any(
             model in worker.models if worker.models else now < worker.added_at + _STARTUP_GRACE_S
             for worker in self.workers
         )

@@ -53,6 +53,16 @@ async def test_a_product_is_described_by_its_manifest(scenes: SceneService, stor
     assert found["calibrations"] == ["none", "sigma0", "beta0", "gamma0"]
     assert (found["crs"], found["placement"]) == ("EPSG:4326", "gcps")
     assert found["acquisition"]["orbit_direction"] == "ascending"
+    assert await scenes.looks(opened, ANONYMOUS) is None
+    looks = "".join(
+        f"<swathProcParams><swath>{swath}</swath><rangeProcessing><numberOfLooks>{count}</numberOfLooks>"
+        "</rangeProcessing><azimuthProcessing><numberOfLooks>1</numberOfLooks></azimuthProcessing></swathProcParams>"
+        for swath, count in (("IW1", 5), ("IW2", 4))
+    )
+    old = b"<processingInformation>"
+    new = old + f"<swathProcParamsList>{looks}</swathProcParamsList>".encode()
+    store.put_folder(SAFE, {path: data.replace(old, new) for path, data in files.items()})
+    assert await scenes.looks(opened, ANONYMOUS) == (5, 1)
     assert found["bounds"] == pytest.approx([4, 51.99, 4.0201, 52.0004], abs=1e-6)
 
 

@@ -29,6 +29,9 @@ def scene_router(scenes: SceneService, inference: InferencePipeline, authorizer:
         """
         opened = await open_scene(request, scenes, authorizer, scene, any_swath=True)
         document = _describe(opened, scene.url)
+        document["acquisition"]["looks"] = document["acquisition"]["looks"] or await scenes.looks(
+            opened, request.state.context.policy
+        )
         document["tile"] = _tile_sizes(inference, request.state.context.policy)
         zooms = {name: opened.scene.zooms(placement) for name, placement in opened.scene.placements.items()}
         document["tile_matrix_sets"] = list(zooms)

@@ -92,6 +92,10 @@ class ImageResolver:
             raise BadRequest(f"{reader.name} isn't a STAC Item and has no assets.", param="sar.asset")
         return await self._product_opener.open(location, reader, render, policy.can_read), render
 
+    async def looks(self, source_image: SourceImage, policy: CallerPolicy) -> tuple[int, int] | None:
+        """Return the looks of a product's image, as ``ProductOpener.looks``; None for other images."""
+        return await self._product_opener.looks(source_image, policy.can_read)
+
     async def _open_band_files(self, urls: tuple[str, ...], render: RenderParams, policy: CallerPolicy) -> SourceImage:
         """Open the files of the bands that the render parameters select, else that of VV or HH."""
         self._band_files.check_render(render)

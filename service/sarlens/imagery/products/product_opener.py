@@ -18,6 +18,7 @@ from sarlens.imagery.products.sentinel1_safe import (
     annotation_urls,
     has_bursts,
     parse_safe_url,
+    read_looks,
     read_manifest,
 )
 from sarlens.imagery.products.zip_directory import is_zip_url
@@ -44,6 +45,9 @@ class ProductOpener:
         self._threads = threads
         self._bursts = BurstFiles(threads, headers)
         self._zip_products = ZipProducts(open_object, threads)
+        self._looks: LRUCache[str, tuple[tuple[int, int] | None]] = LRUCache(
+            _MAX_CACHED_MEASUREMENTS, getsizeof=lambda _: 1
+        )
         self._products: LRUCache[tuple[str, str], SafeProduct] = LRUCache(
             _MAX_CACHED_MEASUREMENTS, getsizeof=lambda product: len(product.measurements)
         )
@@ -86,12 +90,7 @@ class ProductOpener:
     async def _open_product(
         self, location: str, render: RenderParams, can_read: CanRead, *, any_swath: bool
     ) -> SourceImage:
-        archives: tuple[ObjectReader, ...] = ()
-        if is_zip_url(location):
-            archive, folder, open_file = await self._zip_products.open(location, can_read)
-            archives = (archive,)
-        else:
-            folder, open_file = parse_safe_url(location) or "", self._opens_files(can_read)
+        archives, folder, open_file = await self._open_folder(location, can_read)
         manifest = await open_file(folder + MANIFEST)
         product = await self._product(manifest)
         entries = product.select(render.swath, render.bands, any_swath=any_swath)
@@ -106,6 +105,36 @@ class ProductOpener:
             orbit_direction=product.orbit_direction,
             polarizations=product.polarizations(entries[0].swath),
         )
+
+    async def looks(self, source_image: SourceImage, can_read: CanRead) -> tuple[int, int] | None:
+        """Read the looks in range and azimuth of a product's image from its annotation; None if that has none.
+
+        Raises:
+            SarlensError: a file can't be read.
+        """
+        location = source_image.location
+        if not isinstance(location, str) or source_image.swath is None:
+            return None
+        _, folder, open_file = await self._open_folder(location, can_read)
+        product = await self._product(await open_file(folder + MANIFEST))
+        (entry,) = product.select(source_image.swath, None)
+        annotations = (annotation_urls(folder + path) for path in entry.paths)
+        opened = await self._open_first((url for urls in annotations if urls for url in urls.product), open_file)
+        if opened is None:
+            return None
+        annotation = opened[1]
+        found = self._looks.get(annotation.version)
+        if found is None:
+            found = (await self._threads.run(annotation, read_looks, annotation, source_image.swath),)
+            self._looks.put(annotation.version, found)
+        return found[0]
+
+    async def _open_folder(self, location: str, can_read: CanRead) -> tuple[tuple[ObjectReader, ...], str, OpenFile]:
+        """The archive of a product if it is in one, the URL of its folder, and what opens the files in it."""
+        if is_zip_url(location):
+            archive, folder, open_file = await self._zip_products.open(location, can_read)
+            return (archive,), folder, open_file
+        return (), parse_safe_url(location) or "", self._opens_files(can_read)
 
     async def _product(self, manifest: ObjectReader) -> SafeProduct:
         """Parse a manifest; each version is parsed once."""

@@ -27,6 +27,8 @@ _LEVEL1_PATH = re.compile(
     r"measurement/s1[a-z]-(?P<swath>[a-z0-9]+)-(?:grd|slc)-(?P<band>vv|vh|hh|hv)-.*", re.IGNORECASE
 )
 _BURSTS_NAME = re.compile(r"s1[a-z]-(?:iw|ew)\d-slc-.*", re.IGNORECASE)
+_MAX_DIGITS = 3
+"""Digits of a number of looks."""
 _SCHEMA = "s1Level1MeasurementSchema"
 
 
@@ -176,3 +178,25 @@ def read_manifest(reader: ObjectReader, folder: str) -> SafeProduct:
     entries.sort(key=lambda entry: (entry.swath, entry.band[0] != entry.band[1], entry.path))
     orbit_pass = (root.findtext("metadataSection//{*}orbitProperties/{*}pass") or "").strip().lower()
     return SafeProduct(folder, tuple(entries), orbit_pass if orbit_pass in {"ascending", "descending"} else None)
+
+
+def read_looks(annotation: ObjectReader, swath: str) -> tuple[int, int] | None:
+    """Read the numbers of looks in range and azimuth of a swath from a product annotation. Blocks.
+
+    A GRD of several swaths has one entry for each, of which the first is read. The result is None if there is none.
+
+    Raises:
+        UnsupportedImage: the annotation isn't valid XML.
+        SarlensError: the object can't be read.
+    """
+    root = read_xml(annotation, UnsupportedImage)
+    params = root.findall("imageAnnotation/processingInformation/swathProcParamsList/swathProcParams")
+    of_swath = [element for element in params if element.findtext("swath") == swath] or params[:1]
+    texts = [
+        element.findtext(f"{direction}Processing/numberOfLooks") or ""
+        for element in of_swath[:1]
+        for direction in ("range", "azimuth")
+    ]
+    if len(texts) != 2 or not all(text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS for text in texts):
+        return None
+    return int(texts[0]), int(texts[1])

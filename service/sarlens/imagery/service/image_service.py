@@ -216,6 +216,15 @@ class ImageService:
         """Count a lookup in the cache of rendered images."""
         self._metrics.cache.labels("hit" if hit else "miss").inc()
 
+    async def looks(self, resolved: ResolvedImage, policy: CallerPolicy) -> tuple[int, int] | None:
+        """Return the looks in range and azimuth that a product's annotation states; None for other images.
+
+        Raises:
+            SarlensError: the annotation can't be read.
+        """
+        async with self._time_limit(self._timeout_s):
+            return await self._resolver.looks(resolved.source_image, policy)
+
     async def calibrator(self, resolved: ResolvedImage) -> Calibrator | None:
         """Load the calibration of an image; None if its header or nothing calibrates it.
 

@@ -140,6 +140,10 @@ class SceneService:
 
         return await self._images.read(resolved, "decode", read)
 
+    async def looks(self, opened: OpenScene, policy: CallerPolicy) -> tuple[int, int] | None:
+        """Return the looks of a product's image, as ``ImageService.looks``."""
+        return await self._images.looks(opened.resolved, policy)
+
     async def placement(self, opened: OpenScene, tms_id: str) -> Placement:
         """Return the placement of a scene in a tile matrix set; raises as ``Scene.placement``."""
         placements = opened.scene.placements  # computed with the scene

@@ -33,6 +33,7 @@ TRANSIENT = {
     "timeout",
     "quota_exceeded",
     "jobs_unavailable",
+    "files_unavailable",
 }
 PERMANENT = {"source_changed", "image_not_found", "access_denied", "invalid_api_key"}
 
@@ -59,7 +60,7 @@ class Clock:
 
 
 def test_every_error_has_one_class() -> None:
-    """Thirteen errors are transient, four permanent, and none is both."""
+    """Fourteen errors are transient, four permanent, and none is both."""
     assert {error.code for error in tree() if issubclass(error, TRANSIENT_ERRORS)} == TRANSIENT
     assert {error.code for error in tree() if issubclass(error, PERMANENT_ERRORS)} == PERMANENT
 

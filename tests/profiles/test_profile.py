@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from sarlens.profiles.profile import ModelProfile, Prompts
@@ -53,3 +55,12 @@ def test_the_answer_in_a_text(text: str, answer: str) -> None:
     profile = ModelProfile(answer_pattern=r"Answer: (\w+)")
     assert profile.answer_in(text) == answer
     assert ModelProfile().answer_in(text) == text
+
+
+def test_a_pattern_takes_bounded_time() -> None:
+    """A pattern with quadratic steps searches the end of a long text only, which has the answer of a model."""
+    profile = ModelProfile(answer_pattern=r".*Answer: (\w+)")
+    started_at = process_time()
+    assert profile.answer_in("x" * 1_000_000) == "x" * 1_000_000
+    assert process_time() - started_at < 2
+    assert profile.answer_in("x" * 1_000_000 + "Answer: ship") == "ship"

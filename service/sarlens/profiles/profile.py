@@ -24,6 +24,10 @@ _MODEL_FIELDS = frozenset({"preset", "filter", "bands", "scale", "calibration", 
 """Render parameters that can depend on the model; the others depend on the image."""
 
 
+_MAX_SEARCHED_CHARS = 4000
+"""Characters of a text in which its answer is searched: a pattern can take the square of them in steps."""
+
+
 class ProfileTable(BaseModel):
     """A table of a file of profiles."""
 
@@ -166,8 +170,8 @@ class ModelProfile(ProfileTable):
     answer_pattern: Annotated[
         Annotated[str, Field(max_length=1000)] | None,
         Field(
-            description="Regular expression with one group, which is the answer in the text of a task. A text that "
-            "doesn't match is the answer as it is."
+            description="Regular expression with one group, which is the answer in the last 4,000 characters of the "
+            "text of a task. A text that doesn't match is the answer as it is."
         ),
     ] = None
     max_images: Annotated[
@@ -232,7 +236,7 @@ class ModelProfile(ProfileTable):
 
     def answer_in(self, text: str) -> str:
         """Return the answer in the text of a task."""
-        found = self.answer_pattern and re.search(self.answer_pattern, text)
+        found = self.answer_pattern and re.search(self.answer_pattern, text[-_MAX_SEARCHED_CHARS:])
         return found[1] if found and found[1] is not None else text
 
 

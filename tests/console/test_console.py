@@ -262,12 +262,13 @@ async def test_opened_scenes_are_suggested(console: Console) -> None:
 
 
 async def test_an_unplaced_scene_has_the_same_tools_in_pixels(console: Console) -> None:
-    """A PNG is shown in its own pixels, without north, scale bar and survey; a box selects a window."""
+    """A PNG is shown in its own pixels, without north and survey, whose section has the reason; a box is a window."""
     page = console.page
     await console.open(PLAIN, q="What type of object is present in the image?")
     assert "not georeferenced" in await console.text("#facts-list")
-    for hidden in ("#north", "#plan"):
+    for hidden in ("#north", "#plan-form"):
         assert await page.is_hidden(hidden)
+    assert "georeference" in await console.text("#no-plan")
     await page.press("body", "b")
     await drag(page, (0.4, 0.4), (0.6, 0.6))
     await page.wait_for_url(re.compile("window="))

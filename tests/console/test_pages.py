@@ -53,7 +53,10 @@ async def test_a_key_is_requested_and_stays_in_the_tab(
     make_console: Callable[[str], Awaitable[Console]],
     context: BrowserContext,
 ) -> None:
-    """Without a key the page asks for one; it is in no link and no other tab, and the API document uses it too."""
+    """Without a key, or with a wrong one, the page asks for one and says why.
+
+    The key is in no link and no other tab, and the API document uses it too.
+    """
     key, digest = generate_api_key()
     file = tmp_path / "keys.json"
     file.write_text(json.dumps([{"name": "gis", "sha256": digest, "requests_per_minute": 600}]))
@@ -62,6 +65,10 @@ async def test_a_key_is_requested_and_stays_in_the_tab(
         page = console.page
         await page.goto(console.link(scene=HARBOR, q=QUESTION))
         await page.wait_for_selector("#key-dialog[open]")
+        assert await console.text("#key-reason") == "This gateway requires an API key."
+        await page.fill("#key-field", "wrong")
+        await page.press("#key-field", "Enter")
+        await console.wait_for_text("#key-reason", "The API key is unknown or disabled.")
         await page.fill("#key-field", key)
         await page.press("#key-field", "Enter")
         await page.wait_for_selector("#picture:not(.stale) img:not([hidden])")

@@ -47,7 +47,8 @@ async function toError(response: Response): Promise<ApiError> {
   } catch {
     // A proxy's page.
   }
-  if (response.status === 401) window.dispatchEvent(new Event("key-required"));
+  const reason = apiKey() ? message : "This gateway requires an API key.";
+  if (response.status === 401) window.dispatchEvent(new CustomEvent("key-required", { detail: reason }));
   return new ApiError(message, response.status, requestId);
 }
 

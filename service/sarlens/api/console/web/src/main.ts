@@ -28,7 +28,12 @@ interface Config {
 
 const view = new SceneMap((at) => change({ view: at }, "replace"));
 const picture = new Picture(view);
-const menus = new RenderingMenus((field, value) => change({ rendering: { ...state().rendering, [field]: value } }));
+/** Parts of the state that are places in a scene. */
+const NOWHERE = { window: undefined, polygon: undefined, view: undefined, survey: "", tile: undefined };
+const menus = new RenderingMenus((field, value) => {
+  const rendering = { ...state().rendering, [field]: value };
+  change(field === "swath" ? { ...NOWHERE, rendering } : { rendering });
+});
 const selection = new Selection(view, (window) => picture.follow(window));
 const ask = new Ask(view);
 const layer = new SurveyLayer(view, (tile) => change({ tile }));
@@ -100,8 +105,9 @@ async function showScene(next: State, signal: AbortSignal): Promise<void> {
   view.show(scene, next.rendering, config.basemap, state().view);
   byId("facts-title").textContent = document.title = fileName(scene.url);
   byId("facts-list").replaceChildren(...factsOf(scene).map((fact) => make("li", {}, fact)));
-  for (const id of ["facts", "look", "ask", "tools"]) byId(id).hidden = false;
-  byId("plan").hidden = scene.mesh === null;
+  for (const id of ["facts", "look", "ask", "tools", "plan"]) byId(id).hidden = false;
+  byId("plan-form").hidden = scene.mesh === null;
+  byId("no-plan").hidden = scene.mesh !== null;
   showRecent(next.scene);
   plan.reset();
   ask.show();
@@ -157,8 +163,12 @@ async function start(): Promise<void> {
   });
   byId("model").addEventListener("change", () => change({ model: byId<HTMLSelectElement>("model").value }));
   const dialog = byId<HTMLDialogElement>("key-dialog");
-  byId("key").addEventListener("click", () => dialog.showModal());
-  window.addEventListener("key-required", () => {
+  byId("key").addEventListener("click", () => {
+    byId("key-reason").textContent = "";
+    dialog.showModal();
+  });
+  window.addEventListener("key-required", (event) => {
+    byId("key-reason").textContent = (event as CustomEvent<string>).detail;
     if (!dialog.open) dialog.showModal();
   });
   byId("key-form").addEventListener("submit", () => {

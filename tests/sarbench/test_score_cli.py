@@ -12,7 +12,8 @@ from aiohttp import web
 from score_command import run_and_score, sarbench_command, true_answers
 
 from sarbench.score.scorecard import load_scorecard
-from support.sarlang_fixture import NICE, write_released
+from sarlens.prompts.applications import CAPTION_PROMPT
+from support.sarlang_fixture import COMPLEX, CONCISE, NICE, write_released
 from support.workers.fake_openai_server import FakeOpenAIServer, completion, error, first, picture, prompt, serving
 
 
@@ -95,6 +96,27 @@ async def test_groups_have_scores_and_an_audit(oracle: FakeOpenAIServer, data: P
     assert assignments["application"]["instance_counting"] == {"number of": 2}
     assert assignments["source"]["SARDet-100K"] == {"digits only": 6}
     assert sum(sum(rules.values()) for rules in assignments["application"].values()) == 16
+
+
+async def test_tokenized_captions_ignore_case_and_punctuation(
+    oracle: FakeOpenAIServer, data: Path, tmp_path: Path
+) -> None:
+    """Captions in lower case without a period are perfect after the tokenizer, and not on the strings as they are."""
+    answers = true_answers()
+    lower = {text: text.lower().rstrip(".") for _, text in (*CONCISE, *COMPLEX)}
+    pictures = {(data / "SARimages" / name).read_bytes(): text for name, text in CONCISE}
+    oracle.misbehave = lambda body: (
+        completion(lower[pictures[picture(body)]])
+        if prompt(body) == CAPTION_PROMPT
+        else completion(answers(prompt(body)))
+    )
+    result, score = await run_and_score(oracle, data, tmp_path / "run")
+    concise = score["captions"]["concise"]
+    assert concise["rouge_l"]["mean"] < 0.95
+    assert concise["tokenized"]["rouge_l"]["mean"] == pytest.approx(1)
+    assert concise["tokenized"]["bleu"][0] == pytest.approx(1)
+    assert concise["tokenized"]["cider"]["mean"] == pytest.approx(10)
+    assert "Compare the rows PTB with other papers" in result.output
 
 
 async def test_texts_that_were_not_sent_count_as_wrong(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:

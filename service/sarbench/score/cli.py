@@ -35,7 +35,7 @@ from sarbench.score.scorecard import (
     save_scorecard,
     strict_accuracies,
 )
-from sarbench.score.tables import accuracy_table, caption_table
+from sarbench.score.tables import accuracy_table, caption_table, caption_warnings
 
 MAX_SHOWN_ERRORS = 5
 
@@ -141,6 +141,8 @@ def _print_scores(scorecard: Scorecard, console: Console) -> None:
     console.print(accuracy_table(scorecard))
     console.print(f"Majority baseline: {scorecard.baselines.majority_from}")
     console.print(caption_table(scorecard))
+    for warning in caption_warnings(scorecard):
+        console.print(warning)
     if unjudged := scorecard.paper.unjudged.get(OVERALL):
         console.print(f"[yellow]{unjudged:,} answers need a judge but have no verdict: they count as wrong[/]")
     coverage = scorecard.all_texts

@@ -22,6 +22,7 @@ from sarbench.score.judge import Judge, JudgeCase, Judgment, judge_case
 from sarbench.score.lenient_rule import is_leniently_correct
 from sarbench.score.majority import MajorityBaseline
 from sarbench.score.paper_rule import PaperVerdict, apply_paper_rule
+from sarbench.score.ptb_tokenizer import ptb_tokenize
 from sarbench.score.strict_rule import is_strictly_correct
 from sarlens.prompts.applications import Application
 
@@ -42,13 +43,23 @@ class PaperScore:
 
 
 @dataclass(frozen=True)
-class CaptionScore:
-    """Metrics of one caption subset in pycocoevalcap's ranges: BLEU and ROUGE-L 0 to 1, CIDEr 0 to 10."""
+class CaptionMetrics:
+    """Metrics in pycocoevalcap's ranges: BLEU and ROUGE-L 0 to 1, CIDEr 0 to 10."""
 
-    n: int
     bleu: tuple[float, float, float, float]
     rouge_l: MeanInterval
     cider: MeanInterval
+
+
+@dataclass(frozen=True)
+class CaptionScore(CaptionMetrics):
+    """Metrics of one caption subset, on the strings as they are, like the paper's script."""
+
+    n: int
+    empty: int
+    """Number of empty predictions."""
+    tokenized: CaptionMetrics
+    """Metrics after the tokenizer of the Penn Treebank, as most other papers compute them."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +186,15 @@ def caption_score(answers: Sequence[Answer], predictions: Mapping[str, str] | No
         CaptionPair(answer.truth, answer.text if predictions is None else predictions[answer.key]) for answer in answers
     ]
     images = [answer.image for answer in answers]
+    tokenized = [CaptionPair(ptb_tokenize(pair.truth), ptb_tokenize(pair.answer)) for pair in pairs]
+    plain = _caption_metrics(pairs, images)
+    empty = sum(not pair.answer.strip() for pair in pairs)
+    return CaptionScore(plain.bleu, plain.rouge_l, plain.cider, len(pairs), empty, _caption_metrics(tokenized, images))
+
+
+def _caption_metrics(pairs: Sequence[CaptionPair], images: Sequence[str]) -> CaptionMetrics:
     rouges = bootstrap_mean([rouge_l(pair) for pair in pairs], images)
-    return CaptionScore(len(pairs), bleu(pairs), rouges, bootstrap_mean(cider(pairs), images))
+    return CaptionMetrics(bleu(pairs), rouges, bootstrap_mean(cider(pairs), images))
 
 
 def _accuracies(answers: Sequence[Answer], correct: Sequence[bool]) -> Accuracies:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from sarbench.score.bootstrap import MeanInterval
 from sarbench.score.coverage import OVERALL, Coverage
-from sarbench.score.scorecard import CaptionScore, Scorecard
+from sarbench.score.scorecard import CaptionMetrics, Scorecard
 from sarlens.prompts.applications import Application
 
 EMPTY_CELLS = ("0", *"-------")
@@ -60,19 +60,37 @@ def caption_table(scorecard: Scorecard) -> Table:
     for column in ("n", "Answered", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"):
         table.add_column(column, justify="right")
     for subset, score in scorecard.captions.items():
-        table.add_row(subset, *_score_cells(score, format_coverage(scorecard.coverage[subset])))
+        table.add_row(subset, *_score_cells(score, f"{score.n:,}", format_coverage(scorecard.coverage[subset])))
+        table.add_row(f"{subset}, PTB", *_score_cells(score.tokenized, "", ""))
         nearest = scorecard.baselines.retrieval.get(subset)
-        table.add_row("nearest", *(_score_cells(nearest, "-") if nearest else EMPTY_CELLS), style="dim")
+        table.add_row(
+            "nearest", *(_score_cells(nearest, f"{nearest.n:,}", "-") if nearest else EMPTY_CELLS), style="dim"
+        )
     if not scorecard.captions:
         table.add_row("none", *EMPTY_CELLS)
     return table
 
 
-def _score_cells(score: CaptionScore, coverage: str) -> Iterable[str]:
+def _score_cells(score: CaptionMetrics, count: str, coverage: str) -> Iterable[str]:
     return (
-        f"{score.n:,}",
+        count,
         coverage,
         *(f"{100 * part:.1f}" for part in score.bleu),
         format_percent(score.rouge_l),
         format_percent(score.cider),
     )
+
+
+def caption_warnings(scorecard: Scorecard) -> list[str]:
+    """Return sentences about captions whose scores mislead."""
+    warnings = []
+    for subset, score in scorecard.captions.items():
+        if score.n == 1:
+            warnings.append(
+                f"CIDEr of one {subset} caption is always 0: it compares words with those of other captions"
+            )
+        if score.empty:
+            warnings.append(f"{score.empty:,} of {score.n:,} {subset} predictions are empty")
+    if scorecard.captions:
+        warnings.append("Compare the rows PTB with other papers, and the others with the SARLANG-1M paper")
+    return warnings

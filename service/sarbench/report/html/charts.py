@@ -132,7 +132,7 @@ def _x_of_percent(percent: float) -> float:
 
 
 def _shorten(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
+    return name if len(name) <= 15 else f"{name[:14]}…"
 
 
 def _svg(title: str, width: float, height: float, lines: Sequence[str]) -> str:

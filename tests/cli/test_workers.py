@@ -55,6 +55,7 @@ async def test_the_workers_of_a_gateway_are_shown(worker: FakeWorker) -> None:
     assert f"{dead}: The worker doesn't accept connections." in shown.stdout
     assert "file:///no/such/workers.json: workers.json can't be read" in shown.stdout
     fleet = json.loads(documented.stdout)
+    assert [(known["name"], known["url"]) for known in fleet["workers"]] == [(worker.url, worker.url), (dead, dead)]
     assert [(found["location"], found["workers"], bool(found["error"])) for found in fleet["locations"]] == [
         (worker.url, 1, False),
         (dead, 1, False),

@@ -41,7 +41,7 @@ def workers_command(
                 typer.echo(f"{found['location']}: {found['error'] or 'no workers found'}")
         for worker in fleet["workers"]:
             if worker["reason"]:
-                typer.echo(f"{worker['url']}: {worker['reason']}")
+                typer.echo(f"{worker['name']}: {worker['reason']}")
     if not any(worker["ready"] for worker in fleet["workers"]):
         fail("no worker is ready")
 
@@ -58,7 +58,7 @@ async def _read(url: str) -> dict[str, Any]:
 
 def _row(worker: dict[str, Any]) -> tuple[str, ...]:
     return (
-        worker["url"],
+        worker["name"],
         "ready" if worker["ready"] else "not ready",
         str(worker["in_flight"]),
         f"{worker['load']:.1f}",

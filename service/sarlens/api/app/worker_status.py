@@ -25,6 +25,7 @@ class WorkerLocation(BaseModel):
 class WorkerStatus(BaseModel):
     """A worker."""
 
+    name: str = Field(description="Name in logs and metrics: that of its pod, or the base URL.")
     url: str = Field(description="Base URL.")
     ready: bool = Field(description="Whether it gets requests.")
     reason: str | None = Field(description="Why the last health check failed; null if it didn't.")
@@ -73,6 +74,7 @@ def _describe(worker: Worker) -> WorkerStatus:
     if not worker.breaker.is_closed:
         breaker = "open" if worker.breaker.is_open else "half_open"
     return WorkerStatus(
+        name=worker.name,
         url=worker.client.url,
         ready=worker.ready,
         reason=worker.unready_reason,

@@ -181,6 +181,28 @@ async def test_lines_expire_with_their_batch(sdk: openai.AsyncOpenAI, worker: Fa
     assert (error["custom_id"], error["response"], error["error"]["code"]) == ("b", None, "batch_expired")
 
 
+async def test_files_expire_as_their_upload_says(sdk: openai.AsyncOpenAI) -> None:
+    """A file expires after 30 days, or when its upload says; results when the batch says. Other times are rejected."""
+    hour: Any = {"anchor": "created_at", "seconds": 3600}
+    minute: Any = {"anchor": "created_at", "seconds": 60}
+    content = jsonl(CHAT, {"a": chat("x")})
+    file = await sdk.files.create(file=("in.jsonl", content), purpose="batch", expires_after=hour)
+    kept = await upload(sdk, content)
+    lifetimes = [(found.expires_at or 0) - found.created_at for found in (file, kept)]
+    assert lifetimes == [pytest.approx(3600, abs=1), pytest.approx(2_592_000, abs=1)]
+    batch = await sdk.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", output_expires_after=hour
+    )
+    batch = await ended(sdk, batch.id)
+    output = await sdk.files.retrieve(batch.output_file_id or "")
+    assert (output.expires_at or 0) - output.created_at == pytest.approx(3600, abs=1)
+    assert (output.purpose, output.filename) == ("batch_output", f"{batch.id}_output.jsonl")
+    with pytest.raises(openai.BadRequestError, match="seconds"):
+        await sdk.files.create(file=("x", b"x"), purpose="batch", expires_after=minute)
+    with pytest.raises(openai.BadRequestError, match="purpose"):
+        await sdk.files.create(file=("x", b"x"), purpose="fine-tune")
+
+
 async def test_lists_have_pages(sdk: openai.AsyncOpenAI) -> None:
     """The SDK pages through files and batches, newest first, and a purpose selects files."""
     files = [(await upload(sdk, b"{}", purpose)).id for purpose in ("batch", "vision", "batch")]

@@ -92,3 +92,12 @@ async def test_a_moved_data_set_is_the_same(oracle: FakeOpenAIServer, data: Path
     assert (await run_command(oracle, moved, tmp_path / "run")).exit_code == 0
     assert len(oracle.bodies) == TEST_TEXTS
     assert load_config(tmp_path / "run").data == str(moved)
+
+
+async def test_another_endpoint_on_resume_is_named(oracle: FakeOpenAIServer, data: Path, tmp_path: Path) -> None:
+    """A resumed run whose endpoint differs says from which endpoint its first answers are."""
+    first = await run_command(oracle, data, tmp_path / "run")
+    assert "The answers so far" not in first.output
+    other = ("--base-url", oracle.url.replace("127.0.0.1", "localhost"))
+    resumed = " ".join((await run_command(oracle, data, tmp_path / "run", *other)).output.split())
+    assert f"The answers so far are from {oracle.url}; the others come from {other[1]}" in resumed

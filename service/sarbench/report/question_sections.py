@@ -21,6 +21,7 @@ from sarbench.run.answers import Answer
 from sarbench.score.coverage import OVERALL
 from sarbench.score.tables import group_title
 from sarlens.prompts.applications import Application
+from sarlens.prompts.final_answer import final_answer
 from sarlens.prompts.normalize import parse_integer
 
 MAX_COUNT_COLUMN = 12
@@ -78,7 +79,7 @@ def counting_section(answers: Sequence[Answer]) -> str:
     for answer in answers:
         truth = parse_integer(answer.truth)
         if answer.application is Application.INSTANCE_COUNTING and truth is not None and truth <= MAX_COUNT_COLUMN:
-            predicted = parse_integer(answer.text)
+            predicted = parse_integer(final_answer(answer.text))
             pairs[truth, predicted if predicted is not None and predicted <= MAX_COUNT_COLUMN else None] += 1
     if not pairs:
         return ""

@@ -11,6 +11,7 @@ from sarbench.run.answers import Answer, Outcome
 from sarbench.score.caption_metrics import CaptionPair, cider
 from sarbench.score.scorecard import captions_by_subset, is_strictly_right, question_answers
 from sarlens.prompts.applications import Application
+from sarlens.prompts.final_answer import final_answer
 from sarlens.prompts.normalize import parse_integer
 
 MAX_ANSWERS = 100
@@ -44,7 +45,7 @@ def _wrong_answers(answers: Iterable[Answer]) -> Iterable[PoorAnswer]:
     for answer in question_answers(answers):
         if is_strictly_right(answer) or answer.failure is not None:
             continue
-        truth, predicted = parse_integer(answer.truth), parse_integer(answer.text)
+        truth, predicted = parse_integer(answer.truth), parse_integer(final_answer(answer.text))
         if answer.outcome is not Outcome.ANSWERED:
             yield PoorAnswer(answer, 1.0, answer.outcome)
         elif truth is None:

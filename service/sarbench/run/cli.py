@@ -21,7 +21,7 @@ from sarbench.dataset.sarlang import SarlangDataset, open_dataset
 from sarbench.errors import RunError
 from sarbench.preflight import prepare_directory
 from sarbench.run.answers import ANSWERS_FILE, ERRORS_FILE, Outcome, count_outcomes, read_answers, write_texts
-from sarbench.run.config import RunConfig, RunMetadata, Selection, save_run, select_samples
+from sarbench.run.config import RunConfig, RunMetadata, Selection, load_metadata, save_run, select_samples
 from sarbench.run.endpoint import ChatEndpoint
 from sarbench.run.images import RequestImages
 from sarbench.run.jsonl_log import JsonlLog, read_jsonl
@@ -118,6 +118,10 @@ def run(
     save_run(
         out, config, RunMetadata(version("sarlens"), started_at, endpoint, selection.total, len(selection.invalid_rows))
     )
+    if (earlier := load_metadata(out).endpoint) != endpoint:
+        console.print(
+            f"[yellow]The answers so far are from {earlier}; the others come from {endpoint}.[/]", soft_wrap=True
+        )
     write_texts(out, selection)
     request_options = _RequestOptions(base_url, api_key, concurrency, attempts, timeout)
     progress = asyncio.run(_run_selection(dataset, config, selection, request_options, out, console))

@@ -143,10 +143,11 @@ def worker_ms(local: LocalStack, rounds: int) -> dict[str, object]:
 
     def new_image(_: int) -> bytes:
         window = [rng.randrange(256), rng.randrange(256), 256, 256]
-        return about(rng.choice(local.scenes), mix.question(), window=window)
+        return about(rng.choice(local.scenes), mix.question(window), window=window)
 
     def known_image(_: int) -> bytes:
-        return about(local.scenes[0], mix.question(), window=[0, 0, 256, 256])
+        window = [0, 0, 256, 256]
+        return about(local.scenes[0], mix.question(window), window=window)
 
     def cost(body: Body, count: int, callers: int) -> float:
         return asyncio.run(cost_ms(local.url, local.worker, body, range(count), callers))

@@ -22,12 +22,12 @@ QUESTIONS: Mapping[Application, str] = MappingProxyType(
         Application.OBJECT_IDENTIFICATION: "Are there any ships in the image?",
         Application.OBJECT_CLASSIFICATION: "What type of area is mostly visible?",
         Application.INSTANCE_COUNTING: "How many ships are in the image?",
-        Application.REGION_REFERRING: "What is the object present in the area [56, 191, 112, 122]?",
+        Application.REGION_REFERRING: "What is the object present in the area {region}?",
         Application.OBJECT_POSITIONING: "Where is the ship positioned within the image?",
         Application.OTHERS: "What is the land cover of the image?",
     }
 )
-"""One question per application. Image Description is covered by captions."""
+"""One question per application; ``{region}`` is a box in pixels of the image. Captions cover Image Description."""
 
 SHARES: Mapping[str, float] = MappingProxyType({CHAT: 0.3, VQA: 0.5, SURVEYS: 0.1, RPC: 0.1})
 """Fraction of all questions per surface."""
@@ -86,10 +86,12 @@ class Mix:
         self._drawn.add(key)
         return new
 
-    def question(self, applications: Sequence[Application] = tuple(QUESTIONS)) -> str:
-        """Draw a question of one of the applications, with their frequencies in SARLANG-1M."""
+    def question(self, window: Sequence[int], applications: Sequence[Application] = tuple(QUESTIONS)) -> str:
+        """Draw a question about a window, with the frequencies of the applications in SARLANG-1M."""
         frequencies = [PUBLISHED[application] for application in applications]
-        return QUESTIONS[self._random.choices(applications, frequencies)[0]]
+        col, row, width, height = window
+        region = [col + width * 7 // 32, row + height * 3 // 8, width * 7 // 16, height * 15 // 32]
+        return QUESTIONS[self._random.choices(applications, frequencies)[0]].format(region=region)
 
     def surface(self) -> str:
         """Draw the surface of the next request."""
@@ -100,7 +102,7 @@ class Mix:
         scene, window = self.image()
         image = {"url": scene, "sar": {"window": window}}
         if surface == CHAT:
-            content = [{"type": "image_url", "image_url": image}, {"type": "text", "text": self.question()}]
+            content = [{"type": "image_url", "image_url": image}, {"type": "text", "text": self.question(window)}]
             messages = [{"role": "user", "content": content}]
             body: dict[str, Any] = {"messages": messages, "max_tokens": 32, "stream": True}
             return {"model": self._model, **body, "stream_options": {"include_usage": True}}
@@ -108,24 +110,26 @@ class Mix:
             return {
                 "model": self._model,
                 "image": image,
-                "questions": [self.question() for _ in range(QUESTIONS_PER_REQUEST[VQA])],
+                "questions": [self.question(window) for _ in range(QUESTIONS_PER_REQUEST[VQA])],
             }
         if surface == SURVEYS:
             # A question that names a region applies to a single tile.
             applications = [application for application in QUESTIONS if application != Application.REGION_REFERRING]
-            scene_window = {"url": self._random.choice(self._scenes), "sar": {"window": [0, 0, SCENE, SCENE]}}
+            area = [0, 0, SCENE, SCENE]
+            scene_window = {"url": self._random.choice(self._scenes), "sar": {"window": area}}
             return {
                 "model": self._model,
                 "image": scene_window,
-                "questions": [self.question(applications)],
+                "questions": [self.question(area, applications)],
                 "tile": SIDE,
             }
         return {"model": self._model, "image": image}
 
     def rpc(self) -> sar_pb2.VqaRequest:
         """Return a request to ``RPC``."""
-        scene, (col, row, width, height) = self.image()
+        scene, window = self.image()
+        col, row, width, height = window
         request = sar_pb2.VqaRequest(model=self._model, image=sar_pb2.Image(url=scene))
         request.image.render.window.CopyFrom(sar_pb2.Window(col=col, row=row, width=width, height=height))
-        request.questions.add(question=self.question())
+        request.questions.add(question=self.question(window))
         return request

@@ -12,8 +12,8 @@ import pytest
 from finetune_data import TRAINED_COUNT, sarbench_command, write_counting_data
 from typer.testing import Result
 
-from sarbench.nano.architecture import IMAGE_SIDE
 from sarbench.nano.checkpoint import write_trained
+from sarbench.nano.dimensions import IMAGE_SIDE
 from sarlens.devstack.ports import free_port
 from sarlens.prompts.applications import QUESTION_PROMPT
 from sarlens.settings import ManagementSettings, Settings, WorkerSettings

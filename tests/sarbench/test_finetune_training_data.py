@@ -11,7 +11,7 @@ from PIL import Image
 from sarbench.errors import DatasetError
 from sarbench.finetune.config import FinetuneConfig
 from sarbench.finetune.training_data import build_training_dataset
-from sarbench.nano.architecture import IMAGE_SIDE
+from sarbench.nano.dimensions import IMAGE_SIDE
 from sarlens.prompts.applications import QUESTION_PROMPT, Application
 
 

@@ -11,8 +11,8 @@ from transformers import AutoProcessor, Idefics3ForConditionalGeneration
 from typer.testing import CliRunner
 
 from sarbench.cli import app
-from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS
 from sarbench.nano.checkpoint import MODEL_CARD, TRAINED_WEIGHTS, write_untrained
+from sarbench.nano.dimensions import IMAGE_SIDE, IMAGE_TOKENS
 from sarbench.nano.tokenizer import IMAGE, SPECIAL_TOKENS
 
 MOST_BYTES = 25_000_000

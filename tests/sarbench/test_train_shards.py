@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,9 @@ def test_excluded_applications_have_no_questions(shards: list[Path]) -> None:
         assert image.any()
         assert less.questions == tuple(qa for qa in labels.questions if qa.application is not Application.OTHERS)
         assert (less.captions, less.boxes) == (labels.captions, labels.boxes)
+
+
+def test_the_simulating_processes_do_not_load_torch() -> None:
+    """A process that simulates chips starts without torch and transformers, whose import takes seconds."""
+    code = "import sys; import sarbench.train.shards; print({'torch', 'transformers'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS, make_config
+from sarbench.nano.architecture import make_config
+from sarbench.nano.dimensions import IMAGE_SIDE, IMAGE_TOKENS
 from sarbench.nano.tokenizer import IMAGE, SPECIAL_TOKENS, VOCAB_SIZE, build_tokenizer
 
 TRAINED_WEIGHTS = Path(__file__).with_name("sarlens-nano.safetensors")

@@ -9,7 +9,7 @@ from importlib.resources import files
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from sarbench.nano.architecture import CONTEXT_TOKENS
+from sarbench.nano.dimensions import CONTEXT_TOKENS
 from sarlens.prompts.applications import CAPTION_PROMPT, CATEGORIES_PREFIX, POSITIONS_PREFIX, QUESTION_PROMPT
 
 PAD = "<pad>"

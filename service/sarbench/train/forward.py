@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 from transformers import Idefics3ForConditionalGeneration
 
-from sarbench.nano.architecture import PATCH_SIDE
+from sarbench.nano.dimensions import PATCH_SIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sarbench.nano.architecture import IMAGE_SIDE, IMAGE_TOKENS, PATCH_SIDE
+from sarbench.nano.dimensions import IMAGE_SIDE, IMAGE_TOKENS, PATCH_SIDE
 from sarbench.nano.tokenizer import (
     END,
     GLOBAL_IMAGE,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sarbench.dataset.release_files import Split
-from sarbench.nano.architecture import IMAGE_SIDE
+from sarbench.nano.dimensions import IMAGE_SIDE
 from sarbench.simulate.captions import make_captions
 from sarbench.simulate.chip import chip_rng, simulate_chip
 from sarbench.simulate.ground_truth import GroundTruth

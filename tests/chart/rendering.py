@@ -69,8 +69,8 @@ def render(values: dict[str, Any], chart_path: Path = CHART) -> list[Object]:
     with helm.Chart.load(str(chart_path)) as chart:
         chart.validate_schema(values)
         texts = chart.render(values, name="demo", namespace="sar")
-    documents = (item for path, text in texts.items() if path.endswith(".yaml") for item in yaml.safe_load_all(text))
-    return [item for item in documents if item]
+    documents = [text for path, text in texts.items() if path.endswith(".yaml")]
+    return [item for text in documents for item in yaml.load_all(text, yaml.CSafeLoader) if item]
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,14 @@ from support.gateway import gateway
 from support.in_memory_store import InMemoryStore
 from support.s3 import S3Server, s3_server
 from support.vllm import vllm_worker
+from support.vllm_stack import VllmStack, running_vllm_stack
 from support.workers.fake_openai_server import FakeOpenAIServer, serving
 from support.workers.fake_worker import FakeWorker, fake_worker
 
 if TYPE_CHECKING:  # not in the extra "test"
     from xdist.remote import Producer
 
+    from support.otlp_collector import Collector
     from support.scheduler import ServerGroupScheduling
 
 # Each of the parallel test processes has one core. Idle OpenMP threads would spin on the others' cores.
@@ -37,8 +40,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 # Functions and fixtures that start an external program, by the marker that its tests get.
 SERVERS = {
-    "vllm": {"vllm_url", "vllm_worker", "local_stack"},
-    "s3": {"s3", "s3_server", "local_stack"},
+    "vllm": {"vllm_url", "vllm_worker", "vllm_stack"},
+    "s3": {"s3", "s3_server", "vllm_stack"},
     "prometheus": {"prometheus", "promtool"},
     "browser": {"chromium"},
 }
@@ -149,9 +152,10 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the servers that it or its fixtures start; ``make test-fast`` skips these tests.
 
-    Only the others measure coverage, which takes half as much CPU time again. Tests of a vLLM worker run first, because
-    they take the longest.
+    Only the others measure coverage, which takes half as much CPU time again. Files that use a vLLM worker run first,
+    because they take the longest, then the slow files: no process waits for the other at the end.
     """
+    ranks = defaultdict[Path, int](int)
     for item in items:
         if _is_slow(item.path):
             item.add_marker("slow")
@@ -159,7 +163,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(marker)
         if SLOW_MARKERS & {mark.name for mark in item.iter_markers()}:
             item.add_marker("no_cover")
-    items.sort(key=lambda item: item.get_closest_marker("vllm") is None)
+            ranks[item.path] = max(ranks[item.path], 2 if item.get_closest_marker("vllm") else 1)
+    items.sort(key=lambda item: -ranks[item.path])
 
 
 def servers_of(item: pytest.Function) -> list[str]:
@@ -205,10 +210,28 @@ async def url(worker: FakeWorker) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def vllm_spans() -> Iterator[Collector]:
+    """Collect the traces of the vLLM worker."""
+    from support.otlp_collector import collector  # noqa: PLC0415  OpenTelemetry isn't in the extra "test"
+
+    with collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def vllm_url(tmp_path_factory: pytest.TempPathFactory, vllm_spans: Collector) -> Iterator[str]:
     """Start a vLLM worker once for all tests; return its base URL."""
-    with vllm_worker(tmp_path_factory.mktemp("vllm")) as base:
+    options = ("--otlp-traces-endpoint", f"{vllm_spans.url}/v1/traces")
+    environment = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_SERVICE_NAME": "vllm"}
+    with vllm_worker(tmp_path_factory.mktemp("vllm"), *options, environment=environment) as base:
         yield base
+
+
+@pytest.fixture(scope="session")
+def vllm_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmStack]:
+    """Start what ``make serve`` starts, once for all tests."""
+    with running_vllm_stack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

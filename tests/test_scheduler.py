@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 CONFTEST = """
@@ -25,11 +25,15 @@ def test_process(n):
 """
 
 
+GROUPS = {"vllm": "vllm_url", "stack": "vllm_stack", "other": ""}
+"""A fixture in the docstring of each kind of file."""
+
+
 def test_files_and_vllm_workers_stay_in_one_process(tmp_path: Path) -> None:
-    """Two processes share six files: each file runs in one process, and the three that use vLLM in the same one."""
+    """Two processes run nine files, each file in one, and the three that share a worker or a stack in the same one."""
     (tmp_path / "processes").mkdir()
     (tmp_path / "conftest.py").write_text(CONFTEST)
-    files = {f"{name}_{n}": docstring for name, docstring in (("vllm", "vllm_url"), ("other", "")) for n in range(3)}
+    files = {f"{name}_{n}": docstring for name, docstring in GROUPS.items() for n in range(3)}
     for name, docstring in files.items():
         (tmp_path / f"test_{name}.py").write_text(TEST_FILE.format(docstring=docstring, file=name))
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
@@ -41,7 +45,8 @@ def test_files_and_vllm_workers_stay_in_one_process(tmp_path: Path) -> None:
         processes[file].append(process)
     assert {file: len(of_file) for file, of_file in processes.items()} == dict.fromkeys(files, 4)
     assert {len(set(of_file)) for of_file in processes.values()} == {1}
-    assert len({processes[f"vllm_{n}"][0] for n in range(3)}) == 1
+    for name in ("vllm", "stack"):
+        assert len({processes[f"{name}_{n}"][0] for n in range(3)}) == 1
     assert len({of_file[0] for of_file in processes.values()}) == 2
 
 
@@ -49,3 +54,9 @@ def test_no_test_imports_a_conftest() -> None:
     """``from conftest import`` finds a different file after another directory with a ``conftest.py`` is collected."""
     tests = Path(__file__).parent.rglob("*.py")
     assert [str(path) for path in tests if "\nfrom conftest import" in path.read_text()] == []
+
+
+def test_file_names_outside_packages_are_unique() -> None:
+    """pytest can't collect two files of one name together if their folders aren't packages."""
+    files = [file for file in Path(__file__).parent.rglob("test_*.py") if not (file.parent / "__init__.py").exists()]
+    assert [name for name, count in Counter(file.name for file in files).items() if count > 1] == []

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
+import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +24,7 @@ from sarlens.devstack.ports import free_port
 from sarlens.devstack.state import StackInfo, read_running_stack
 from support.cli_runner import error_line, sarlens
 from support.georeferenced_scenes import geotiff, sea
+from support.vllm_stack import VllmStack, end_by_ctrl_c
 
 pytestmark = pytest.mark.s3
 
@@ -69,6 +69,8 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
         (folder / name).mkdir(parents=True)
     (folder / "sarlens-nano/config.json").write_text("{}")
     (folder / "scenes/port.tif").write_bytes(geotiff(sea(512, 512, SHIPS)))
+    (folder / "scenes/2026").mkdir()
+    shutil.copy(folder / "scenes/port.tif", folder / "scenes/2026")
     home, state = folder / "home", folder / "state"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SARLENS_", "XDG_"))}
     arguments = [STUB_WORKER, folder / "sarlens-nano", folder / "scenes", state, str(port)]
@@ -84,8 +86,7 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
         assert info is not None
         assert info.pid == process.pid
         yield Stack(info, home, state, output)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        end_by_ctrl_c(process)
         assert read_running_stack(state) is None
     finally:
         process.kill()
@@ -160,10 +161,11 @@ def test_nothing_is_written_to_the_home_directory(stacks: tuple[Stack, Stack]) -
 
 
 def test_the_bucket_is_readable_without_credentials(stacks: tuple[Stack, Stack]) -> None:
-    """Any program on this machine may read and list the bucket; writing requires the credentials."""
+    """Any program on this machine may read the bucket, folders included; writing requires the credentials."""
     stack = stacks[0]
     url = f"{stack.info.s3_endpoint}/scenes/port.tif"
     assert fetch(url)[:4] == b"II*\0"
+    assert fetch(f"{stack.info.s3_endpoint}/scenes/2026/port.tif") == fetch(url)
     for method, target in (("PUT", url), ("PUT", f"{url}x"), ("DELETE", url)):
         request = urllib.request.Request(target, b"x" if method == "PUT" else None, method=method)
         with pytest.raises(HTTPError, match="403"):
@@ -237,52 +239,12 @@ def test_inputs_are_checked_before_anything_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.vllm
-def test_a_stack_with_vllm_answers_and_ends_with_all_processes(tmp_path: Path) -> None:
-    """`sarlens local` starts S3, worker and gateway, answers about a scene, and Ctrl-C ends every process."""
-    bench = [sys.executable, "-m", "sarbench"]
-    subprocess.run([*bench, "nano", "--out", str(tmp_path / "sarlens-nano")], check=True, timeout=120)
-    subprocess.run([*bench, "scenes", "--out", str(tmp_path / "scenes")], check=True, timeout=120)
-    (tmp_path / "scenes/2026").mkdir()
-    (tmp_path / "scenes/port.tif").rename(tmp_path / "scenes/2026/port.tif")
-    (tmp_path / "home").mkdir()
-    port = free_port()
-    options = ["--model", "sarlens-nano", "--scenes", "scenes", "--state", "state", "--port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sarlens", "local", *options],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"HOME": str(tmp_path / "home")},
-    )
-    try:
-        _read_until(process, "--upload-file")
-        descendants = _descendants(process.pid)
-        assert len(descendants) >= 2
-        picture = tmp_path / "picture.png"
-        url = f"http://127.0.0.1:{port}"
-        asked = sarlens("ask", "s3://scenes/2026/port.tif", "How many ships?", "--url", url, "--show", str(picture))
-        assert asked.returncode == 0, asked.stderr
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        missing = sarlens("ask", "s3://scenes/nothing.tif", "How many ships?", "--url", url)
-        assert missing.returncode == 1
-        assert "nothing.tif" in missing.stderr
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in descendants):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert list((tmp_path / "home").iterdir()) == []
-
-
-def _descendants(pid: int) -> set[int]:
-    descendants: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError):  # a thread may end at any time
-            for child in task.read_text().split():
-                descendants |= {int(child)} | _descendants(int(child))
-    return descendants
+def test_a_stack_with_vllm_answers(vllm_stack: VllmStack, tmp_path: Path) -> None:
+    """`sarlens local` answers about a scene and shows the rendered image; a missing scene is named."""
+    picture, options = tmp_path / "picture.png", ("How many ships?", "--url", vllm_stack.url)
+    asked = sarlens("ask", "s3://scenes/port.tif", *options, "--show", str(picture))
+    assert asked.returncode == 0, asked.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    missing = sarlens("ask", "s3://scenes/nothing.tif", *options)
+    assert missing.returncode == 1
+    assert "nothing.tif" in missing.stderr

@@ -27,7 +27,7 @@ from docs.code_blocks import (
     read_blocks,
     read_commands,
 )
-from docs.conftest import Shell, Stack
+from docs.conftest import Shell
 
 EXISTING = [page for page in PAGES if page.exists()]
 BLOCKS = [block for page in EXISTING for block in read_blocks(page)]
@@ -42,36 +42,35 @@ def name_of(value: Path | CodeBlock) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
-def test_blocks_run(page: Path, shell: Shell, local_stack: Stack) -> None:
+def test_blocks_run(page: Path, shell: Shell) -> None:
     """All blocks of a page run in order against a local stack, and print what the page shows."""
     failures = []
     for block in read_blocks(page):
         if not block.no_test and block.language in RUN:
-            failures += run(block, shell, local_stack)
+            failures += run(block, shell)
     assert not failures, "\n\n".join(failures)
 
 
-def run(block: CodeBlock, shell: Shell, stack: Stack) -> list[str]:
+def run(block: CodeBlock, shell: Shell) -> list[str]:
     """Run one block, and describe how it fails."""
     if block.language == "console":
         return [
             failure
             for command in read_commands(block)
-            if (failure := compare(f"{name_of(block.page)}:{command.line}", command.text, command.output, shell, stack))
+            if (failure := compare(f"{name_of(block.page)}:{command.line}", command.text, command.output, shell))
         ]
-    code = stack.with_own_ports(block.text)
-    done = shell.python(code) if block.language == "python" else shell.bash(code)
+    done = shell.python(block.text) if block.language == "python" else shell.bash(block.text)
     missing = missing_output(printed_comments(block), done.stdout) if block.language == "python" else []
     if done.returncode == 0 and not missing:
         return []
     return [describe(block.name, done, "".join(f"{line}\n" for line in missing))]
 
 
-def compare(name: str, command: str, expected: str, shell: Shell, stack: Stack) -> str | None:
+def compare(name: str, command: str, expected: str, shell: Shell) -> str | None:
     """Run one console command, and describe how its output differs: standard output, or both outputs together."""
-    done = shell.bash(stack.with_own_ports(command))
+    done = shell.bash(command)
     outputs = (done.stdout, done.stderr + done.stdout, done.stdout + done.stderr)
-    same = any(matches(expected, stack.with_default_ports(output)) for output in outputs)
+    same = any(matches(expected, shell.with_default_ports(output)) for output in outputs)
     if same and (done.returncode == 0 or expected):
         return None
     return describe(name, done, expected)

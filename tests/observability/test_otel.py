@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -23,7 +22,6 @@ from support.georeferenced_scenes import geotiff, sea
 from support.otlp_collector import Collector, ReceivedSpan, collector
 from support.pictures import DATA_URL
 from support.s3 import S3Server
-from support.vllm import vllm_worker
 from support.workers.fake_worker import MODEL, FakeWorker
 
 CHAT = "/v1/chat/completions"
@@ -311,25 +309,16 @@ async def test_requests_do_not_wait_for_the_collector(worker: FakeWorker) -> Non
         assert loop.time() - ending < 6
 
 
-@pytest.mark.slow
-async def test_vllm_continues_the_trace(
-    collected: Collector, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_vllm_continues_the_trace(collected: Collector, vllm_url: str, vllm_spans: Collector) -> None:
     """A real vLLM worker that traces has its span below the gateway's, in the caller's trace."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "vllm")
-    folder: Path = tmp_path_factory.mktemp("vllm-traced")
-    with vllm_worker(folder, "--otlp-traces-endpoint", f"{collected.url}/v1/traces") as worker_url:
-        monkeypatch.delenv("OTEL_SERVICE_NAME")
-        settings = Settings(
-            worker=WorkerSettings(urls=(worker_url,)), tracing=TracingSettings(endpoint=collected.url, sample_ratio=0.0)
-        )
-        async with gateway(settings) as url:
-            status, text = await post(url, chat(DATA_URL, max_tokens=8), SAMPLED)
-            assert status == 200, text
-        spans = collected.wait(
-            lambda spans: any(span.service["service.name"] == "vllm" and span.trace_id == TRACE for span in spans)
-        )
-    (attempt,) = by_name([span for span in spans if span.service["service.name"] == "sarlens"])["worker"]
-    workers_spans = [span for span in spans if span.service["service.name"] == "vllm" and span.trace_id == TRACE]
+    settings = Settings(
+        worker=WorkerSettings(urls=(vllm_url,)), tracing=TracingSettings(endpoint=collected.url, sample_ratio=0.0)
+    )
+    async with gateway(settings) as url:
+        status, text = await post(url, chat(DATA_URL, max_tokens=8), SAMPLED)
+        assert status == 200, text
+    vllm_spans.wait(lambda spans: any(span.trace_id == TRACE for span in spans))
+    workers_spans = [span for span in vllm_spans.spans if span.trace_id == TRACE]
+    assert {span.service["service.name"] for span in workers_spans} == {"vllm"}
+    (attempt,) = by_name(collected.spans)["worker"]
     assert attempt.span_id in {span.parent for span in workers_spans}

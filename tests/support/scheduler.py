@@ -8,14 +8,14 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
-SHARES_VLLM = re.compile(r"\bvllm_url\b")
+SHARED = re.compile(r"\bvllm_(url|stack)\b")
+"""Fixtures that start a vLLM worker or a stack with one, once in each process that uses them."""
 
 
 class ServerGroupScheduling(LoadScopeScheduling):
-    """Schedule each test file in one process, and all files that share a vLLM worker in the same process.
+    """Schedule each test file in one process, and all files that share a vLLM worker or stack in the same process.
 
-    The fixture ``vllm_url`` starts a worker in each process that uses it. The marker ``xdist_group`` isn't an
-    alternative: pytest 9.2 ignores the node id by which xdist 3.8 passes the group.
+    The marker ``xdist_group`` isn't an alternative: pytest 9.2 ignores the node id by which xdist 3.8 passes the group.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -25,4 +25,5 @@ class ServerGroupScheduling(LoadScopeScheduling):
 @cache
 def group_of(file: Path) -> str:
     """Return the name of the group that the tests of a file belong to."""
-    return "vllm" if SHARES_VLLM.search(file.read_text()) else str(file)
+    shared = SHARED.search(file.read_text())
+    return shared[0] if shared else str(file)

@@ -16,9 +16,11 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 import grpc
 import grpc.experimental.gevent
 from locust import HttpUser, LoadTestShape, constant, events, tag, task
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from response_parts import FIRST_FEATURE, PARTS, PER_TOKEN, TTFT, record_part, write_parts
 from sarlens.api.grpc.v1 import sar_pb2_grpc
@@ -184,6 +186,8 @@ class Load(LoadTestShape):
 def _judge(environment: Any, **_: Any) -> None:
     """Print the times within responses, and fail the run if a threshold is exceeded."""
     options, answers, parts = environment.parsed_options, environment.stats.entries.values(), PARTS.entries.values()
+    if options.csv_prefix:
+        gevent.sleep(CSV_STATS_INTERVAL_SEC)  # Locust writes its own CSV file at this interval, and not at the end
     write_parts(options.csv_prefix)
     requests, failed = (sum(getattr(entry, name) for entry in answers) for name in ("num_requests", "num_failures"))
     reasons = [] if requests else ["no requests were sent"]

@@ -83,7 +83,7 @@ def end_by_ctrl_c(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> N
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in descendants):
+    while any(map(_is_running, descendants)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -95,6 +95,14 @@ def _descendants(pid: int) -> set[int]:
             for child in task.read_text().split():
                 descendants |= {int(child)} | _descendants(int(child))
     return descendants
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process exists and isn't a zombie that its parent hasn't waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from sarlens.errors import BadRequest, UnsupportedImage
 from sarlens.imagery.core.object_reader import DecodeLimits, ObjectReader
 from sarlens.imagery.formats.reader import read_extent, read_header
-from sarlens.imagery.formats.tiff_rows import RowHeader, TiffOfRows, make_row_header
+
+if TYPE_CHECKING:
+    from sarlens.imagery.formats.tiff_rows import TiffOfRows
 
 _MAX_SHIFT_PX = 0.1
 """Pixels by which the corners of two files of one image may differ."""
@@ -58,9 +61,6 @@ class FileHeaders:
         self, reader: ObjectReader, shape: tuple[int, int], rows: NDArray[np.int64], tie_points: NDArray[np.float64]
     ) -> Callable[[ObjectReader, str], TiffOfRows]:
         """Return an opener of the image that has some rows of a TIFF of ``shape``; raises as ``make_row_header``."""
-        header = make_row_header(reader, shape, rows, tie_points, self.limits)
-        return partial(_open_rows, header)
+        from sarlens.imagery.formats.tiff_rows import TiffOfRows, make_row_header
 
-
-def _open_rows(header: RowHeader, reader: ObjectReader, version: str) -> TiffOfRows:
-    return TiffOfRows(reader, version, header)
+        return partial(TiffOfRows, header=make_row_header(reader, shape, rows, tie_points, self.limits))

@@ -195,14 +195,18 @@ async def test_geojson_is_streamed_in_pages(store: JobStore, monkeypatch: pytest
 
 
 async def test_a_result_is_written_to_its_output(store: JobStore) -> None:
-    """The exported file has all features and the status successful, though the job still runs."""
+    """The exported file has all features and the status successful, though the job still runs; its style is beside it."""
     job, writer = await add_answers(store, 3), FakeWriter()
     exporter = ResultExporter(store, writer, PREFIXES)
     await exporter.export(job.id, make_spec())
     assert writer.objects == {}
     await exporter.export(job.id, make_spec(output="s3://results/a/x.geojson"))
     document = json.loads(writer.objects["s3://results/a/x.geojson"])
-    assert writer.writes == [{"job_id": job.id, "media_type": "application/geo+json", "overwrite": False}]
+    assert writer.writes == [
+        {"job_id": job.id, "media_type": "application/geo+json", "overwrite": False},
+        {"job_id": job.id, "media_type": "application/xml", "overwrite": False},
+    ]
+    assert b"<qgis" in writer.objects["s3://results/a/x.qml"]
     assert len(document["features"]) == 3
     assert (document["survey"]["status"], document["survey"]["progress"]) == ("successful", 100)
 
@@ -213,7 +217,7 @@ async def test_an_export_is_retried_while_the_store_fails(store: JobStore, monke
     job, spec = await add_answers(store, 1), make_spec(output="s3://results/a/x")
     writer = FakeWriter(SourceUnavailable("away"), Timeout("slow"))
     await ResultExporter(store, writer, PREFIXES, retry_timeout_s=60).export(job.id, spec)
-    assert len(writer.writes) == 1
+    assert list(writer.objects) == ["s3://results/a/x", "s3://results/a/x.qml"]
     writer = FakeWriter(OutputExists("exists"))
     with pytest.raises(OutputExists):
         await ResultExporter(store, writer, PREFIXES, retry_timeout_s=60).export(job.id, spec)

@@ -95,6 +95,7 @@ def test_the_status_of_a_survey() -> None:
         "finished": None,
         "url": "/v1/sar/surveys/x1",
         "features": "/v1/sar/surveys/x1/features",
+        "stac": "/v1/sar/surveys/x1/stac",
     }
 
 

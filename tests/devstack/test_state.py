@@ -63,6 +63,7 @@ def test_all_state_is_below_the_directory(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     with lock_state(Path("state"), INFO) as state:
         assert state.database_url == f"sqlite:///{tmp_path}/state/jobs.db"
+        assert state.files == tmp_path / "state/files"
         paths = [state.objects, state.log("worker"), *map(Path, state.cache_environment.values())]
         assert all(path.resolve().is_relative_to(tmp_path / "state") for path in paths)
         assert {"VLLM_CACHE_ROOT", "XDG_CACHE_HOME", "HF_HOME"} <= state.cache_environment.keys()

@@ -61,12 +61,16 @@ def test_an_unreachable_store_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_file_of_keys_is_named_with_its_setting(tmp_path: Path, processes: str) -> None:
-    """A file of keys that isn't a list stops one or two processes with one line: the setting and the path."""
+    """A file of keys that isn't a list stops one or two processes with one line: the setting and the path.
+
+    The line before it has the addresses.
+    """
     path = tmp_path / "keys.json"
     path.write_text('{"name": "gis"}')
     ended = sarlens(*SERVE, "--processes", processes, environment={"SARLENS_KEYS__FILE": str(path)})
     assert ended.returncode == 1, ended
-    (line,) = ended.stderr.strip().splitlines()
+    start, line = ended.stderr.strip().splitlines()
+    assert json.loads(start)["event"] == "gateway starts"
     assert line.startswith(f"sarlens: SARLENS_KEYS__FILE: {path}: ")
 
 
@@ -191,6 +195,7 @@ async def test_it_starts_without_workers_collector_and_store() -> None:
             while not {"worker not ready yet", "trace collector does not accept spans", JOBS_WARNING} <= set(lines):
                 line = json.loads(await process.stderr.readline())
                 lines[line["event"]] = line
+        assert lines.pop("gateway starts")["rest"] == f"http://127.0.0.1:{port}"
         assert {line["level"] for line in lines.values()} == {"warning"}
         assert lines["worker not ready yet"]["worker"] == NOWHERE
         async with aiohttp.ClientSession() as session:

@@ -73,7 +73,7 @@ def running_vllm_stack(folder: Path) -> Iterator[VllmStack]:
     finally:
         process.kill()
         process.wait()
-    assert list(home.iterdir()) == []
+    assert [str(path.relative_to(home)) for path in home.rglob("*")] == []
 
 
 def end_by_ctrl_c(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:

@@ -195,7 +195,7 @@ async def test_geojson_is_streamed_in_pages(store: JobStore, monkeypatch: pytest
 
 
 async def test_a_result_is_written_to_its_output(store: JobStore) -> None:
-    """The exported file has all features and the status successful, though the job still runs; its style is beside it."""
+    """The exported file has all features and the status successful, though the job runs. Its style is beside it."""
     job, writer = await add_answers(store, 3), FakeWriter()
     exporter = ResultExporter(store, writer, PREFIXES)
     await exporter.export(job.id, make_spec())

@@ -131,6 +131,7 @@ def _stack_settings(settings: Settings, ports: _Ports, state: StateDirectory, sc
             ),
             "worker": settings.worker.model_copy(update=worker),
             "survey": settings.survey.model_copy(update={"database": database}),
+            "files": settings.files.model_copy(update={"location": settings.files.location or str(state.files)}),
             "console": console,
             "log_level": "error",
         }

@@ -43,6 +43,11 @@ class StateDirectory:
         return f"sqlite:///{self.path.resolve() / 'jobs.db'}"
 
     @property
+    def files(self) -> Path:
+        """Directory of uploaded files and of the results of batches."""
+        return self.path.resolve() / "files"
+
+    @property
     def image_id_secret(self) -> str:
         """Secret of the ids under which the worker caches images."""
         return load_or_create_secret(self.path / "image-id-secret")

@@ -188,7 +188,10 @@ class FakeWorker:
             document = json.loads(body)
         except (ValueError, RecursionError):
             document = None
-        rejection = self._rejection(body, document)
+        try:
+            rejection = self._rejection(body, document)
+        except _MALFORMED:
+            rejection = _error(400, "1 validation error", "Bad Request")
         if rejection is not None:
             return rejection
         self.running += 1
@@ -224,8 +227,8 @@ class FakeWorker:
             request.transport.abort()
         while self.hangs or (self.hangs_on and self.hangs_on in json.dumps(request_body)):
             await asyncio.sleep(0.01)
-        if (answer := _OTHER_ROUTES.get(request.path)) is not None:
-            return answer(request.path, request_body)
+        if request.path in _OTHER_ROUTES:
+            return _answer_other_route(request.path, request_body)
         chat = request.path.endswith("chat/completions")
         if request.path == BATCH_PATH:
             return await self._respond_to_batch(request_body)
@@ -316,12 +319,21 @@ def _convert_tokens(path: str, request_body: dict[str, Any]) -> web.Response:
     return web.json_response(answer)
 
 
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+"""Errors of a body with other types than those of the route, which vLLM's validation rejects."""
 _OTHER_ROUTES = {
     "/tokenize": _convert_tokens,
     "/detokenize": _convert_tokens,
     "/v1/embeddings": _embed,
     "/v1/score": _embed,
 }
+
+
+def _answer_other_route(path: str, request_body: dict[str, Any]) -> web.Response:
+    try:
+        return _OTHER_ROUTES[path](path, request_body)
+    except _MALFORMED:
+        return _error(400, "1 validation error", "Bad Request")
 
 
 def _encoded(vector: list[float], request_body: dict[str, Any]) -> list[float] | str:

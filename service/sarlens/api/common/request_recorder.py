@@ -77,7 +77,7 @@ class RequestRecord:
         self._access_record: AccessRecord | None = None
         self._wants_route = headers.wants_route
         self._receipt: RouteReceipt | None = None
-        self._refusal: SarlensError | None = None
+        self._refusal: type[SarlensError] | None = None
         self._started_at = 0.0
 
     def set_error(self, error: SarlensError) -> None:
@@ -89,7 +89,8 @@ class RequestRecord:
             tracing.record_error(self._span, error)
             log.warning("request failed", request_id=self.request_id, code=error.code, reason=error.message)
         elif error.status < 500:
-            self._refusal = error
+            # The error itself would keep its frames, and thereby the request's body, in a cycle with this record.
+            self._refusal = type(error)
 
     def take_route_field(self) -> str:
         """Return the route receipt so far, once, as a dictionary of RFC 9651.
@@ -152,11 +153,11 @@ class RequestRecord:
             attributes |= {} if self._receipt is None else self._receipt.to_attributes()
             self._span.set_attributes({**attributes, "sarlens.request_id": self.request_id})
 
-    def _log_refusal(self, error: SarlensError) -> None:
+    def _log_refusal(self, error_cls: type[SarlensError]) -> None:
         self._recorder.refusal_log.write(
-            type(error),
+            error_cls,
             status=self.status,
-            code=error.code,
+            code=error_cls.code,
             route=self.route,
             key=current_key(),
             request_id=self.request_id,

@@ -57,7 +57,9 @@ export class SceneMap {
     this.scene = scene;
     this.placement = new Placement(scene, matrixSet);
     this.basemap = basemap;
-    this.map.setView(this.makeView(matrixSet));
+    const shown = this.makeView(matrixSet);
+    shown.on("change:center", () => this.limitTiles());
+    this.map.setView(shown);
     this.removeEarth();
     this.render(rendering);
     this.drawEarth();
@@ -71,7 +73,14 @@ export class SceneMap {
     if (!this.scene || !this.placement) return;
     if (this.tiles) this.map.removeLayer(this.tiles);
     this.tiles = tileLayer(this.scene, this.placement.matrixSet, rendering);
+    this.limitTiles();
     this.map.getLayers().insertAt(this.earth.length, this.tiles);
+  }
+
+  /** Request no tiles beside the scene: in a view of an ocean, they would be thousands of the scene's first zoom level. */
+  private limitTiles(): void {
+    const extent = this.placement?.extentNear(this.map.getView().getCenter()?.[0] ?? 0);
+    if (String(extent) !== String(this.tiles?.getExtent())) this.tiles?.setExtent(extent);
   }
 
   /** Draw what is below the scene, again after a change of the theme. */

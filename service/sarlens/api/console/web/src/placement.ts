@@ -1,4 +1,5 @@
 // Where the pixels of a scene are on the map. Unplaced scenes are shown in the plane of their own pixels.
+import { boundingExtent, buffer, getHeight, getWidth, type Extent } from "ol/extent";
 import { Projection, addProjection, fromLonLat, get, toLonLat } from "ol/proj";
 import { register } from "ol/proj/proj4";
 import proj4 from "proj4";
@@ -13,6 +14,9 @@ export interface TileMatrixSet {
   cellSize: number;
 }
 
+const EARTH_AROUND = 2 * 20037508.342789244;
+/** Share of a scene's longer side by which it can be outside the outline of its mesh. */
+const EXTENT_MARGIN = 0.01;
 const POLAR_EDGE = 14440759.350252;
 const POLAR_ORIGIN: Point = [-POLAR_EDGE, 18440759.350252];
 const POLAR_CELL = 128443.4324;
@@ -40,8 +44,8 @@ export function matrixSetOf(scene: Scene): TileMatrixSet {
     return { id: polar, projection: projection(code), origin: POLAR_ORIGIN, cellSize: POLAR_CELL };
   }
   if (scene.mesh && sets.includes("WebMercatorQuad")) {
-    const edge = 20037508.342789244;
-    const cellSize = (2 * edge) / 256;
+    const edge = EARTH_AROUND / 2;
+    const cellSize = EARTH_AROUND / 256;
     return { id: "WebMercatorQuad", projection: projection("EPSG:3857"), origin: [-edge, edge], cellSize };
   }
   const levels = scene.max_zoom["pixels"] ?? 0;
@@ -155,6 +159,21 @@ export class Placement {
       }
     }
     return [...ring, ring[0] as Point];
+  }
+
+  /**
+   * What the scene covers on the map; on Mercator, in the turn of the earth that is nearest to x. Undefined for an
+   * unplaced scene, and for one around half of the earth.
+   */
+  extentNear(x: number): Extent | undefined {
+    if (!this.isPlaced) return undefined;
+    const outline = boundingExtent(this.outline([0, 0, this.scene.width, this.scene.height], 64));
+    const width = getWidth(outline);
+    if (!outline.every(Number.isFinite) || width > EARTH_AROUND / 2) return undefined;
+    const [left, bottom, right, top] = buffer(outline, Math.max(width, getHeight(outline)) * EXTENT_MARGIN) as [number, number, number, number];
+    const isMercator = this.matrixSet.id === "WebMercatorQuad";
+    const turn = isMercator ? EARTH_AROUND * Math.round((x - (left + right) / 2) / EARTH_AROUND) : 0;
+    return [left + turn, bottom, right + turn, top];
   }
 
   /** A polygon in pixels as GeoJSON in longitude and latitude, as the gateway takes it. */

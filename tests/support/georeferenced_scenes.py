@@ -41,8 +41,8 @@ def geotiff(pixels: NDArray[Any], *, tags: Mapping[str, str] | None = None, **mo
     profile |= {"blockxsize": 512, "blockysize": 512} | more
     with MemoryFile() as file:
         with file.open(**profile) as dataset:
+            dataset.update_tags(**tags or {})  # before the pixels, or GDAL moves the header to the end of the file
             dataset.write(bands)
-            dataset.update_tags(**tags or {})
         return bytes(file.read())
 
 

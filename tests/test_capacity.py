@@ -37,6 +37,7 @@ def test_questions_have_the_shares_of_the_benchmark() -> None:
     assert often[CAPTIONS] / texts == pytest.approx(captions, abs=0.002)
 
 
+@pytest.mark.slow
 def test_images_are_popular_by_zipf() -> None:
     """The n-th most popular image has a frequency of 1/n, and all seeds share the most popular ones."""
     first, second = (
@@ -63,6 +64,7 @@ def passages(fleet: Fleet, rate: float, count: int) -> list[Passage]:
     return list(simulate(fleet, poisson(lambda _: rate, rate, count / rate)))[count // 10 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("servers", "load"), [(1, 0.7), (4, 0.8), (16, 0.9)])
 def test_the_simulation_agrees_with_erlang(servers: int, load: float) -> None:
     """With exponential service times, the fraction of waiting requests and their waits agree with Erlang's formulas."""
@@ -74,6 +76,7 @@ def test_the_simulation_agrees_with_erlang(servers: int, load: float) -> None:
     assert percentile(waits, 0.99) == pytest.approx(mmc_wait(servers, load * servers, 1.0, 0.99), rel=0.12)
 
 
+@pytest.mark.slow
 def test_the_simulation_agrees_with_pollaczek_and_khinchine() -> None:
     """With constant service times, the mean wait for a core is half of that with exponential ones."""
     fleet = Fleet(1, 1, lambda _: 1.0, lambda _: 0.0, slots=1)
@@ -81,6 +84,7 @@ def test_the_simulation_agrees_with_pollaczek_and_khinchine() -> None:
     assert statistics.fmean(waits) == pytest.approx(0.8 / (2 * 0.2), rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [lambda _: 1.0, lambda rng: rng.expovariate(1.0)], ids=["equal", "by chance"])
 def test_a_shared_worker_is_slowed_by_its_load_alone(draw: object) -> None:
     """In a worker that all requests share, the mean duration is 1/(1 - load) times the service time."""
@@ -90,6 +94,7 @@ def test_a_shared_worker_is_slowed_by_its_load_alone(draw: object) -> None:
     assert statistics.fmean(durations) == pytest.approx(1 / 0.3, rel=0.1)
 
 
+@pytest.mark.slow
 def test_larger_fleets_wait_less() -> None:
     """At the same load per worker, the mean wait falls from one worker to two, and from two to sixteen."""
     waits = []
@@ -183,6 +188,7 @@ def test_a_failed_request_fails_the_soak() -> None:
     assert not judge([{**row, "p99_ms": math.nan} for row in soaked()])[1]
 
 
+@pytest.mark.slow
 def test_gateways_that_share_workers_wait_longer() -> None:
     """Behind eight gateways requests wait longer than behind one, because each gateway knows the others by reports."""
     waits = []
@@ -206,6 +212,7 @@ def test_a_worker_curve_replaces_the_measured_one() -> None:
             measured.with_curve({"ms": curve})
 
 
+@pytest.mark.slow
 def test_a_pass_is_answered_faster_by_more_workers() -> None:
     """6,000 images in 120 s exceed two workers and not four: two need longer, four answer as the images arrive."""
     plan = Plan(1e6, 512, PEAK, Times.read(json.loads(FILE.read_text())))

@@ -8,6 +8,8 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import pytest
+
 CONFTEST = """
 from support.scheduler import ServerGroupScheduling
 
@@ -29,6 +31,7 @@ GROUPS = {"vllm": "vllm_url", "stack": "vllm_stack", "other": ""}
 """A fixture in the docstring of each kind of file."""
 
 
+@pytest.mark.slow
 def test_files_and_vllm_workers_stay_in_one_process(tmp_path: Path) -> None:
     """Two processes run nine files, each file in one, and the three that share a worker or a stack in the same one."""
     (tmp_path / "processes").mkdir()

@@ -96,6 +96,7 @@ async def start(
     st.integers(1, 8),
     st.lists(st.sampled_from([1, 1, 2, 5]), min_size=4, max_size=4),
 )
+@pytest.mark.slow
 def test_shares_follow_the_weights(weights: list[float], slots: int, costs: list[int]) -> None:
     """Keys that always wait get capacity by their weights, within 2 %; a request counts by its cost."""
 

@@ -58,6 +58,7 @@ def test_workflows_run_commands_that_exist() -> None:
     assert all((ROOT / script).stat().st_mode & 0o111 for script in scripts)
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_has_each_pin(tmp_path: Path) -> None:
     """The CycloneDX document is valid, reproducible, and has each pinned package of the gateway with its version."""
     command = [str(BIN / "cyclonedx-py"), "requirements", "service/requirements/gateway.txt", "--validate"]

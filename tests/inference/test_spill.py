@@ -90,6 +90,7 @@ def scenes(rounds: int, count: int, questions: int, seed: int) -> list[list[str]
     return [rng.sample([f"{seed}-{n}-{i}" for i in range(count)] * questions, count * questions) for n in range(rounds)]
 
 
+@pytest.mark.slow
 def test_a_scene_is_computed_once() -> None:
     """Two workers get an image at most 1.1 times, for 12 scenes with 8 questions each and 16 callers.
 

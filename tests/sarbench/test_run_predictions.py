@@ -34,6 +34,7 @@ def write_rows(path: Path, rows: Iterable[Sequence[str]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_result_of_the_authors_script_is_scored(tmp_path: Path) -> None:
     """The four columns of ``VQA_result.csv`` have no header; the paper's rule counts 14 for 4 as the script does."""
     rows = [
@@ -49,6 +50,7 @@ def test_the_result_of_the_authors_script_is_scored(tmp_path: Path) -> None:
     assert score_["strict"]["region_referring"]["n"] == 1
 
 
+@pytest.mark.slow
 def test_predictions_of_llama_factory_are_scored(tmp_path: Path) -> None:
     """``generated_predictions.jsonl`` has prompts in a chat template, predictions, and labels, without images."""
     path = tmp_path / "generated_predictions.jsonl"
@@ -112,6 +114,7 @@ def test_a_bad_row_can_be_skipped(tmp_path: Path) -> None:
     assert scores(tmp_path / "p-run")["strict"]["instance_counting"]["mean"] == 1.0
 
 
+@pytest.mark.slow
 def test_an_import_never_replaces_a_run_of_an_endpoint(tmp_path: Path) -> None:
     """A directory whose run asked an endpoint is refused; that of an earlier import is replaced."""
     path = write_rows(tmp_path / "p.csv", [("question", "prediction", "truth"), ("How many?", "1", "2")])

@@ -140,7 +140,7 @@ async def test_a_removed_key_ends_its_batch(tmp_path: Path, worker: FakeWorker) 
             return "yes"
 
         worker.says = says
-        worker.slow = '"c"'
+        worker.slow = '"content": "c'
         batch = await create(sdk, CHAT, chats("a", "b", *("c" * count for count in range(1, 30))))
         while not worker.bodies or keys.read_text() == entries:
             await sdk.models.list()

@@ -28,7 +28,10 @@ def score_baselines(
     train_dataset: SarlangDataset | None,
     progress: Progress,
 ) -> Baselines:
-    """Return the scores of the majority answers and of the captions of the nearest images, as far as there is data."""
+    """Return the scores of the majority answers and of the captions of the nearest images.
+
+    A score is omitted if its data set is missing.
+    """
     origin, accuracies = _score_majority(question_answers(answers), train_dataset)
     retrieval = (
         _score_retrieval(answers, test_dataset, train_dataset, progress) if test_dataset and train_dataset else {}

@@ -25,7 +25,7 @@ def parse_urls(urls: Sequence[object], param: str) -> str | BandUrls:
     """Return the only URL of an image, or the URLs of its bands.
 
     Raises:
-        BadRequest: there are no URLs, too many, or two equal ones.
+        BadRequest: the list is empty, has too many URLs, or has a URL twice.
     """
     try:
         return only_or_bands(urls)

@@ -19,7 +19,7 @@ _EXPIRED_AT_ONCE = 1000
 
 
 def new_file_id() -> str:
-    """Return the id of a new file, which nothing else has and nobody can guess."""
+    """Return a new random file id of 128 bits."""
     return f"file-{secrets.token_hex(16)}"
 
 

@@ -14,7 +14,7 @@ _TILES_AT_ONCE = 500
 _RESUMABLE = (JobStatus.FAILED, JobStatus.DISMISSED)
 
 
-def forget_failed_tiles(db: Connection, job_id: str) -> int:
+def delete_failed_tiles(db: Connection, job_id: str) -> int:
     """Delete the results of up to 500 failed tiles of a failed or dismissed job, and return the number of tiles."""
     is_resumable = select(JOBS.c.id).where(JOBS.c.id == job_id, JOBS.c.status.in_(_RESUMABLE))
     failed = select(TILES.c.tile).where(TILES.c.job.in_(is_resumable), TILES.c.outcome == "failed")

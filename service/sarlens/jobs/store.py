@@ -23,7 +23,7 @@ from sarlens.jobs.models import ACTIVE_STATUSES, ActiveJobs, Job
 from sarlens.jobs.objects import ObjectStore
 from sarlens.jobs.owner_limits import OwnerLimits
 from sarlens.jobs.responses import ResponseTable
-from sarlens.jobs.resumption import activate, forget_failed_tiles
+from sarlens.jobs.resumption import activate, delete_failed_tiles
 from sarlens.jobs.rows import job_row, select_jobs
 
 _NO_LIMITS = OwnerLimits(sys.maxsize, sys.maxsize)
@@ -129,7 +129,7 @@ class JobStore:
             QuotaExceeded, PayloadTooLarge: as ``check_owner``.
         """
         await self.check_owner(job.owner)
-        while await self._database.write(lambda db: forget_failed_tiles(db, job.id)):
+        while await self._database.write(lambda db: delete_failed_tiles(db, job.id)):
             pass
 
         def resume(db: Connection) -> bool:

@@ -44,7 +44,7 @@ def only_or_bands(urls: Sequence[object]) -> str | BandUrls:
     """Return the only URL of an image, or the URLs of its bands.
 
     Raises:
-        ValueError: there are no URLs, too many, or two equal ones.
+        ValueError: the list is empty, has too many URLs, or has a URL twice.
     """
     found = tuple(url for url in urls[:MAX_BAND_FILES] if isinstance(url, str) and url)
     if not found or len(set(found)) < len(urls):
